@@ -1,0 +1,126 @@
+"""Parquet rows in verl's columns, and the rules by which a sentence gets none.
+
+A GRPO or evaluation row; `ground_truth` is JSON because Arrow would make a dict a struct with a field for every type:
+
+    {"data_source": "bc5cdr", "prompt": [{"role": "user", "content": "You are ..."}], "ability": "ner",
+     "reward_model": {"style": "rule", "ground_truth": "{\"types\": [\"chemical\"], \"entities\": [...], ...}"},
+     "extra_info": {"index": 0, "split": "train", "dataset": "bc5cdr", "sentence": "Naloxone ..."}}
+
+An SFT row has `messages` (user, assistant) in place of `prompt` and `reward_model`, and says in `extra_info.cot` where
+its reasoning is from: "ner_cot" (written by a teacher), "template" (built from the gold), "none".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from recipe.answers import json_answer
+from recipe.chat import encode_prompt, find_control_token
+from recipe.entities import Example, to_ground_truth
+from recipe.metrics import count
+
+if TYPE_CHECKING:
+    import pyarrow
+    from transformers import PreTrainedTokenizerBase
+
+ABILITY = "ner"
+
+
+@dataclass(frozen=True, slots=True)
+class RowRules:
+    """How a prompt is written, and which rows are refused. Limits are in tokens and need the tokenizer."""
+
+    template: str = json_answer.DEFAULT_TEMPLATE
+    add_source: bool = False
+    tokenizer: PreTrainedTokenizerBase | None = None
+    max_prompt_tokens: int | None = None
+    max_tokens: int | None = None  # prompt, answer and end token
+    keep_out: Mapping[int, str] = field(default_factory=dict)  # sentence_key -> reason
+
+    def prompt(self, example: Example) -> str:
+        return json_answer.render_prompt(example, self.template, self.add_source)
+
+
+def sentence_key(sentence: str) -> int:
+    """64 bits that agree for sentences that differ in case and white space alone."""
+    text = " ".join(sentence.split()).casefold()
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def refusal(example: Example, rules: RowRules) -> str | None:
+    """Why the example gets no row, or None: a reason of `keep_out`, or one of
+
+    control_token    its prompt, names or reasoning hold text that a tokenizer reads as a control token;
+    gold_not_read    its answer, rendered and parsed back, is not its gold: it could not be rewarded;
+    too_long         it is over a limit. Cutting it would cut the answer or the instructions.
+    """
+    if rules.keep_out and (reason := rules.keep_out.get(sentence_key(example.sentence))):
+        return reason
+    prompt = rules.prompt(example)
+    names = "\n".join(entity.name for entity in example.entities)
+    if any(find_control_token(text, rules.tokenizer) for text in (prompt, names, example.reasoning or "")):
+        return "control_token"
+    answer = json_answer.render_answer(example.entities, example.reasoning)
+    read = json_answer.parse(answer)
+    if not read.layout or count(read.entities, example.entities, "strict").f1 != 1:
+        return "gold_not_read"
+    return "too_long" if _too_long(prompt, answer, rules) else None
+
+
+def _too_long(prompt: str, answer: str, rules: RowRules) -> bool:
+    if rules.max_prompt_tokens is None and rules.max_tokens is None:
+        return False
+    length = len(encode_prompt(rules.tokenizer, [_message("user", prompt)]))
+    if rules.max_prompt_tokens is not None and length > rules.max_prompt_tokens:
+        return True
+    if rules.max_tokens is None:
+        return False
+    return length + len(rules.tokenizer(answer, add_special_tokens=False)["input_ids"]) + 1 > rules.max_tokens
+
+
+def _message(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def question_row(example: Example, index: int, split: str, rules: RowRules) -> dict:
+    """A row for GRPO or evaluation."""
+    return {
+        "data_source": example.dataset,
+        "prompt": [_message("user", rules.prompt(example))],
+        "ability": ABILITY,
+        "reward_model": {"style": "rule", "ground_truth": to_ground_truth(example)},
+        "extra_info": _extra(example, index, split),
+    }
+
+
+def sft_row(example: Example, index: int, split: str, rules: RowRules, cot: str) -> dict:
+    """A row for SFT; `cot` says where the reasoning is from."""
+    answer = json_answer.render_answer(example.entities, example.reasoning)
+    return {
+        "data_source": example.dataset,
+        "messages": [_message("user", rules.prompt(example)), _message("assistant", answer)],
+        "ability": ABILITY,
+        "extra_info": {**_extra(example, index, split), "cot": cot},
+    }
+
+
+def _extra(example: Example, index: int, split: str) -> dict:
+    return {"index": index, "split": split, "dataset": example.dataset, "sentence": example.sentence}
+
+
+def row_schema(sft: bool) -> pyarrow.Schema:
+    """The Arrow schema of the rows above: fixed, so that every file has the same columns, whatever is in it."""
+    import pyarrow as pa
+
+    text = pa.string()
+    messages = pa.list_(pa.struct({"role": text, "content": text}))
+    extra = {"index": pa.int64(), "split": text, "dataset": text, "sentence": text}
+    if sft:
+        columns = {"data_source": text, "messages": messages, "ability": text}
+        return pa.schema({**columns, "extra_info": pa.struct({**extra, "cot": text})})
+    reward = pa.struct({"style": text, "ground_truth": text})
+    columns = {"data_source": text, "prompt": messages, "ability": text, "reward_model": reward}
+    return pa.schema({**columns, "extra_info": pa.struct(extra)})

@@ -1,0 +1,185 @@
+"""Sources of sentences, the choice of rows among them, and the count of what became of each record.
+
+A file is read as often as needed and never held: choosing 5,000 of a million rows keeps the 5,000.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from data_prep.ner_rows import RowRules, refusal
+from recipe import corpora
+from recipe.answers.json_answer import template_reasoning
+from recipe.entities import DataError, Example
+from recipe.sampling import lowest, quotas, row_key, share_size
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Sentences of one dataset. `read(skipped, noted)` starts from the beginning each time; see `recipe.corpora`."""
+
+    name: str
+    files: tuple[Path, ...]
+    read: Callable[[Counter | None, Counter | None], Iterator[Example]]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the records of one source."""
+
+    read: int = 0
+    written: int = 0
+    skipped: Counter = field(default_factory=Counter)  # bad records, by reason
+    dropped: Counter = field(default_factory=Counter)  # sound records that get no row, by reason
+    noted: Counter = field(default_factory=Counter)  # kept, but worth knowing
+
+    def as_dict(self) -> dict:
+        counters = {"skipped": self.skipped, "dropped": self.dropped, "noted": self.noted}
+        plain = {name: {key: n for key, n in sorted(counter.items()) if n} for name, counter in counters.items()}
+        return {"records": self.read + self.skipped.total(), **plain, "written": self.written}
+
+
+class Progress(Protocol):
+    """The part of tqdm's bar that is used here."""
+
+    def update(self) -> object: ...
+    def set_description(self, desc: str, refresh: bool) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """How sources are read: the rules for rows, whether bad records are skipped, and a progress bar."""
+
+    rules: RowRules
+    skip_bad: bool
+    progress: Progress
+
+    def __call__(self, source: Source, tally: Tally) -> Iterator[tuple[int, Example]]:
+        """The examples that get a row, each with its position among the source's sound records."""
+        self.progress.set_description(source.name, refresh=False)
+        for position, example in enumerate(source.read(tally.skipped if self.skip_bad else None, tally.noted)):
+            self.progress.update()
+            tally.read += 1
+            reason = refusal(example, self.rules)
+            if reason is None:
+                yield position, example
+            else:
+                tally.dropped[reason] += 1
+
+    def take(self, source: Source, positions: set[int]) -> Iterator[Example]:
+        """The examples at those positions, without another look at them."""
+        rows = source.read(Counter() if self.skip_bad else None, None)
+        return (example for position, example in enumerate(rows) if position in positions)
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How many rows: `total` of all sources in proportion to their size, `share` of each source, or all of them."""
+
+    total: int | None = None
+    share: float | None = None
+    cap: int | None = None
+
+    @property
+    def all(self) -> bool:
+        return self.total is None and self.share is None
+
+    def of(self, sizes: dict[str, int]) -> dict[str, int]:
+        """Rows to take of each source."""
+        if self.share is not None:
+            return {name: share_size(size, self.share) for name, size in sizes.items()}
+        return quotas(sizes, self.total, self.cap)
+
+    @property
+    def limit(self) -> int | None:
+        """The most rows that can be taken of one source, or None if that depends on its size."""
+        return None if self.total is None else min(self.total, self.cap or self.total)
+
+
+def choose(
+    sources: Sequence[Source], amount: Amount, seed: int, scan: Scan, tallies: dict[str, Tally]
+) -> list[Example]:
+    """The sampled rows in their final, shuffled order, which depends on the seed and the rows' content alone."""
+    ranked = {}
+    sizes = {}
+    for source in sources:
+        tally = tallies[source.name]
+        keyed = ((row_key(seed, example), position) for position, example in scan(source, tally))
+        ranked[source.name] = lowest(keyed, amount.limit)
+        sizes[source.name] = tally.read - tally.dropped.total()
+    chosen: list[Example] = []
+    for source in sources:
+        wanted = amount.of(sizes)[source.name]
+        tallies[source.name].written = wanted
+        chosen += scan.take(source, set(ranked[source.name][:wanted]))
+    return sorted(chosen, key=lambda example: row_key(seed, example, "order"))
+
+
+# ----------------------------------------------------------------------------------------------------- the corpora
+
+
+def instructuie_sources(
+    datasets: Sequence[corpora.Dataset], split: str, template_cot: bool = False
+) -> tuple[Source, ...]:
+    """A source for each dataset; with `template_cot` every example gets the reasoning built from its gold.
+
+    DataError for a file that is not there.
+    """
+    sources = []
+    for dataset in datasets:
+        files = (dataset.file(split), dataset.folder / "labels.json")
+        for path in files:
+            if not path.is_file():
+                raise DataError(f"{path}: no such file; a dataset folder holds labels.json and a file for each split")
+        read = partial(_read_instructuie, dataset, split, template_cot)
+        sources.append(Source(dataset.name, files, read))
+    return tuple(sources)
+
+
+def _read_instructuie(
+    dataset: corpora.Dataset, split: str, template_cot: bool, skipped: Counter | None, noted: Counter | None
+) -> Iterator[Example]:
+    for example in corpora.read_instructuie(dataset, split, skipped, noted):
+        yield replace(example, reasoning=template_reasoning(example)) if template_cot else example
+
+
+def ner_cot_sources(paths: Sequence[Path], cot: bool) -> tuple[Source, ...]:
+    """A source for each file of NER-CoT rows, called by its path."""
+    return tuple(
+        Source(str(path), (path,), lambda skipped, noted, path=path: corpora.read_ner_cot(path, skipped, noted, cot))
+        for path in paths
+    )
+
+
+def sentences(path: Path) -> Iterator[str]:
+    """The sentences of a Parquet file of ours, of an InstructUIE split, or of each test.json below a folder."""
+    if path.is_dir():
+        files = [path / "test.json"] if (path / "test.json").is_file() else sorted(path.rglob("test.json"))
+        if not files:
+            raise DataError(f"{path}: no test.json in it or below; name a file or a folder that holds one")
+        for file in files:
+            yield from sentences(file)
+    elif path.suffix == ".parquet":
+        yield from _parquet_sentences(path)
+    else:
+        for number, record in enumerate(corpora.read_list(path), 1):
+            if not isinstance(record, dict) or not isinstance(record.get("sentence"), str):
+                raise DataError(f"{path}: record {number}: has no 'sentence' string; this must be an InstructUIE split")
+            yield record["sentence"]
+
+
+def _parquet_sentences(path: Path) -> Iterator[str]:
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as file:
+            for batch in file.iter_batches(columns=["extra_info.sentence"]):
+                yield from batch.column("extra_info").field("sentence").to_pylist()
+    except (pa.ArrowException, KeyError) as error:
+        raise DataError(f"{path}: has no extra_info.sentence to read; name a Parquet file written here") from error

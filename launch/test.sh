@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Sets up if needed, then lints and runs every test, the slow ones too; arguments go to pytest.
+#
+#   bash launch/test.sh
+#   bash launch/test.sh -m "not slow" -x
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash launch/setup.sh -q
+
+# Nothing is fetched while testing, and logs keep to what matters. TORCH_COMPILE_DISABLE: no C++ compiler is needed.
+# OMP_NUM_THREADS: several OpenMP threads on cores that others use, too, can be a hundred times slower than one.
+export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false RAY_USAGE_STATS_ENABLED=0 PYTHONUNBUFFERED=1
+export TORCH_COMPILE_DISABLE=${TORCH_COMPILE_DISABLE:-1} OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+export VLLM_LOGGING_LEVEL=${VLLM_LOGGING_LEVEL:-WARNING} VLLM_CPU_KVCACHE_SPACE=${VLLM_CPU_KVCACHE_SPACE:-1}
+
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+exec .venv/bin/python -m pytest --durations=10 "$@"

@@ -1,0 +1,78 @@
+"""Chat prompts as token ids, and the texts that must not get in: what a tokenizer would read as a control token.
+
+    encode_prompt(tokenizer, [{"role": "user", "content": "..."}])   # the ids that verl's rollout sends to the model
+    find_control_token("said <|im_end|> twice")                      # "<|im_end|>"
+
+A sentence that holds such text is refused, in training data, evaluation and prediction alike: verl applies the chat
+template to the whole message, so nothing later can tell the sentence's `<|im_end|>` from the template's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from recipe.entities import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Families of today's open models. Bounded repeats and no nesting: time is linear.
+CONTROL_TOKEN = re.compile(
+    r"[<＜][|｜][^<>＜＞|｜\s]{1,64}[|｜][>＞]"  # <|im_end|> (Qwen, Llama 3, Phi), <｜User｜> (DeepSeek)
+    r"|</?(?:s|bos|eos|pad|unk|mask|cls|sep)>"  # SentencePiece and BERT-like vocabularies
+    r"|</?(?:think|thinking|thought|reasoning|answer_start|tool_call|tool_response|tools?|function_calls?)>"
+    r"|<(?:start|end)_of_(?:turn|image|text|message)>|</?(?:im_start|im_end|image_soft_token)>"  # Gemma
+    r"|<(?:unused|extra_id_|reserved_|special_|SPECIAL_)_?\d{1,6}>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|IMG|THINK|gMASK|sMASK)\]"
+    r"|\[(?:CLS|SEP|PAD|UNK|MASK|BOS|EOS)\]"
+    r"|<</?SYS>>"  # Llama 2
+)
+_TAG = re.compile(r"[<＜\[].*[>＞\]]", re.DOTALL)
+
+
+def find_control_token(text: str, tokenizer: PreTrainedTokenizerBase | None = None) -> str | None:
+    """The first control token in a text that should hold none, or None.
+
+    Without a tokenizer: what looks like one of any known family. With one: also whatever it turns into one of its own
+    special or tag-like added tokens, decided on the token ids.
+    """
+    match = CONTROL_TOKEN.search(text)
+    if match:
+        return match.group()
+    if tokenizer is None:
+        return None
+    control = _control_ids(tokenizer)
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return next((control[i] for i in ids if i in control), None)
+
+
+@lru_cache(maxsize=8)
+def _control_ids(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
+    """Ids and texts of a tokenizer's control tokens. Added words and runs of blanks (as in GPT-NeoX) are none."""
+    added = tokenizer.added_tokens_decoder
+    return {i: token.content for i, token in added.items() if token.special or _TAG.fullmatch(token.content)}
+
+
+def encode_prompt(
+    tokenizer: PreTrainedTokenizerBase, messages: Iterable[Mapping[str, str]], **template_kwargs: object
+) -> list[int]:
+    """Token ids of a prompt, (seq,), with the generation prompt: the same call as verl's agent loop makes.
+
+    `template_kwargs` are verl's `data.apply_chat_template_kwargs`. DataError if a message holds a control token or
+    the tokenizer has no chat template.
+    """
+    messages = [dict(message) for message in messages]
+    for message in messages:
+        token = find_control_token(message["content"], tokenizer)
+        if token is not None:
+            raise DataError(f"message of role {message['role']!r}: holds the control token {token!r}; take it out")
+    if not tokenizer.chat_template:
+        name = getattr(tokenizer, "name_or_path", "") or "tokenizer"
+        raise DataError(f"{name}: has no chat template; save one with the tokenizer (chat_template.jinja)")
+    encoded = tokenizer.apply_chat_template(
+        messages, tokenize=True, add_generation_prompt=True, return_dict=False, **template_kwargs
+    )
+    return [int(i) for i in encoded]

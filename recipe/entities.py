@@ -1,0 +1,101 @@
+"""Entities, labelled sentences and the rules for type names: the nouns every other module shares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+# Residual labels of the corpora: "everything else" is nothing one can ask a model for (ReasoningNER, data release).
+IGNORED_TYPES = frozenset({"", "na", "n a", "misc", "else", "other", "nan"})
+
+
+class DataError(ValueError):
+    """A user's input is wrong. The message is one line and names file, record and remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """One mention: `Entity("Naloxone", "chemical")`. `name` is verbatim text, `type` is normalised."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One sentence, the types that may be asked for, and its gold entities in sentence order."""
+
+    sentence: str
+    types: tuple[str, ...]
+    entities: tuple[Entity, ...] = ()
+    dataset: str = ""
+    reasoning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a completion says, however it said it.
+
+    `reasoning` is None where there is no closed think block. `parsed` is False where no entities could be read
+    without guessing; `entities` is then empty. `layout` is True only if the part after the reasoning is the answer
+    layout itself, with nothing repaired; `types` are then all types it names, those without a name among them.
+    """
+
+    entities: tuple[Entity, ...] = ()
+    reasoning: str | None = None
+    parsed: bool = False
+    layout: bool = False
+    types: tuple[str, ...] = field(default=(), compare=False)
+
+
+def normalize_type(label: str) -> str:
+    """`" Location"` -> `"location"`."""
+    return label.strip().lower()
+
+
+def clean_types(labels: Iterable[str]) -> tuple[str, ...]:
+    """Normalised, sorted, without repeats and without the residual labels; may be empty."""
+    return tuple(sorted({normalize_type(label) for label in labels} - IGNORED_TYPES))
+
+
+def has_lone_surrogate(text: str) -> bool:
+    """True for text that no UTF-8 file can hold: half of a surrogate pair."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def to_ground_truth(example: Example) -> str:
+    """`{"types": [...], "entities": [{"name": .., "type": ..}, ...], "sentence": ..}`: what scoring an answer needs.
+
+    JSON, because a nested Parquet column would become an Arrow struct with the union of all keys.
+    """
+    entities = [{"name": entity.name, "type": entity.type} for entity in example.entities]
+    return json.dumps(
+        {"types": list(example.types), "entities": entities, "sentence": example.sentence}, ensure_ascii=False
+    )
+
+
+def from_ground_truth(text: str) -> Example:
+    """The example (sentence, types, entities) that `to_ground_truth` wrote; DataError for anything else."""
+    try:
+        value = json.loads(text)
+        entities = tuple(Entity(entity["name"], entity["type"]) for entity in value["entities"])
+        example = Example(value["sentence"], tuple(value["types"]), entities)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataError(_not_ground_truth(text)) from error
+    strings = [example.sentence, *example.types, *(part for entity in entities for part in (entity.name, entity.type))]
+    if (
+        not isinstance(value["types"], list)
+        or not isinstance(value["entities"], list)
+        or not all(isinstance(string, str) for string in strings)
+    ):
+        raise DataError(_not_ground_truth(text))
+    return example
+
+
+def _not_ground_truth(text: object) -> str:
+    return f"ground truth: {str(text)[:60]!r} is not what data_prep/to_parquet.py writes; write the Parquet file again"

@@ -1,0 +1,144 @@
+"""Which tokens end an answer, and where a model folder says so.
+
+verl passes no stop strings to a rollout: vLLM stops where the model folder's `generation_config.json` and the
+tokenizer's EOS tell it to. A base model's folder often names only its end of text (Qwen3-8B-Base: `<|endoftext|>`); SFT
+on chat-formatted rows teaches the end of the turn (`<|im_end|>`). Unless both are written there, a trained model runs on
+until the length limit. SFT's and GRPO's start-up checks and `recipe.merge` ask here:
+
+    python -m recipe.eos MODEL            # prints what is there, adds what is missing
+    generation_config.json  {"eos_token_id": [4092, 4090], "pad_token_id": 4090}
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recipe.entities import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_CONTENT = "an answer"
+
+
+def end_of_turn_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Id of the special token that the chat template puts right after an assistant's text.
+
+    A template that ends a turn without a special token leaves that to the tokenizer's EOS, whose id is then the result.
+    Raises DataError where there is neither.
+    """
+    if not tokenizer.chat_template:
+        raise DataError(f"{tokenizer.name_or_path}: the tokenizer has no chat template; give the model folder one")
+    turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": _CONTENT}]
+    rendered = tokenizer.apply_chat_template(turns, tokenize=False)
+    after = tokenizer(rendered.rpartition(_CONTENT)[2], add_special_tokens=False)["input_ids"]
+    special = set(tokenizer.all_special_ids)
+    for token in after:
+        if token in special or getattr(tokenizer.added_tokens_decoder.get(token), "special", False):
+            return token
+    if tokenizer.eos_token_id is None:
+        raise DataError(f"{tokenizer.name_or_path}: neither the chat template nor the tokenizer names an end token")
+    return tokenizer.eos_token_id
+
+
+def read_eos(folder: Path) -> list[int]:
+    """Ids in the folder's generation_config.json, or in its config.json if the former names none; else `[]`."""
+    for name in ("generation_config.json", "config.json"):
+        if ids := _as_list(_read_json(Path(folder) / name).get("eos_token_id")):
+            return ids
+    return []
+
+
+def wanted_eos(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> list[int]:
+    """End of turn first, then every other id that the folder's files or its tokenizer call an end, without repeats."""
+    folder = Path(folder)
+    if tokenizer is None:
+        tokenizer = _load_tokenizer(folder)
+    found = [end_of_turn_id(tokenizer)]
+    for name in ("generation_config.json", "config.json"):
+        found += _as_list(_read_json(folder / name).get("eos_token_id"))
+    found += _as_list(tokenizer.eos_token_id)
+    return list(dict.fromkeys(found))
+
+
+def check_eos(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> list[int]:
+    """The ids that generation with this folder stops at. Raises DataError if the end of turn is not among them."""
+    tokenizer = _load_tokenizer(folder) if tokenizer is None else tokenizer
+    stops = list(dict.fromkeys(read_eos(folder) + _as_list(tokenizer.eos_token_id)))
+    end = end_of_turn_id(tokenizer)
+    if end not in stops:
+        raise DataError(
+            f"{Path(folder) / 'generation_config.json'}: generation stops at {stops}, but the chat template ends "
+            f"a turn with {end} ({tokenizer.convert_ids_to_tokens(end)}); run: python -m recipe.eos {folder}"
+        )
+    return stops
+
+
+def write_eos(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> list[int]:
+    """Put `wanted_eos` into the folder's generation_config.json, whole or not at all; its other fields stay."""
+    folder = Path(folder)
+    ids = wanted_eos(folder, tokenizer)
+    path = folder / "generation_config.json"
+    config = _read_json(path)
+    if _as_list(config.get("eos_token_id")) != ids:
+        work = path.with_name(f".{path.name}.{os.getpid()}")
+        work.write_text(json.dumps({**config, "eos_token_id": ids}, indent=2) + "\n", encoding="utf-8")
+        os.replace(work, path)
+    return ids
+
+
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    if not (Path(folder) / "config.json").is_file():
+        raise DataError(f"{folder}: not a model folder (no config.json)")
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error}); copy the file from the base model again") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: a JSON object is expected; copy the file from the base model again")
+    return value
+
+
+def _as_list(ids: int | Iterable[int] | None) -> list[int]:
+    if ids is None:
+        return []
+    return [ids] if isinstance(ids, int) else list(ids)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; 0, or 2 after one line about what is wrong with the folder."""
+    parser = argparse.ArgumentParser(
+        prog="python -m recipe.eos",
+        description="Make a model folder stop at the end of an assistant's turn.",
+        epilog="examples:\n  python -m recipe.eos models/Qwen3-8B-Base\n  python -m recipe.eos --check runs/sft/merged",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, help="a Hugging Face model folder")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 2 if the end of turn is missing")
+    args = parser.parse_args(argv)
+    try:
+        tokenizer = _load_tokenizer(args.model)
+        ids = check_eos(args.model, tokenizer) if args.check else write_eos(args.model, tokenizer)
+    except (DataError, OSError) as error:
+        print(f"eos: {error}", file=sys.stderr)
+        return 2
+    print(f"{args.model}: stops at", ", ".join(f"{i} {tokenizer.convert_ids_to_tokens(i)}" for i in ids))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

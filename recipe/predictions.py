@@ -1,0 +1,147 @@
+"""The file of predictions: one completion a line, written as they arrive, read back and checked before they are scored.
+
+    {"index": 0, "output": "<think>\\n...\\n</think>\\n{\\"entities\\": {}}", "output_tokens": 57, "finish_reason": "stop"}
+
+`index` is the row of the Parquet file. `index` and `output` must be there; what else a line holds is for the reader.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from recipe.entities import DataError
+
+FILE, MANIFEST = "predictions.jsonl", "predictions.manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One completion. `finish_reason` is "stop", or "length" where the token limit cut it off; None if not known."""
+
+    index: int
+    output: str
+    output_tokens: int | None = None
+    finish_reason: str | None = None
+
+
+def read_predictions(path: Path) -> dict[int, Prediction]:
+    """Predictions by index. DataError names the line that is no prediction or has an index for the second time."""
+    found: dict[int, Prediction] = {}
+    lines: dict[int, int] = {}
+    with Path(path).open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            prediction = _read_line(line, f"{path}, line {number}")
+            if prediction.index in found:
+                raise DataError(
+                    f"{path}, line {number}: index {prediction.index} a second time (first in line "
+                    f"{lines[prediction.index]}); keep one prediction for each row"
+                )
+            found[prediction.index], lines[prediction.index] = prediction, number
+    return found
+
+
+def _read_line(line: bytes, where: str) -> Prediction:
+    try:
+        value = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", None) or type(error).__name__
+        raise DataError(f'{where}: not JSON ({reason}); a line is {{"index": 0, "output": "..."}}') from error
+    if not isinstance(value, dict) or type(value.get("index")) is not int or not isinstance(value.get("output"), str):
+        raise DataError(f'{where}: no integer "index" or no string "output" in it; a line needs both')
+    return Prediction(value["index"], value["output"], value.get("output_tokens"), value.get("finish_reason"))
+
+
+def check_complete(path: Path, predictions: Collection[int], rows: Collection[int], data: Path) -> None:
+    """DataError unless there is one prediction for each row and none besides."""
+    if unknown := sorted(set(predictions) - set(rows)):
+        raise DataError(
+            f"{path}: index {_some(unknown)} is not among the {len(rows)} rows to score of {data}; "
+            "is it the file that these predictions were made from, with the same --limit?"
+        )
+    if missing := sorted(set(rows) - set(predictions)):
+        raise DataError(
+            f"{path}: {len(predictions)} predictions for {len(rows)} rows of {data}, none for row {_some(missing)}; "
+            "finish the predictions, or score fewer rows with --limit"
+        )
+
+
+def _some(indices: list[int]) -> str:
+    return ", ".join(map(str, indices[:3])) + (f" and {len(indices) - 3} more" if len(indices) > 3 else "")
+
+
+# -------------------------------------------------------------------------------------------------- resumable file
+
+
+@contextlib.contextmanager
+def journal(
+    out: Path, settings: Mapping[str, object], versions: Mapping[str, str]
+) -> Iterator[tuple[dict[int, Prediction], Callable[[Prediction], None]]]:
+    """What `out` already holds, and a function that adds one prediction to it, on disk at once.
+
+    The manifest beside the file says by which `settings` the predictions were made. DataError if those that are there
+    were made by others, or if another process is writing them. A last line that a kill cut short is removed.
+    """
+    import fcntl
+
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / FILE
+    with path.open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataError(f"{path}: another process is writing it; wait for it, or give another --out") from error
+        _drop_half_line(file)
+        _check_manifest(out, settings, versions, started=file.tell() > 0)
+
+        def save(prediction: Prediction) -> None:
+            file.write(json.dumps(asdict(prediction), ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+            file.flush()
+
+        yield read_predictions(path), save
+
+
+def _drop_half_line(file) -> None:
+    """Cut the file after its last newline, and stand at its end."""
+    file.seek(0)
+    end = 0
+    for line in file:
+        end += len(line) if line.endswith(b"\n") else 0
+    file.truncate(end)
+    file.seek(0, os.SEEK_END)
+
+
+def _check_manifest(out: Path, settings: Mapping[str, object], versions: Mapping[str, str], started: bool) -> None:
+    path = out / MANIFEST
+    settings = json.loads(json.dumps(settings))
+    if started:
+        remedy = f"give another --out, or delete {out / FILE} to start anew"
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))["settings"]
+            different = [key for key in {**there, **settings} if there.get(key) != settings.get(key)]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}: does not say how {FILE} was made; {remedy}") from error
+        if different:
+            key = different[0]
+            raise DataError(
+                f"{out / FILE}: made with other settings ({key}: {there.get(key)!r} there, {settings.get(key)!r} now); "
+                f"{remedy}"
+            )
+        return
+    write_json(path, {"settings": settings, "versions": dict(versions)})
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write an indented JSON file, whole or not at all."""
+    work = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        work.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        os.replace(work, path)
+    finally:
+        work.unlink(missing_ok=True)

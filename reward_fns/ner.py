@@ -1,0 +1,156 @@
+"""The GRPO reward of one answer: a weighted sum of its span F1, its layout, its reasoning and how short that is.
+
+    reward.custom_reward_function:
+      path: pkg://reward_fns.ner
+      name: compute_score
+      reward_kwargs: {f1_weight: 10.0, schema_weight: 1.0}
+
+    compute_score("bc5cdr", '<think>\nIt is a drug.\n</think>\n{"entities": {"chemical": ["Naloxone"]}}', ground_truth)
+    {"score": 11.0, "acc": 1.0, "f1": 1.0, "schema": 1.0, "format": 1.0, "n_match": 1.0, "n_pred": 1.0, "n_gold": 1.0,
+     "reasoning_length": 4.0, "unparsable": 0.0, "data_source": "bc5cdr"}
+
+The parts, each in [0, 1] (10 F1 + 1 schema is ReasoningNER's reward, section "RE"; the other two are ours):
+
+f1      span F1 of the sentence under the rule `matching` of recipe.metrics; `empty_value` where there was nothing to
+        find and nothing was named; 0 for an answer that can't be read.
+schema  1 if the answer keeps the layout and names only types of the schema.
+format  1 if a closed, non-empty think block comes before an answer in that layout.
+length  1 up to `length_target` words of reasoning, falling linearly to 0 at `length_limit`. Paid only where `format`
+        is: no reasoning is not short reasoning.
+
+Validation averages these over sentences, which is not the micro F1 of a dataset; that is
+`2 mean(n_match) / (mean(n_pred) + mean(n_gold))`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from recipe.answers import json_answer
+from recipe.entities import Answer, DataError, Example, from_ground_truth
+from recipe.metrics import RULES, Counts, count
+
+# verl hands these to every reward function of a run that has a reward model; this one needs none.
+_FROM_VERL = frozenset({"reward_router_address", "reward_model_tokenizer"})
+
+
+@dataclass(frozen=True, slots=True)
+class RewardConfig:
+    """What `reward_kwargs` may say. Raises DataError for a value that makes no sense."""
+
+    f1_weight: float = 10.0
+    schema_weight: float = 1.0
+    format_weight: float = 0.0
+    length_weight: float = 0.0
+    matching: str = "strict"
+    empty_value: float = 1.0
+    length_target: float = 100.0
+    length_limit: float = 400.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.matching, str) or self.matching not in RULES:
+            raise DataError(f"reward_kwargs.matching: {self.matching!r} is no matching rule; one of {', '.join(RULES)}")
+        for name in (field.name for field in fields(self) if field.name != "matching"):
+            # YAML that another program wrote may hold a number as a string, such as 1e-1.
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        if not (self.f1_weight or self.schema_weight or self.format_weight or self.length_weight):
+            raise DataError("reward_kwargs: every weight is 0, so no answer is better than another; set f1_weight")
+        if self.empty_value > 1:
+            raise DataError(f"reward_kwargs.empty_value: {self.empty_value} is more than 1, the best F1; lower it")
+        if self.length_limit <= self.length_target:
+            raise DataError(
+                f"reward_kwargs.length_limit: {self.length_limit} words; must be above length_target, "
+                f"which is {self.length_target}"
+            )
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number) or number < 0:
+        raise DataError(f"reward_kwargs.{name}: {value!r} is not a finite number of at least 0")
+    return number
+
+
+def check_reward_kwargs(reward_kwargs: Mapping[str, Any]) -> RewardConfig:
+    """The configuration that `reward_kwargs` stands for; DataError for an unknown key or a value out of range.
+
+    For the checks before a run: inside it an exception surfaces as a replay-buffer error far from its cause.
+    """
+    if not isinstance(reward_kwargs, Mapping):
+        raise DataError(f"reward_kwargs: {reward_kwargs!r} is not a mapping; leave the key out to use the defaults")
+    known = [field.name for field in fields(RewardConfig)]
+    for name in reward_kwargs:
+        if name not in known:
+            raise DataError(f"reward_kwargs.{name}: no such setting; there are {', '.join(known)}")
+    return RewardConfig(**reward_kwargs)
+
+
+def compute_score(
+    data_source: str,
+    solution_str: str,
+    ground_truth: str,
+    extra_info: Mapping[str, Any] | None = None,
+    **reward_kwargs: Any,
+) -> dict[str, float | str]:
+    """Score and its parts for one decoded completion; the same keys from every call. Linear time, no state.
+
+    Whatever a model writes has a score. A ground truth that can't be read is not the model's fault: the row's answers
+    all get 0, so that nothing is learned from them, and the log says why. DataError only for `reward_kwargs` that are
+    wrong, which would spoil the run as a whole; `check_reward_kwargs` finds that before it starts.
+    """
+    config = check_reward_kwargs({name: value for name, value in reward_kwargs.items() if name not in _FROM_VERL})
+    answer = json_answer.parse(solution_str) if isinstance(solution_str, str) else Answer()
+    try:
+        example = from_ground_truth(ground_truth)
+    except DataError as error:
+        logging.getLogger(__name__).error("%s (data_source %s)", error, data_source)
+        return _scores(config, data_source, Answer(reasoning=answer.reasoning), Example("", ()), Counts())
+    counts = count(answer.entities, example.entities, config.matching)
+    return _scores(config, data_source, answer, example, counts)
+
+
+def _scores(
+    config: RewardConfig, data_source: str, answer: Answer, example: Example, counts: Counts
+) -> dict[str, float | str]:
+    words = len((answer.reasoning or "").split())
+    f1 = _f1(config, answer, counts)
+    schema = float(answer.layout and set(answer.types) <= set(example.types))
+    form = float(answer.layout and words > 0)
+    length = form * _shortness(words, config.length_target, config.length_limit)
+    score = (
+        config.f1_weight * f1
+        + config.schema_weight * schema
+        + config.format_weight * form
+        + config.length_weight * length
+    )
+    return {
+        "score": score,
+        "acc": f1,  # the name by which verl finds the core validation metric
+        "f1": f1,
+        "schema": schema,
+        "format": form,
+        "n_match": float(counts.matched),
+        "n_pred": float(counts.predicted),
+        "n_gold": float(counts.gold),
+        "reasoning_length": float(words),
+        "unparsable": float(not answer.parsed),
+        "data_source": str(data_source),  # verl's dumps do not say it otherwise
+    }
+
+
+def _f1(config: RewardConfig, answer: Answer, counts: Counts) -> float:
+    if not answer.parsed:
+        return 0.0
+    return counts.f1 if counts.predicted or counts.gold else config.empty_value
+
+
+def _shortness(words: int, target: float, limit: float) -> float:
+    """1 up to `target`, 0 from `limit` on, a straight line between them."""
+    return min(1.0, max(0.0, (limit - words) / (limit - target)))

@@ -1,0 +1,66 @@
+"""Fine-tune with verl's FSDP SFT trainer, and make sure that it trained as long as it said it would.
+
+    torchrun --nproc_per_node 8 -m sft.train --config-dir hydra_configs --config-name sft_qwen3_8b
+
+The trainer is verl's own. Added around it: a check before anything is loaded, and a guard against verl's resume at the
+end of an epoch, where the restored data loader is already exhausted, the next epoch is skipped and the run still
+exits 0 (verl issue 7401).
+"""
+
+from __future__ import annotations
+
+import hydra
+from omegaconf import DictConfig
+from verl.trainer.sft_trainer import SFTTrainer
+from verl.utils.checkpoint.checkpoint_manager import get_checkpoint_tracker_filename
+from verl.utils.device import auto_set_device
+from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
+
+
+class AnswerTrainer(SFTTrainer):
+    """verl's trainer, which resumes at an epoch's end with a fresh data loader."""
+
+    def _build_ckpt_handler(self) -> None:
+        super()._build_ckpt_handler()
+        load = self.ckpt_handler.load_checkpoint
+
+        def load_checkpoint() -> int:
+            step = load()
+            if step and step % self.steps_per_epoch == 0:
+                self._build_dataloader()
+                self.ckpt_handler.train_dataloader = self.train_dataloader
+            return step
+
+        self.ckpt_handler.load_checkpoint = load_checkpoint
+
+    def fit(self) -> None:
+        """Train; RuntimeError if the last checkpoint isn't that of the last planned step."""
+        super().fit()
+        if self.rank == 0:
+            check_complete(self.config.trainer.default_local_dir, self.total_training_steps)
+
+
+def check_complete(run: str, planned: int) -> None:
+    """Raise RuntimeError unless the run's newest checkpoint is that of step `planned`."""
+    try:
+        with open(get_checkpoint_tracker_filename(run), encoding="utf-8") as file:
+            done = int(file.read())
+    except FileNotFoundError:
+        done = 0
+    if done != planned:
+        raise RuntimeError(
+            f"{run}: {done} of {planned} steps are in the newest checkpoint. The trainer stopped early; "
+            "run again to go on, or set trainer.total_training_steps"
+        )
+
+
+@hydra.main(config_path="pkg://verl.trainer.config", config_name="sft_trainer_engine", version_base=None)
+def main(config: DictConfig) -> None:
+    auto_set_device(config)
+    initialize_global_process_group()
+    AnswerTrainer(config=config).fit()
+    destroy_global_process_group()
+
+
+if __name__ == "__main__":
+    main()
