@@ -47,7 +47,7 @@ class RowRules:
 def sentence_key(sentence: str) -> int:
     """64 bits that agree for sentences that differ in case and white space alone."""
     text = " ".join(sentence.split()).casefold()
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def refusal(example: Example, rules: RowRules) -> str | None:

@@ -79,7 +79,10 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How many rows: `total` of all sources in proportion to their size, `share` of each source, or all of them."""
+    """How many rows: `total` of all sources in proportion to their size, `share` of each source, or all of them.
+
+    A source counts as at most `cap` rows.
+    """
 
     total: int | None = None
     share: float | None = None
@@ -87,18 +90,19 @@ class Amount:
 
     @property
     def all(self) -> bool:
-        return self.total is None and self.share is None
-
-    def of(self, sizes: dict[str, int]) -> dict[str, int]:
-        """Rows to take of each source."""
-        if self.share is not None:
-            return {name: share_size(size, self.share) for name, size in sizes.items()}
-        return quotas(sizes, self.total, self.cap)
+        return self.total is None and self.share is None and self.cap is None
 
     @property
     def limit(self) -> int | None:
         """The most rows that can be taken of one source, or None if that depends on its size."""
-        return None if self.total is None else min(self.total, self.cap or self.total)
+        return min((limit for limit in (self.total, self.cap) if limit is not None), default=None)
+
+    def of(self, sizes: dict[str, int]) -> dict[str, int]:
+        """Rows to take of each source."""
+        if self.total is not None:
+            return quotas(sizes, self.total, self.cap)
+        capped = {name: size if self.cap is None else min(size, self.cap) for name, size in sizes.items()}
+        return {name: size if self.share is None else share_size(size, self.share) for name, size in capped.items()}
 
 
 def choose(
@@ -112,11 +116,12 @@ def choose(
         keyed = ((row_key(seed, example), position) for position, example in scan(source, tally))
         ranked[source.name] = lowest(keyed, amount.limit)
         sizes[source.name] = tally.read - tally.dropped.total()
+    wanted = amount.of(sizes)
     chosen: list[Example] = []
     for source in sources:
-        wanted = amount.of(sizes)[source.name]
-        tallies[source.name].written = wanted
-        chosen += scan.take(source, set(ranked[source.name][:wanted]))
+        positions = ranked[source.name][: wanted[source.name]]
+        tallies[source.name].written = len(positions)
+        chosen += scan.take(source, set(positions))
     return sorted(chosen, key=lambda example: row_key(seed, example, "order"))
 
 
@@ -156,21 +161,25 @@ def ner_cot_sources(paths: Sequence[Path], cot: bool) -> tuple[Source, ...]:
     )
 
 
+def sentence_files(path: Path) -> list[Path]:
+    """The file itself, or each test.json in a folder and below."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.rglob("test.json"))
+    if not files:
+        raise DataError(f"{path}: no test.json in it or below; name a file or a folder that holds one")
+    return files
+
+
 def sentences(path: Path) -> Iterator[str]:
-    """The sentences of a Parquet file of ours, of an InstructUIE split, or of each test.json below a folder."""
-    if path.is_dir():
-        files = [path / "test.json"] if (path / "test.json").is_file() else sorted(path.rglob("test.json"))
-        if not files:
-            raise DataError(f"{path}: no test.json in it or below; name a file or a folder that holds one")
-        for file in files:
-            yield from sentences(file)
-    elif path.suffix == ".parquet":
+    """The sentences of a Parquet file written here, or of an InstructUIE split."""
+    if path.suffix == ".parquet":
         yield from _parquet_sentences(path)
-    else:
-        for number, record in enumerate(corpora.read_list(path), 1):
-            if not isinstance(record, dict) or not isinstance(record.get("sentence"), str):
-                raise DataError(f"{path}: record {number}: has no 'sentence' string; this must be an InstructUIE split")
-            yield record["sentence"]
+        return
+    for number, record in enumerate(corpora.read_list(path), 1):
+        if not isinstance(record, dict) or not isinstance(record.get("sentence"), str):
+            raise DataError(f"{path}: record {number}: has no 'sentence' string; this must be an InstructUIE split")
+        yield record["sentence"]
 
 
 def _parquet_sentences(path: Path) -> Iterator[str]:

@@ -39,6 +39,7 @@ from data_prep.ner_sources import (
     choose,
     instructuie_sources,
     ner_cot_sources,
+    sentence_files,
     sentences,
 )
 from recipe import corpora
@@ -121,12 +122,12 @@ def row_rules(args: argparse.Namespace) -> RowRules:
             raise DataError(f"{args.prompt_template}: {error}") from error
         if token := find_control_token(template, tokenizer):
             raise DataError(f"{args.prompt_template}: holds the control token {token!r}; the chat template adds those")
-    keep_out = {
-        sentence_key(sentence): "overlap"
-        for path in getattr(args, "drop_overlap_with", ())
-        for sentence in sentences(path)
-    }
+    keep_out = {sentence_key(sentence): "overlap" for path in _overlap_files(args) for sentence in sentences(path)}
     return RowRules(template, args.add_source, tokenizer, args.max_prompt_tokens, max_tokens, keep_out)
+
+
+def _overlap_files(args: argparse.Namespace) -> list[Path]:
+    return [file for path in getattr(args, "drop_overlap_with", ()) for file in sentence_files(path)]
 
 
 def _load_tokenizer(folder: Path) -> object:
@@ -161,8 +162,9 @@ def run(args: argparse.Namespace) -> None:
             if not count:
                 raise DataError(f"{split.name} split: no row is left; {_reasons(tallies)}")
             entries[path.name] = _entry(args, split, tallies, sha256(path), count)
-            _report(args.out / path.name, count, tallies)
         write_manifest(stage, args.out, entries)
+    for name, entry in entries.items():
+        _report(args.out / name, entry)
 
 
 def _examples(split: Split, args: argparse.Namespace, scan: Scan, tallies: dict[str, Tally]) -> Iterator[Example]:
@@ -188,7 +190,7 @@ def _rows(examples: Iterable[Example], split: Split, args: argparse.Namespace, r
 
 def _entry(args: argparse.Namespace, split: Split, tallies: dict[str, Tally], digest: str, count: int) -> dict:
     files = {path for source in split.sources for path in source.files}
-    files |= {path for path in (args.prompt_template,) if path is not None}
+    files |= {args.prompt_template} - {None} | set(_overlap_files(args))
     # Where the files are written is no part of what is in them.
     arguments = {key: _plain(value) for key, value in vars(args).items() if key not in ("out", "command")}
     packages = ("pyarrow", "reasoning-ner-verl") + (("transformers",) if args.tokenizer else ())
@@ -223,12 +225,11 @@ def _reasons(tallies: dict[str, Tally]) -> str:
     return f"{read} records read" + "".join(f", {n} {reason}" for reason, n in sorted(total.items()))
 
 
-def _report(path: Path, count: int, tallies: dict[str, Tally]) -> None:
-    print(f"{path}: {count:,} rows")
-    for name, tally in tallies.items():
-        facts = tally.as_dict()
+def _report(path: Path, entry: dict) -> None:
+    print(f"{path}: {entry['rows']:,} rows")
+    for name, facts in entry["datasets"].items():
         parts = [f"{key} {n:,}" for kind in ("skipped", "dropped", "noted") for key, n in facts[kind].items()]
-        print(f"  {name}: {tally.written:,} of {facts['records']:,}" + "".join(f", {part}" for part in parts))
+        print(f"  {name}: {facts['written']:,} of {facts['records']:,}" + "".join(f", {part}" for part in parts))
 
 
 def _say(note: str) -> None:

@@ -47,6 +47,7 @@ def check() -> None:
             raise DataError(f"{package}: not installed; run `bash launch/setup.sh cpu`") from None
         if found != seen:
             raise DataError(f"{package} {found}: the CPU platform was made for {seen}; run `bash launch/setup.sh cpu`")
+    install()
     from verl.plugin.platform import get_platform
 
     if get_platform().device_name != "cpu":
@@ -239,9 +240,15 @@ def _register() -> None:
             return None
 
 
-# verl only imports what an entry point names, so this has to happen on import.
-if enabled() and _real_version("verl") == SEEN["verl"]:
+@functools.cache
+def install() -> None:
+    """Patch and register, once a process."""
     report_vllm_version()
     accept_gloo_twice()
     offload_without_pinning()
     _register()
+
+
+# verl only imports what an entry point names, so this has to happen on import.
+if enabled() and _real_version("verl") == SEEN["verl"]:
+    install()

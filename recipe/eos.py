@@ -2,8 +2,8 @@
 
 verl passes no stop strings to a rollout: vLLM stops where the model folder's `generation_config.json` and the
 tokenizer's EOS tell it to. A base model's folder often names only its end of text (Qwen3-8B-Base: `<|endoftext|>`); SFT
-on chat-formatted rows teaches the end of the turn (`<|im_end|>`). Unless both are written there, a trained model runs on
-until the length limit. SFT's and GRPO's start-up checks and `recipe.merge` ask here:
+on chat-formatted rows teaches the end of the turn (`<|im_end|>`). Unless both are written there, a trained model runs
+on until the length limit. SFT's and GRPO's start-up checks and `recipe.merge` ask here:
 
     python -m recipe.eos MODEL            # prints what is there, adds what is missing
     generation_config.json  {"eos_token_id": [4092, 4090], "pad_token_id": 4090}

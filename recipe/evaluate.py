@@ -1,17 +1,18 @@
-"""Scores of a model on evaluation rows: completions from vLLM, or from a file, and F1 by the strict and published rules.
+"""Scores of a model on evaluation rows: completions from vLLM or from a file, F1 by the strict and the published rule.
 
     python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out runs/grpo/eval
     python -m recipe.evaluate --predictions predictions.jsonl --data data/eval/test.parquet --out scored
 
 It prints a table and writes OUT/scores.json; the completions stand in OUT/predictions.jsonl (see recipe.predictions):
 
-    {"datasets": {"bc5cdr": {"sentences": 4797, "published": {"precision": 0.5, "recall": 0.25, "f1": 0.3333}, "strict":
-     {...}, "unparsable": 0.01, "reasoning_tokens": 81.5, "counts": {...}}}, "macro": {"published": 0.3333, "strict": 0.3}}
+    {"datasets": {"bc5cdr": {"sentences": 4797, "published": {"precision": 0.5, "recall": 0.25, "f1": 0.3333},
+     "strict": {...}, "unparsable": 0.01, "reasoning_tokens": 81.5, "counts": {...}}},
+     "macro": {"published": 0.3333, "strict": 0.3}, "source": {"data_sha256": ..., "predictions_sha256": ...}}
 
-All figures are fractions, F1 is micro within a dataset, and `macro` is the plain mean over datasets. An entity whose type
-is not in the row's schema counts as predicted and unmatched, as in the reward. Completions that can't be read count as
-naming nothing; `unparsable` is their share. `reasoning_tokens` is the mean length of the think block in tokens of the
-model, or `reasoning_words` that in words where no model is named.
+All figures are fractions, F1 is micro within a dataset, and `macro` is the plain mean over datasets. An entity whose
+type is not in the row's schema counts as predicted and unmatched, as in the reward. Completions that can't be read
+count as naming nothing; `unparsable` is their share. `reasoning_tokens` is the mean length of the closed think block in
+tokens of the model, `reasoning_words` that in words where no model is named.
 """
 
 from __future__ import annotations
@@ -108,14 +109,9 @@ def score(rows: Sequence[Row], outputs: Sequence[str], count_tokens: Callable[[s
 
 def _score_dataset(pairs: Sequence[tuple[Row, str]], count_tokens: Callable[[str], int] | None) -> dict:
     answers = [json_answer.parse(output) for _, output in pairs]
+    golds = [row.example.entities for row, _ in pairs]
     counts = {
-        rule: sum(
-            (
-                count(answer.entities, row.example.entities, rule)
-                for (row, _), answer in zip(pairs, answers, strict=True)
-            ),
-            Counts(),
-        )
+        rule: sum((count(answer.entities, gold, rule) for answer, gold in zip(answers, golds, strict=True)), Counts())
         for rule in SCORED_RULES
     }
     measure = count_tokens or (lambda text: len(text.split()))
@@ -134,25 +130,28 @@ def table(scores: dict) -> str:
     datasets = scores["datasets"]
     width = max(len(name) for name in (*datasets, "macro average"))
     unit = "tokens" if any("reasoning_tokens" in d for d in datasets.values()) else "words"
+    head = _cells("P", "R", "F1")
     lines = [
-        f"{'':{width}} {'':>6} |       strict        |      published      | unpars- | reasoning",
-        f"{'dataset':{width}} {'rows':>6} | {_cells('P', 'R', 'F1')} | {_cells('P', 'R', 'F1')} | {'able %':>7} | {unit:>9}",
+        f"{'':{width}} {'':>6} | {'strict':^20} | {'published':^20} | unpars- | reasoning",
+        f"{'dataset':{width}} {'rows':>6} | {head} | {head} |  able % | {unit:>9}",
     ]
     for name, d in datasets.items():
-        strict, published = (
-            _cells(*(f"{100 * value:.2f}" for value in d[rule].values())) for rule in ("strict", "published")
-        )
+        strict, published = (_cells(*map(_percent, d[rule].values())) for rule in ("strict", "published"))
         lines.append(
-            f"{name:{width}} {d['sentences']:>6} | {strict} | {published} | {100 * d['unparsable']:>7.2f} | "
+            f"{name:{width}} {d['sentences']:>6} | {strict} | {published} | {_percent(d['unparsable']):>7} | "
             f"{d[f'reasoning_{unit}']:>9.1f}"
         )
-    strict, published = (_cells("", "", f"{100 * scores['macro'][rule]:.2f}") for rule in ("strict", "published"))
+    strict, published = (_cells("", "", _percent(scores["macro"][rule])) for rule in ("strict", "published"))
     lines.append(f"{'macro average':{width}} {'':>6} | {strict} | {published} | {'':>7} |")
     return "\n".join(lines)
 
 
 def _cells(*texts: str) -> str:
-    return " ".join(f"{text:>6}" for text in texts)[1:]
+    return " ".join(f"{text:>6}" for text in texts)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"
 
 
 # --------------------------------------------------------------------------------------------------------- command
@@ -223,7 +222,7 @@ def _run(args: argparse.Namespace) -> None:
     if args.model:
         from recipe.generate import load_tokenizer, model_folder
 
-        folder = model_folder(args.model)
+        folder = args.model if args.predictions else model_folder(args.model)
         tokenizer = load_tokenizer(folder)
     if args.predictions:
         if not args.predictions.is_file():
@@ -262,7 +261,7 @@ def _positive(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m recipe.evaluate",
-        description="Score a model, or saved completions, on evaluation rows: precision, recall and F1 of each dataset.",
+        description="Score a model, or saved completions, on evaluation rows: precision, recall, F1 of each dataset.",
         epilog=(
             "examples:\n"
             "  python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out runs/grpo/eval\n"
@@ -274,12 +273,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add(
-        "model",
-        nargs="?",
-        metavar="MODEL",
-        help="model folder or hub name; with --predictions only its tokenizer is used",
-    )
+    add("model", nargs="?", metavar="MODEL", help="model folder or hub name; its tokenizer alone with --predictions")
     add("--data", type=Path, required=True, metavar="EVAL.parquet", help="rows from data_prep/to_parquet.py eval")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for predictions.jsonl and scores.json")
     add("--predictions", type=Path, metavar="FILE", help="score these completions instead of generating")

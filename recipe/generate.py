@@ -50,8 +50,8 @@ def model_folder(model: str) -> Path:
         raise DataError(f"{model}: neither a folder nor a model of the hub or its cache; check the name") from error
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder; DataError if it has none."""
+def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model folder or of a model of the hub; DataError if it has none."""
     from transformers import AutoTokenizer
 
     try:
@@ -63,9 +63,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def fingerprint(folder: Path) -> str:
     """Hex digest that changes when a model changes: its small files whole, the ends of the weight files."""
     digest = hashlib.sha256()
-    for path in sorted(
-        path for pattern in ("*.json", "*.jinja", "*.safetensors", "*.bin") for path in folder.glob(pattern)
-    ):
+    patterns = ("*.json", "*.jinja", "*.safetensors", "*.bin")
+    for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
         size = path.stat().st_size
         digest.update(f"{path.name} {size}\n".encode())
         with path.open("rb") as file:
@@ -143,7 +142,7 @@ def complete(
     waiting = iter(prompts.items())
     try:
         while True:
-            # A few batches ahead keep the engine full; all at once would make the first result wait for the last prompt.
+            # A few batches ahead keep it full; given all at once, it would answer none before it has read the last.
             room = 4 * decoding.batch - engine.get_num_unfinished_requests()
             for index, ids in islice(waiting, max(0, room)):
                 engine.add_request(str(index), {"prompt_token_ids": list(ids)}, greedy)
@@ -163,7 +162,7 @@ def _prepare(folder: Path, decoding: Decoding) -> bool:
     import torch
 
     on_cpu = not torch.cuda.is_available()
-    defaults = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_LOGGING_STREAM": "ext://sys.stderr", "VLLM_NO_USAGE_STATS": "1"}
+    defaults = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_LOGGING_STREAM": "ext://sys.stderr", "VLLM_NO_USAGE_STATS": "1"}
     if decoding.tensor_parallel_size == 1:
         # The engine within this process: it starts sooner, and nothing can outlive a Ctrl-C or a kill.
         defaults["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"

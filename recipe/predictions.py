@@ -1,6 +1,6 @@
 """The file of predictions: one completion a line, written as they arrive, read back and checked before they are scored.
 
-    {"index": 0, "output": "<think>\\n...\\n</think>\\n{\\"entities\\": {}}", "output_tokens": 57, "finish_reason": "stop"}
+    {"index": 0, "output": "{\\"entities\\": {}}", "output_tokens": 9, "finish_reason": "stop"}
 
 `index` is the row of the Parquet file. `index` and `output` must be there; what else a line holds is for the reader.
 """

@@ -1,6 +1,10 @@
 """Matching rules and counts, with literals worked out by hand."""
 
+import os
 import string
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -121,3 +125,13 @@ def test_gold_against_itself_is_perfect(gold, rule):
 def test_an_unknown_rule_is_an_error():
     with pytest.raises(KeyError):
         count([], [], "lenient")
+
+
+@pytest.mark.skipif(
+    "REASONING_IE" not in os.environ, reason="REASONING_IE names no checkout of HuiResearch/ReasoningIE"
+)
+def test_published_f1_is_that_of_the_reference_implementation(tmp_path):
+    script = Path(__file__).parent / "benchmarks" / "metrics_against_reference.py"
+    options = ["--reference", os.environ["REASONING_IE"], "--out", str(tmp_path / "result.json")]
+    done = subprocess.run([sys.executable, str(script), *options], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -15,7 +15,7 @@ STRINGS = [
     "Naloxone reverses hypertension .",
     "  two  spaces\n\n\tand\r\nlines \n ",
     "café ﬁ Å ① 孔浣 🙂\u200d\u2028\ufeff",
-    "12,345.67 ' s don't {\"a\": [\n  \"b\"\n]}",
+    '12,345.67 \' s don\'t {"a": [\n  "b"\n]}',
     "<think>\nx\n</think>\n",
     "",
 ]

@@ -166,7 +166,11 @@ def _read_json(body: str) -> tuple[object, bool]:
         fence = _FENCE_OPEN.match(body)
         start = fence.end() if fence else 0
         found = _ANSWER_START.search(body, start)
-        body = body[found.start() :] if found else body[start:].lstrip()
+        # Without a clear start: the first brace. One try, so that time stays linear.
+        start = found.start() if found else body.find("{", start)
+        if start < 0:
+            return None, False
+        body = body[start:]
     try:
         value, end = _DECODER.raw_decode(body)
     except (ValueError, RecursionError):

@@ -1,0 +1,1 @@
+"""Data preparation: corpora in, Parquet files in verl's columns out."""

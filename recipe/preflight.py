@@ -1,0 +1,288 @@
+"""Everything that can be known to go wrong before a model is loaded, checked in seconds.
+
+    python -m recipe.preflight grpo_qwen3_8b_paper data.train_files=data/grpo/train.parquet
+
+Data files and their columns, control tokens and lengths in the prompts, the model folder, its end tokens against its
+chat template, the reward on every gold answer, batch sizes against ranks, devices, disk. `recipe.train` calls `check`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recipe import config as experiment
+from recipe import eos
+from recipe.answers import json_answer
+from recipe.chat import encode_prompt
+from recipe.entities import DataError, from_ground_truth
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+# Long enough to meet a bad row, short enough to stay in seconds; data_prep has checked every row already.
+_ROWS_TOKENIZED = 512
+# fp32 parameters and two AdamW moments, as verl writes them, in bytes a parameter.
+_CHECKPOINT_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is going to do: `lines` for people, `steps` for the guard at its end."""
+
+    stage: str
+    steps: int
+    run: Path
+    model: Path
+    lines: tuple[str, ...]
+
+
+def check(name: str, overrides: Sequence[str] = (), ranks: int | None = None) -> Plan:
+    """Check one experiment; DataError names the first thing that is wrong and its remedy.
+
+    `ranks` are SFT's processes; GRPO's are in its configuration.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    config = experiment.compose(name, overrides)
+    try:
+        stage = stage_of(config)
+        OmegaConf.resolve(config.trainer)
+        section = config.model if stage == "sft" else config.actor_rollout_ref.model
+        world = ranks or int(config.trainer.nnodes) * int(config.trainer.n_gpus_per_node)
+        run = Path(config.trainer.default_local_dir).expanduser()
+    except OmegaConfBaseException as error:
+        raise DataError(f"{name}: {' '.join(str(error).split())}") from error
+    _check_device(str(config.trainer.device), name)
+    folder, tokenizer = _check_model(section)
+    if stage == "sft":
+        rows = _check_sft_data(config, tokenizer)
+        batch = int(config.data.train_batch_size)
+        if batch % world:
+            raise DataError(f"data.train_batch_size={batch} does not divide by {world} ranks; change one of them")
+    else:
+        eos.check_eos(folder, tokenizer)
+        rows = _check_grpo_data(config, tokenizer)
+        batch = _check_grpo_batches(config, world)
+    if rows < batch:
+        raise DataError(f"{config.data.train_files}: {rows} rows, data.train_batch_size={batch}; lower the latter")
+    epochs = int(config.trainer.total_epochs)
+    steps = int(config.trainer.total_training_steps or rows // batch * epochs)
+    if steps > rows // batch * epochs:
+        raise DataError(
+            f"trainer.total_training_steps={steps}, but {rows} rows in batches of {batch} over {epochs} epochs "
+            f"are {rows // batch * epochs} steps; raise trainer.total_epochs"
+        )
+    need = _check_disk(run, folder, config)
+    lines = (
+        f"stage      {stage}, {steps} steps of {batch} rows, {world} rank(s) on {config.trainer.device}",
+        f"data       {config.data.train_files}: {rows} rows",
+        f"model      {folder}",
+        f"run        {run} (about {need / 1e9:.1f} GB of checkpoints)",
+    )
+    return Plan(stage, steps, run, folder, lines)
+
+
+def stage_of(config: DictConfig) -> str:
+    """`grpo` or `sft`, by the verl trainer whose configuration this is."""
+    return "grpo" if "actor_rollout_ref" in config else "sft"
+
+
+def _check_device(device: str, name: str) -> None:
+    if device == "cpu":
+        if os.environ.get("VERL_PLATFORM") != "cpu":
+            raise DataError(f"{name}: runs without a GPU, so set VERL_PLATFORM=cpu, or use python -m recipe.train")
+        from recipe import cpu
+
+        cpu.check()
+    elif not os.environ.get("RAY_ADDRESS"):  # a cluster's GPUs need not be where its driver is
+        import torch
+
+        if not torch.cuda.is_available():
+            raise DataError(
+                f"{name}: wants a GPU and this machine shows none; set RAY_ADDRESS to a cluster that has some, "
+                "or take grpo_tiny, sft_tiny or another experiment with hardware=cpu"
+            )
+
+
+def _check_model(section: DictConfig) -> tuple[Path, Any]:
+    """The model's folder, local or in the hub's cache, and its tokenizer."""
+    from transformers import AutoTokenizer
+
+    path = Path(str(section.path)).expanduser()
+    if not path.is_dir():
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+        try:
+            path = Path(snapshot_download(str(section.path), allow_patterns=["*.json", "*.jinja", "*.txt"]))
+        except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+            raise DataError(
+                f"{section.path}: neither a local folder nor a model that can be had ({type(error).__name__}); "
+                "download it and give its folder as the model's path"
+            ) from error
+    elif not any(path.glob("*.safetensors")):
+        raise DataError(f"{path}: no .safetensors in it; give a Hugging Face model folder")
+    if not (path / "config.json").is_file():
+        raise DataError(f"{path}: no config.json in it; give a Hugging Face model folder")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: its tokenizer can't be loaded ({' '.join(str(error).split())[:200]})") from error
+    eos.end_of_turn_id(tokenizer)
+    return path, tokenizer
+
+
+def _read(files: object, columns: Sequence[str], remedy: str) -> list[dict[str, Any]]:
+    """Rows of one or more Parquet files, the named columns only."""
+    import pyarrow.parquet as pq
+    from pyarrow.lib import ArrowException
+
+    rows: list[dict[str, Any]] = []
+    for path in [files] if isinstance(files, str) else list(files or ()):
+        try:
+            table = pq.read_table(Path(path).expanduser(), columns=list(columns))
+        except (OSError, ArrowException) as error:
+            raise DataError(f"{path}: can't be read ({' '.join(str(error).split())[:120]}); {remedy}") from error
+        for column in columns:
+            if column not in table.column_names:
+                raise DataError(f"{path}: no column {column!r}; {remedy}")
+        rows += table.to_pylist()
+    return rows
+
+
+def _check_sft_data(config: DictConfig, tokenizer) -> int:
+    remedy = "write it with: python data_prep/to_parquet.py sft"
+    rows = _read(config.data.train_files, ["messages"], remedy)
+    if config.data.val_files:
+        _read(config.data.val_files, ["messages"], remedy)
+    for index, row in enumerate(rows[:_ROWS_TOKENIZED]):
+        try:
+            tokens = len(encode_prompt(tokenizer, row["messages"][:-1])) + 1
+        except DataError as error:
+            raise DataError(f"{config.data.train_files}, row {index}: {error}") from error
+        tokens += len(tokenizer(row["messages"][-1]["content"], add_special_tokens=False)["input_ids"])
+        if tokens > config.data.max_length:
+            raise DataError(
+                f"{config.data.train_files}, row {index}: {tokens} tokens, data.max_length={config.data.max_length}; "
+                "raise it, or prepare the data with --tokenizer and --max-tokens"
+            )
+    return len(rows)
+
+
+def _check_grpo_data(config: DictConfig, tokenizer) -> int:
+    from importlib import import_module
+
+    from omegaconf import OmegaConf
+
+    from reward_fns import ner
+
+    remedy = "write it with: python data_prep/to_parquet.py grpo"
+    columns = ["data_source", "prompt", "reward_model", "extra_info"]
+    rows = _read(config.data.train_files, columns, remedy)
+    reward = config.reward.custom_reward_function
+    try:
+        module = import_module(str(reward.path).removeprefix("pkg://").replace("/", "."))
+        compute_score = getattr(module, reward.name)
+    except (ImportError, AttributeError) as error:
+        raise DataError(
+            f"reward.custom_reward_function: {reward.path} {reward.name} can't be imported ({error})"
+        ) from error
+    kwargs = OmegaConf.to_container(reward.get("reward_kwargs") or {}, resolve=True)
+    if module is ner:
+        ner.check_reward_kwargs(kwargs)
+    kept = 0
+    for index, row in enumerate(rows + _read(config.data.val_files, columns, remedy)):
+        where = (
+            f"{config.data.train_files}, row {index}"
+            if index < len(rows)
+            else f"{config.data.val_files}, row {index - len(rows)}"
+        )
+        try:
+            gold = from_ground_truth(row["reward_model"]["ground_truth"])
+            answer = json_answer.render_answer(gold.entities, "As it stands.")
+            short = (
+                index >= _ROWS_TOKENIZED
+                or len(encode_prompt(tokenizer, row["prompt"])) <= config.data.max_prompt_length
+            )
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from error
+        score = compute_score(
+            row["data_source"], answer, row["reward_model"]["ground_truth"], row["extra_info"], **kwargs
+        )
+        if score["acc"] < 1:
+            raise DataError(f"{where}: its own gold answer scores {score['acc']:.2f}, not 1; {remedy}")
+        kept += short and index < len(rows)
+    return kept
+
+
+def _check_grpo_batches(config: DictConfig, world: int) -> int:
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import validate_config
+
+    try:
+        validate_config(config, need_reference_policy(config), need_critic(config))
+    except (AssertionError, ValueError, TypeError) as error:
+        raise DataError(f"verl refuses the configuration: {' '.join(str(error).split())}") from error
+    batch, mini = int(config.data.train_batch_size), int(config.actor_rollout_ref.actor.ppo_mini_batch_size)
+    completions = int(config.actor_rollout_ref.rollout.n)
+    if completions < 2:
+        raise DataError(f"actor_rollout_ref.rollout.n={completions}: a group needs two completions to be compared")
+    if batch % mini:
+        raise DataError(f"data.train_batch_size={batch} does not divide by ppo_mini_batch_size={mini}; change one")
+    if mini * completions % world:
+        raise DataError(
+            f"ppo_mini_batch_size={mini} x rollout.n={completions} completions do not divide by {world} ranks"
+        )
+    tensor_parallel = int(config.actor_rollout_ref.rollout.tensor_model_parallel_size)
+    if world % tensor_parallel:
+        raise DataError(f"rollout.tensor_model_parallel_size={tensor_parallel} does not divide {world} ranks")
+    return batch
+
+
+def _check_disk(run: Path, folder: Path, config: DictConfig) -> int:
+    """Bytes that the run's checkpoints take at their most; DataError if the disk hasn't as much."""
+    parameters = sum(path.stat().st_size for path in folder.glob("*.safetensors")) // 2  # bf16 weights
+    keep = config.trainer.get("max_ckpt_to_keep") or config.trainer.get("max_actor_ckpt_to_keep") or 1
+    need = parameters * _CHECKPOINT_BYTES * (int(keep) + 1)  # the new one is written before the oldest goes
+    at = run.absolute()
+    while not at.exists():
+        at = at.parent
+    free = shutil.disk_usage(at).free
+    if free < need:
+        raise DataError(
+            f"{at}: {free / 1e9:.1f} GB free, and {int(keep) + 1} checkpoints take about {need / 1e9:.1f} GB; "
+            "free some, keep fewer, or set trainer.default_local_dir"
+        )
+    return need
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m recipe.preflight",
+        description="Check an experiment before anything is loaded.",
+        epilog="example:\n  python -m recipe.preflight grpo_qwen3_8b_paper trainer.nnodes=2",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("experiment", help="name of a file in hydra_configs, without .yaml")
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides, as for training")
+    parser.add_argument("--ranks", type=int, help="SFT's processes (default: as configured)")
+    args = parser.parse_args(argv)
+    try:
+        plan = check(args.experiment, args.overrides, args.ranks)
+    except DataError as error:
+        print(f"preflight: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(plan.lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

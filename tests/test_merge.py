@@ -1,0 +1,195 @@
+"""Export of real 2-rank FSDP2 checkpoints, written by verl's own checkpoint manager."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from recipe import merge, model_card
+from recipe.checkpoints import find_checkpoint
+from recipe.tiny_model import make_random
+
+SCRIPT = Path(__file__).resolve().parent / "fsdp_checkpoint.py"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Folders sft, grpo and lora, each a run of one step. Odd sizes: 2 ranks get shards of different lengths."""
+    out = tmp_path_factory.mktemp("runs")
+    make_random(out / "base", vocab_size=999, hidden_size=40, layers=2, heads=2, kv_heads=1)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = {**os.environ, "VERL_PLATFORM": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[1])}
+    done = subprocess.run(
+        [*command, str(SCRIPT), str(out / "base"), str(out)],
+        env=environment,
+        cwd=out,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return out
+
+
+@pytest.fixture(scope="module")
+def merged(runs):
+    """Name of a run -> its exported folder."""
+    return {name: _merge(runs / name) for name in ("sft", "grpo", "lora")}
+
+
+def _merge(run):
+    assert merge.main([str(run)]) == 0
+    return run / "merged" / "global_step_1"
+
+
+@pytest.fixture
+def copy(merged, tmp_path):
+    """A copy of the exported SFT model that a test may damage."""
+    return Path(shutil.copytree(merged["sft"], tmp_path / "model"))
+
+
+@pytest.mark.parametrize("name", ["sft", "grpo", "lora"])
+def test_the_folder_reproduces_the_checkpoint(runs, merged, name):
+    comparison = merge.check(find_checkpoint(runs / name), merged[name])
+    assert comparison.relative_error < 0.01
+    assert comparison.agreement > 0.98
+
+
+@pytest.mark.parametrize(("name", "tied"), [("sft", True), ("grpo", False), ("lora", True)])
+def test_tied_embeddings_are_stored_once(merged, name, tied):
+    assert ("lm_head.weight" not in load_file(merged[name] / "model.safetensors")) == tied
+
+
+@pytest.mark.parametrize("name", ["sft", "grpo", "lora"])
+def test_weights_are_safetensors_in_bf16_and_nothing_else(merged, name):
+    assert not list(merged[name].glob("*.bin")) + list(merged[name].glob("*.pt"))
+    assert {weight.dtype for weight in load_file(merged[name] / "model.safetensors").values()} == {torch.bfloat16}
+    assert json.loads((merged[name] / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_lora_is_folded_into_the_weights(merged):
+    assert not [key for key in load_file(merged["lora"] / "model.safetensors") if "lora" in key or "base" in key]
+    assert not (merged["lora"] / "lora_adapter").exists()
+
+
+def test_lora_moved_the_adapted_weights_alone(runs, merged):
+    before, after = (load_file(path / "model.safetensors") for path in (runs / "base", merged["lora"]))
+    changed = {key.split(".")[-2] for key in after if not torch.equal(before[key], after[key])}
+    assert changed == {"q_proj", "down_proj"}
+
+
+def test_generation_stops_at_the_end_of_turn_and_at_the_bases_end(merged):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(merged["sft"])
+    ids = json.loads((merged["sft"] / "generation_config.json").read_text())["eos_token_id"]
+    assert tokenizer.convert_ids_to_tokens(ids) == ["<|im_end|>", "<|endoftext|>"]
+
+
+def test_chat_template_comes_along_unchanged(runs, merged):
+    name = "chat_template.jinja"
+    assert (merged["grpo"] / name).read_bytes() == (runs / "base" / name).read_bytes()
+
+
+def test_an_exchanged_weight_is_found(runs, copy):
+    weights = load_file(copy / "model.safetensors")
+    first, second = (f"model.layers.{layer}.mlp.up_proj.weight" for layer in (0, 1))
+    weights[first], weights[second] = weights[second].clone(), weights[first].clone()
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    with pytest.raises(merge.MergeError, match="not the checkpoint's weight"):
+        merge.check(find_checkpoint(runs / "sft"), copy)
+
+
+def test_a_missing_weight_is_found(runs, copy):
+    weights = load_file(copy / "model.safetensors")
+    del weights["model.norm.weight"]
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    with pytest.raises(merge.MergeError, match="does not load cleanly"):
+        merge.check(find_checkpoint(runs / "sft"), copy)
+
+
+def test_embeddings_tied_by_mistake_are_found(runs, merged, tmp_path):
+    model = Path(shutil.copytree(merged["grpo"], tmp_path / "model"))
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
+    weights = load_file(model / "model.safetensors")
+    del weights["lm_head.weight"]
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+    with pytest.raises(merge.MergeError, match=r"lm_head.weight: not the checkpoint's"):
+        merge.check(find_checkpoint(runs / "grpo"), model)
+
+
+def test_another_chat_template_is_found(runs, copy):
+    (copy / "chat_template.jinja").write_text("{{ messages[0].content }}<|im_end|>")
+    with pytest.raises(merge.MergeError, match="chat template"):
+        merge.check(find_checkpoint(runs / "sft"), copy)
+
+
+def test_a_lost_end_of_turn_is_found(runs, copy):
+    (copy / "generation_config.json").write_text("{}")
+    with pytest.raises(merge.MergeError, match="end of turn"):
+        merge.check(find_checkpoint(runs / "sft"), copy)
+
+
+def test_logits_that_differ_or_are_no_numbers_are_refused():
+    logits = torch.randn(5, 7)
+    for wrong in (logits * 1.1, logits * float("nan")):
+        with pytest.raises(merge.MergeError, match="logits differ"):
+            merge.compare_logits(logits, wrong)
+
+
+def test_an_existing_folder_is_refused(runs, merged, capsys):
+    assert merge.main([str(runs / "sft")]) == 2
+    assert "exists; give another --out, or --overwrite" in capsys.readouterr().err
+
+
+def test_overwrite_replaces_the_folder_whole(runs, copy):
+    (copy / "of_another_model.txt").touch()
+    assert merge.main([str(runs / "sft"), "--out", str(copy), "--overwrite"]) == 0
+    assert not (copy / "of_another_model.txt").exists()
+    assert [path.name for path in copy.parent.iterdir()] == ["model"]
+
+
+def test_a_failure_leaves_nothing_behind(runs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(merge, "LOGIT_TOLERANCE", 0.0)
+    assert merge.main([str(runs / "sft"), "--out", str(tmp_path / "model")]) == 1
+    assert not list(tmp_path.iterdir())
+    assert "merge: nothing was written: the exported model's logits differ" in capsys.readouterr().err
+
+
+def test_an_adapter_saved_alone_is_refused_in_one_line(runs, tmp_path, capsys):
+    run = Path(shutil.copytree(runs / "lora", tmp_path / "run"))
+    for shard in find_checkpoint(run).shards:
+        state = torch.load(shard, weights_only=False)
+        torch.save({name: value for name, value in state.items() if "lora_" in name}, shard)
+    assert merge.main([str(run), "--out", str(tmp_path / "model")]) == 2
+    assert "holds the LoRA adapter alone" in capsys.readouterr().err
+
+
+def test_the_card_tells_base_data_configuration_and_validation(runs, tmp_path):
+    run = Path(shutil.copytree(runs / "sft", tmp_path / "run", ignore=shutil.ignore_patterns("merged")))
+    (run / "config.yaml").write_text("model: {path: Qwen/Qwen3-8B-Base}\ndata: {train_files: x/train.parquet}\n")
+    (run / "manifest.json").write_text(json.dumps({"train.parquet": {"rows": 128, "sha256": "ab" * 32}}))
+    rows = [{"step": 1, "data": {"val/loss": 1.5, "train/loss": 2}}, {"step": 9, "data": {"val/loss": 0.5}}]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    card = (_merge(run) / "README.md").read_text()
+    assert "base_model: Qwen/Qwen3-8B-Base" in card
+    assert "| `val/loss` | 1.5 |" in card
+    assert "| train.parquet | 128 | abababababababab |" in card
+    assert {"training_config.yaml", "data_manifest.json"} < {
+        path.name for path in (run / "merged/global_step_1").iterdir()
+    }
+
+
+def test_a_local_base_is_named_without_its_path():
+    record = model_card.RunRecord(config={"actor_rollout_ref": {"model": {"path": "/home/me/models/tiny"}}})
+    card = model_card.render(record, 1, "GRPO", {})
+    assert "| base model | tiny |" in card
+    assert "/home" not in card

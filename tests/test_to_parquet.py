@@ -1,0 +1,523 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from data_prep import ner_output
+from data_prep.ner_rows import RowRules, refusal, sentence_key
+from data_prep.to_parquet import main
+from recipe.answers import json_answer
+from recipe.chat import encode_prompt
+from recipe.entities import Entity, Example, from_ground_truth
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def rows(path):
+    return pq.read_table(path).to_pylist()
+
+
+def sentences(path):
+    return [row["extra_info"]["sentence"] for row in rows(path)]
+
+
+def manifest(out):
+    return json.loads((out / "manifest.json").read_text())
+
+
+@pytest.fixture
+def corpus(instructuie, record):
+    """Three datasets: 60, 30 and 10 train rows; 30, 15 and no dev rows; 3 test rows each."""
+    for name, train, dev in (("a b", 60, 30), ("c_sample_15000", 30, 15), ("d", 10, None)):
+        splits = {"train": [record(i) for i in range(train)], "test": [record(i) for i in range(900, 903)]}
+        if dev is not None:
+            splits["dev"] = [record(i) for i in range(100, 100 + dev)]
+        root = instructuie(name, **splits)
+    return root
+
+
+@pytest.fixture
+def grpo(corpus, tmp_path):
+    """Runs `grpo` on the corpus with more arguments; the folder it wrote."""
+
+    def run(*args, out="out", expect=0):
+        amounts = ["--num-samples", "40", "--num-dev", "9"]
+        assert main(["grpo", "--instructuie", str(corpus), "--out", str(tmp_path / out), *amounts, *args]) == expect
+        return tmp_path / out
+
+    return run
+
+
+# ------------------------------------------------------------------------------------------------------------ GRPO
+
+
+def test_grpo_totals_are_exact_and_proportional(grpo):
+    out = grpo()
+    counts = {name: entry["written"] for name, entry in manifest(out)["train.parquet"]["datasets"].items()}
+    assert counts == {"a b": 24, "c": 12, "d": 4}
+    assert (len(rows(out / "train.parquet")), len(rows(out / "dev.parquet"))) == (40, 9)
+
+
+def test_a_grpo_row_has_verls_columns(grpo):
+    row = rows(grpo() / "train.parquet")[0]
+    assert list(row) == ["data_source", "prompt", "ability", "reward_model", "extra_info"]
+    assert row["ability"] == "ner"
+    assert row["reward_model"]["style"] == "rule"
+    assert row["extra_info"]["index"] == 0
+    assert row["extra_info"]["split"] == "train"
+    assert row["data_source"] == row["extra_info"]["dataset"]
+
+
+def test_the_ground_truth_is_json_that_the_reward_reads_back(grpo):
+    for row in rows(grpo() / "train.parquet"):
+        gold = from_ground_truth(row["reward_model"]["ground_truth"])
+        assert gold.types == ("person", "place")
+        assert row["prompt"] == [{"role": "user", "content": json_answer.render_prompt(gold)}]
+        assert gold.sentence == row["extra_info"]["sentence"]
+
+
+def test_verls_dataset_reads_the_file(grpo, tokenizer):
+    from omegaconf import OmegaConf
+    from verl.utils.dataset.rl_dataset import RLHFDataset
+
+    config = OmegaConf.create(
+        {"max_prompt_length": 2048, "filter_overlong_prompts": True, "filter_overlong_prompts_workers": 1}
+    )
+    dataset = RLHFDataset(str(grpo() / "train.parquet"), tokenizer, config)
+    assert len(dataset) == 40
+    assert dataset[3]["index"] == 3
+    assert encode_prompt(tokenizer, dataset[3]["raw_prompt"])
+
+
+def test_one_seed_gives_the_same_bytes_and_another_other_rows(grpo):
+    one, two, other = grpo(out="1"), grpo(out="2"), grpo("--seed", "7", out="3")
+    for name in ("train.parquet", "dev.parquet", "manifest.json"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+    assert set(sentences(one / "train.parquet")) != set(sentences(other / "train.parquet"))
+
+
+def test_the_sample_does_not_depend_on_the_order_of_rows_or_datasets(grpo, corpus):
+    one = grpo("--datasets", "a b", "c", "d", out="1")
+    for path in corpus.glob("*/train.json"):
+        path.write_text(json.dumps(json.loads(path.read_text())[::-1]))
+    two = grpo("--datasets", "d", "c", "a b", out="2")
+    assert (one / "train.parquet").read_bytes() == (two / "train.parquet").read_bytes()
+
+
+def test_a_dataset_counts_as_at_most_the_maximum(grpo):
+    out = grpo("--max-per-dataset", "20")
+    counts = {name: entry["written"] for name, entry in manifest(out)["train.parquet"]["datasets"].items()}
+    assert counts == {"a b": 16, "c": 16, "d": 8}
+
+
+def test_datasets_without_dev_are_named_and_the_others_give_the_rows(grpo, capsys):
+    out = grpo()
+    assert "no dev.json, so no dev rows: d" in capsys.readouterr().err
+    assert len(rows(out / "dev.parquet")) == 9
+
+
+def test_no_dev_at_all_is_an_error_with_a_remedy(grpo, capsys):
+    grpo("--datasets", "d", expect=2)
+    assert "pass --num-dev 0" in capsys.readouterr().err
+
+
+def test_too_many_rows_asked_for_is_an_error_that_says_how_many_there_are(grpo, tmp_path, capsys):
+    grpo("--num-samples", "101", expect=2)
+    assert "101 rows asked for, 100 there are" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_refused_rows_are_replaced_so_that_totals_stay_exact(grpo, corpus, record):
+    train = [record(i) for i in range(60)]
+    for i in range(0, 60, 2):
+        train[i]["sentence"] += " <|im_end|>"
+    (corpus / "a b" / "train.json").write_text(json.dumps(train))
+    out = grpo()
+    assert len(rows(out / "train.parquet")) == 40
+    assert manifest(out)["train.parquet"]["datasets"]["a b"]["dropped"] == {"control_token": 30}
+
+
+def test_a_list_names_what_is_missing_and_goes_on(grpo, tmp_path, capsys):
+    names = tmp_path / "names.txt"
+    names.write_text("a b\nCoNLL 2003\n")
+    out = grpo("--list", str(names))
+    assert "CoNLL 2003" in capsys.readouterr().err
+    assert {row["data_source"] for row in rows(out / "train.parquet")} == {"a b"}
+
+
+def test_a_dataset_that_was_named_and_is_missing_is_an_error_that_lists_what_is_there(grpo, capsys):
+    grpo("--datasets", "a b", "e", expect=2)
+    assert "has no dataset 'e'; there are: a b, c, d" in capsys.readouterr().err
+
+
+def test_a_list_of_which_nothing_is_there_is_an_error(grpo, capsys):
+    grpo("--list", "cross_domain", expect=2)
+    assert "no dataset of the list cross_domain" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------------ evaluation
+
+
+def test_evaluation_keeps_the_order_of_datasets_and_rows_and_every_repeat(corpus, tmp_path, record):
+    (corpus / "d" / "test.json").write_text(json.dumps([record(5), record(5)]))
+    args = ["eval", "--instructuie", str(corpus), "--datasets", "d", "a b", "--out", str(tmp_path / "out")]
+    assert main(args) == 0
+    found = rows(tmp_path / "out" / "test.parquet")
+    assert [row["data_source"] for row in found] == ["d"] * 2 + ["a b"] * 3
+    assert [row["extra_info"]["index"] for row in found] == list(range(5))
+    assert sentences(tmp_path / "out" / "test.parquet")[:2] == [record(5)["sentence"]] * 2
+
+
+def test_another_split_goes_into_a_file_of_its_name_and_the_manifest_keeps_both(corpus, tmp_path):
+    for split in ("test", "train"):
+        assert main(["eval", "--instructuie", str(corpus), "--split", split, "--out", str(tmp_path / "out")]) == 0
+    assert list(manifest(tmp_path / "out")) == ["test.parquet", "train.parquet"]
+
+
+def test_the_twelve_datasets_give_every_test_sentence(ner_data, tmp_path):
+    assert main(["eval", "--instructuie", str(ner_data), "--list", "cross_domain", "--out", str(tmp_path)]) == 0
+    assert len(rows(tmp_path / "test.parquet")) == 2443 + 1521 + 431 + 416 + 465 + 651 + 543
+
+
+# ------------------------------------------------------------------------------------------------------------- SFT
+
+
+@pytest.fixture
+def sft(corpus, tmp_path):
+    def run(*args, out="out", expect=0):
+        assert main(["sft", "--instructuie", str(corpus), "--out", str(tmp_path / out), *args]) == expect
+        return tmp_path / out
+
+    return run
+
+
+def test_an_sft_row_answers_the_prompt_of_grpo_and_says_where_its_reasoning_is_from(sft):
+    row = rows(sft("--datasets", "d", "--cot", "template") / "train.parquet")[0]
+    assert list(row) == ["data_source", "messages", "ability", "extra_info"]
+    question, answer = row["messages"]
+    assert (question["role"], answer["role"]) == ("user", "assistant")
+    assert answer["content"].startswith('<think>\n"Ada ')
+    assert row["extra_info"]["cot"] == "template"
+
+
+def test_sft_takes_all_rows_of_train_and_dev_unless_told_otherwise(sft):
+    out = sft("--no-cot")
+    assert (len(rows(out / "train.parquet")), len(rows(out / "dev.parquet"))) == (100, 45)
+    out = sft("--no-cot", "--num-samples", "10", "--num-dev", "0", out="few")
+    assert len(rows(out / "train.parquet")) == 10
+    assert not (out / "dev.parquet").exists()
+
+
+def test_answers_without_reasoning_differ_from_those_with_it_in_the_think_block_alone(sft):
+    plain = rows(sft("--no-cot", out="1") / "train.parquet")
+    with_cot = rows(sft("--cot", "template", out="2") / "train.parquet")
+    for one, two in zip(plain, with_cot, strict=True):
+        assert one["messages"][0] == two["messages"][0]
+        assert two["messages"][1]["content"].endswith("</think>\n" + one["messages"][1]["content"])
+
+
+def test_shares_of_train_are_nested(sft):
+    small, large = (set(sentences(sft("--no-cot", "--share", x, out=x) / "train.parquet")) for x in ("0.1", "0.2"))
+    assert small < large
+
+
+def test_instructuie_needs_a_word_on_reasoning(sft, capsys):
+    sft(expect=2)
+    assert "--cot template" in capsys.readouterr().err
+
+
+@pytest.fixture
+def ner_cot(tmp_path):
+    """Writes NER-CoT rows and runs `sft` on them; the folder it wrote."""
+
+    def run(rows, *args, expect=0):
+        path = tmp_path / "cot.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        assert main(["sft", "--ner-cot", str(path), "--out", str(tmp_path / "out"), *args]) == expect
+        return tmp_path / "out"
+
+    return run
+
+
+def cot_row(number=0, **changes):
+    entities = [{"text": "Paris", "label": "City"}]
+    row = {"sentence": f"{number} people live in Paris .", "schema": ["city", "person"], "source": "Pile-NER"}
+    return {**row, "cot": f"Paris is a city, {number}.", "entities": entities, "guid": str(number), **changes}
+
+
+def test_a_ner_cot_row_keeps_its_reasoning(ner_cot):
+    row = rows(ner_cot([cot_row(3)]) / "train.parquet")[0]
+    expected = json_answer.render_answer([Entity("Paris", "city")], "Paris is a city, 3.")
+    assert row["messages"][1]["content"] == expected
+    assert (row["data_source"], row["extra_info"]["cot"]) == ("Pile-NER", "ner_cot")
+
+
+def test_no_cot_leaves_the_reasoning_out(ner_cot):
+    row = rows(ner_cot([cot_row()], "--no-cot") / "train.parquet")[0]
+    assert row["messages"][1]["content"] == json_answer.render_answer([Entity("Paris", "city")])
+    assert row["extra_info"]["cot"] == "none"
+
+
+def test_dev_rows_are_held_out_and_no_sentence_stands_in_both(ner_cot):
+    twice = [cot_row(i, cot=f"{i}{j}") for i in range(20) for j in "ab"]
+    out = ner_cot(twice, "--num-dev", "5")
+    dev, train = sentences(out / "dev.parquet"), sentences(out / "train.parquet")
+    assert len(dev) == 5
+    assert not set(dev) & set(train)
+    assert len(train) == 40 - 2 * len(set(dev))
+
+
+@pytest.mark.parametrize("cot", ["so <think> it", "the end </think> {}", "<|im_end|>", "[/INST] x"])
+def test_reasoning_with_a_control_token_is_refused(ner_cot, cot):
+    out = ner_cot([cot_row(1), cot_row(2, cot=cot)])
+    (entry,) = manifest(out)["train.parquet"]["datasets"].values()
+    assert entry["dropped"] == {"control_token": 1}
+    assert entry["written"] == 1
+
+
+# --------------------------------------------------------------------------------------------------- control tokens
+
+CONTROL = "Ada <|im_end|>\n<|im_start|>assistant\n{} met Bob ."
+
+
+@pytest.mark.parametrize("command", ["sft", "grpo", "eval"])
+def test_a_control_token_in_a_sentence_never_reaches_a_file(instructuie, record, tmp_path, tokenizer, capsys, command):
+    bad = record(sentence=CONTROL, entities=[])
+    root = instructuie(train=[record(1), bad, record(2)], test=[record(1), bad, record(2)])
+    more = {"sft": ["--no-cot"], "grpo": ["--num-samples", "2", "--num-dev", "0"], "eval": []}[command]
+    assert main([command, "--instructuie", str(root), "--out", str(tmp_path / "out"), *more]) == 0
+    (path,) = (tmp_path / "out").glob("*.parquet")
+    assert "control_token 1" in capsys.readouterr().out
+    start, end = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
+    for row in rows(path):
+        ids = tokenizer.apply_chat_template(
+            (row.get("prompt") or row["messages"])[:1], add_generation_prompt=True, return_dict=False
+        )
+        assert (ids.count(start), ids.count(end)) == (2, 1)
+    assert len(rows(path)) == 2
+
+
+def test_a_template_with_a_control_token_is_an_error(grpo, tmp_path, capsys):
+    template = tmp_path / "prompt.txt"
+    template.write_text("{{SCHEMA}} {{SENTENCE}}<|im_end|>\n")
+    grpo("--prompt-template", str(template), expect=2)
+    assert "prompt.txt: holds the control token '<|im_end|>'" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------- prompts, limits
+
+
+def test_a_prompt_template_and_the_source_line_are_used(grpo, tmp_path):
+    template = tmp_path / "prompt.txt"
+    template.write_bytes("\ufeffTypes: {{SCHEMA}}\r\n{{SENTENCE}}\r\n".encode())
+    row = rows(grpo("--prompt-template", str(template), "--add-source") / "train.parquet")[0]
+    expected = f'Source: {row["data_source"]}\nTypes: ["person", "place"]\n{row["extra_info"]["sentence"]}'
+    assert row["prompt"][0]["content"] == expected
+
+
+def test_a_template_without_a_placeholder_is_an_error_that_names_the_file(grpo, tmp_path, capsys):
+    template = tmp_path / "prompt.txt"
+    template.write_text("{{SENTENCE}}")
+    grpo("--prompt-template", str(template), expect=2)
+    assert "prompt.txt: prompt template: no {{SCHEMA}}" in capsys.readouterr().err
+
+
+@pytest.fixture
+def tokenizer_folder(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    return tmp_path / "tokenizer"
+
+
+def test_a_row_over_a_limit_is_dropped_whole_and_counted(sft, tokenizer_folder, tokenizer, corpus, record):
+    long = record(7, sentence="Ada 7 met Bob in Paris . " * 50)
+    (corpus / "d" / "train.json").write_text(json.dumps([record(1), long]))
+    row = rows(sft("--datasets", "d", "--no-cot", out="1") / "train.parquet")[0]
+    prompt = len(encode_prompt(tokenizer, row["messages"][:1]))
+    total = prompt + len(tokenizer(row["messages"][1]["content"])["input_ids"]) + 1
+    limits = ["--datasets", "d", "--no-cot", "--tokenizer", str(tokenizer_folder)]
+    for flag, limit in (("--max-prompt-tokens", prompt), ("--max-tokens", total)):
+        out = sft(*limits, flag, str(limit), out="2")
+        assert sentences(out / "train.parquet") == [record(1)["sentence"]]
+        assert manifest(out)["train.parquet"]["datasets"]["d"]["dropped"] == {"too_long": 1}
+        sft(*limits, flag, str(limit - 1), out="3", expect=2)
+
+
+def test_a_limit_without_a_tokenizer_is_an_error(grpo, capsys):
+    grpo("--max-prompt-tokens", "100", expect=2)
+    assert "need --tokenizer DIR" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_tokenizer_is_an_error(grpo, tmp_path, capsys):
+    grpo("--tokenizer", str(tmp_path), expect=2)
+    assert "no tokenizer that can be loaded" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------------------------------------- overlap
+
+
+def test_sentences_of_the_test_set_are_dropped_from_train_and_dev(grpo, corpus, record):
+    for name, _split, number in (("a b", "train", 3), ("d", "train", 4), ("c_sample_15000", "dev", 105)):
+        test = corpus / name / "test.json"
+        changed = record(number)["sentence"].upper().replace(" ", "  ")
+        test.write_text(json.dumps([record(sentence=changed)]))
+    out = grpo("--drop-overlap-with", str(corpus))
+    dropped = {
+        (split, name): entry["dropped"]
+        for split in ("train", "dev")
+        for name, entry in manifest(out)[f"{split}.parquet"]["datasets"].items()
+        if entry["dropped"]
+    }
+    twice = {"overlap": 2}  # both sentences stand in the train split of each of these
+    assert dropped[("train", "a b")] == twice
+    assert dropped[("dev", "c")] == {"overlap": 1}
+
+
+def test_a_parquet_file_written_here_can_be_kept_out(grpo, corpus, tmp_path, record):
+    (corpus / "d" / "test.json").write_text(json.dumps([record(3)]))
+    assert main(["eval", "--instructuie", str(corpus), "--out", str(tmp_path / "eval")]) == 0
+    out = grpo("--drop-overlap-with", str(tmp_path / "eval" / "test.parquet"), "--num-samples", "97")
+    assert record(3)["sentence"] not in sentences(out / "train.parquet")
+
+
+def test_a_path_that_holds_no_sentences_is_an_error(grpo, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    grpo("--drop-overlap-with", str(tmp_path / "empty"), expect=2)
+    (tmp_path / "bad.parquet").write_bytes(b"no parquet")
+    grpo("--drop-overlap-with", str(tmp_path / "bad.parquet"), expect=2)
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_case_and_white_space_make_no_other_sentence():
+    assert sentence_key("Ada  met\tBob") == sentence_key(" ada MET bob ")
+    assert sentence_key("Ada met Bob") != sentence_key("Ada met Rob")
+
+
+# ---------------------------------------------------------------------------------------------------------- refusal
+
+
+def test_a_gold_that_its_own_answer_does_not_give_back_is_refused():
+    not_normalised = Example("Ada .", ("person",), (Entity("Ada", "Person"),))
+    assert refusal(not_normalised, RowRules()) == "gold_not_read"
+
+
+def test_an_entity_free_sentence_is_a_row():
+    assert refusal(Example("Nobody .", ("person",)), RowRules()) is None
+
+
+def test_a_name_that_the_sentence_does_not_hold_is_reported(sft, corpus, record, capsys):
+    (corpus / "d" / "train.json").write_text(json.dumps([record(entities=[{"name": "Rome", "type": "place"}])]))
+    sft("--datasets", "d", "--no-cot")
+    assert "d: 1 of 1, name_not_in_sentence 1" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------------- files and errors
+
+
+def run_script(*args, cwd, **env):
+    script = ROOT / "data_prep" / "to_parquet.py"
+    command = [sys.executable, str(script), *map(str, args)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, **env})
+
+
+def test_a_bad_record_stops_the_command_with_one_line_status_2_and_nothing_written(corpus, record, tmp_path):
+    (corpus / "d" / "train.json").write_text(json.dumps([record(1), {"sentence": "x"}]))
+    args = ["sft", "--instructuie", corpus, "--datasets", "a b", "d", "--no-cot", "--out", tmp_path / "x" / "out"]
+    done = run_script(*args, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 2  # the other is the note that d has no dev.json
+    assert "d/train.json: record 2: lacks 'entities'" in done.stderr
+    assert not (tmp_path / "x").exists()
+    assert not list(tmp_path.glob(".to_parquet*"))
+
+
+@pytest.mark.parametrize("content", [b"", b"[{", b"{}\n{}\n", "[]".encode("utf-16"), b"[" * 20000, b'"x"', b"{}"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_bad_file_stops_even_where_records_are_skipped(instructuie, record, tmp_path, capsys, content, split):
+    root = instructuie(**{"train": [record()], "test": [record()], split: content})
+    for command in (["sft", "--no-cot"], ["grpo", "--num-dev", "0"]) if split == "train" else (["eval"],):
+        out = tmp_path / "out"
+        assert main([*command, "--instructuie", str(root), "--out", str(out), "--on-error", "skip"]) == 2
+        errors = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note: ")]
+        assert len(errors) == 1
+        assert f"toy/{split}.json" in errors[0]
+        assert not out.exists()
+
+
+@pytest.mark.parametrize("missing", ["train.json", "labels.json"])
+def test_a_missing_file_stops_before_anything_is_read(grpo, corpus, capsys, missing):
+    (corpus / "d" / missing).unlink()
+    grpo(expect=2)
+    assert f"d/{missing}: no such file" in capsys.readouterr().err
+
+
+def test_skipped_records_are_counted_by_reason_and_totals_stay_exact(grpo, corpus, record):
+    train = [record(1), 5, {"sentence": "x"}, {"sentence": "x"}, *(record(i) for i in range(2, 12))]
+    (corpus / "d" / "train.json").write_text(json.dumps(train))
+    out = grpo("--on-error", "skip")
+    entry = manifest(out)["train.parquet"]["datasets"]["d"]
+    assert entry["skipped"] == {"no_entities": 2, "not_an_object": 1}
+    assert entry["records"] == 14
+    assert len(rows(out / "train.parquet")) == 40
+
+
+def test_an_error_leaves_earlier_files_as_they_were(grpo, corpus):
+    out = grpo()
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (corpus / "d" / "train.json").write_text("[")
+    grpo(expect=2)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_an_out_that_is_a_file_is_an_error(grpo, tmp_path, capsys):
+    (tmp_path / "out").write_text("x")
+    grpo(expect=2)
+    assert "--out names a folder" in capsys.readouterr().err
+
+
+def test_the_manifest_says_what_went_in_and_what_came_out(grpo, corpus):
+    out = grpo("--datasets", "a b")
+    entry = manifest(out)["train.parquet"]
+    source = corpus / "a b" / "train.json"
+    assert entry["sources"][str(source)] == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert entry["sha256"] == hashlib.sha256((out / "train.parquet").read_bytes()).hexdigest()
+    assert (entry["command"], entry["arguments"]["seed"], entry["rows"]) == ("grpo", 42, 40)
+    assert "python" in entry["versions"]
+
+
+def test_rows_are_written_group_by_group(grpo, monkeypatch):
+    monkeypatch.setattr(ner_output, "ROW_GROUP", 16)
+    file = pq.ParquetFile(grpo() / "train.parquet")
+    assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [16, 16, 8]
+
+
+@pytest.mark.parametrize("command", [[], ["sft"], ["grpo"], ["eval"]])
+def test_help_has_examples(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--help"])
+    assert f"python data_prep/to_parquet.py {' '.join(command)}" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------------------------------------- the twelve datasets
+
+
+def test_grpo_on_the_twelve_datasets_is_exact_and_small(ner_data, tmp_path):
+    # VmHWM and not ru_maxrss: the latter starts at what the process that runs the tests takes.
+    code = (
+        "import re, sys, time; from data_prep.to_parquet import main; status = main(sys.argv[1:]);"
+        "peak = re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read()).group(1);"
+        "print(int(peak) / 1024, time.process_time()); sys.exit(status)"
+    )
+    args = ["grpo", "--instructuie", str(ner_data), "--out", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-c", code, *args], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    megabytes, seconds = map(float, done.stdout.splitlines()[-1].split())
+    assert megabytes < 500
+    assert seconds < 10  # of processor time: other load on the machine does not count
+    train, dev = tmp_path / "out" / "train.parquet", tmp_path / "out" / "dev.parquet"
+    assert (pq.read_metadata(train).num_rows, pq.read_metadata(dev).num_rows) == (5000, 300)
