@@ -16,6 +16,7 @@ from data_prep.ner_rows import RowRules, refusal
 from recipe import corpora
 from recipe.answers.json_answer import template_reasoning
 from recipe.entities import DataError, Example
+from recipe.json_files import read_list
 from recipe.sampling import lowest, quotas, row_key, share_size
 
 
@@ -106,9 +107,12 @@ class Amount:
 
 
 def choose(
-    sources: Sequence[Source], amount: Amount, seed: int, scan: Scan, tallies: dict[str, Tally]
+    split: str, sources: Sequence[Source], amount: Amount, seed: int, scan: Scan, tallies: dict[str, Tally]
 ) -> list[Example]:
-    """The sampled rows in their final, shuffled order, which depends on the seed and the rows' content alone."""
+    """The sampled rows in their final, shuffled order, which depends on the seed and the rows' content alone.
+
+    DataError, which names the split, if there are fewer rows than asked for.
+    """
     ranked = {}
     sizes = {}
     for source in sources:
@@ -116,7 +120,10 @@ def choose(
         keyed = ((row_key(seed, example), position) for position, example in scan(source, tally))
         ranked[source.name] = lowest(keyed, amount.limit)
         sizes[source.name] = tally.read - tally.dropped.total()
-    wanted = amount.of(sizes)
+    try:
+        wanted = amount.of(sizes)
+    except DataError as error:
+        raise DataError(f"{split}: {error}") from error
     chosen: list[Example] = []
     for source in sources:
         positions = ranked[source.name][: wanted[source.name]]
@@ -176,7 +183,7 @@ def sentences(path: Path) -> Iterator[str]:
     if path.suffix == ".parquet":
         yield from _parquet_sentences(path)
         return
-    for number, record in enumerate(corpora.read_list(path), 1):
+    for number, record in enumerate(read_list(path), 1):
         if not isinstance(record, dict) or not isinstance(record.get("sentence"), str):
             raise DataError(f"{path}: record {number}: has no 'sentence' string; this must be an InstructUIE split")
         yield record["sentence"]

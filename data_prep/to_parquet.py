@@ -46,6 +46,7 @@ from recipe import corpora
 from recipe.answers import json_answer
 from recipe.chat import find_control_token
 from recipe.entities import DataError, Example
+from recipe.json_files import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def plan(args: argparse.Namespace) -> list[Split]:
     if args.command == "sft" and args.ner_cot:
         sources = ner_cot_sources(args.ner_cot, cot=args.cot == "ner_cot")
         dev = [Split("dev", sources, Amount(args.num_dev))] if args.num_dev else []
-        return [*dev, Split("train", sources, Amount(args.num_samples, args.share))]
+        return [*dev, Split("train", sources, Amount(args.num_samples, args.share, args.max_per_dataset))]
     datasets = _datasets(args)
     if args.command == "eval":
         return [Split(args.split, instructuie_sources(datasets, args.split), Amount())]
@@ -110,12 +111,12 @@ def _present(args: argparse.Namespace) -> str:
 def row_rules(args: argparse.Namespace) -> RowRules:
     """Template, limits and sentences to keep out, as the arguments say."""
     max_tokens = getattr(args, "max_tokens", None)
-    if args.tokenizer is None and (args.max_prompt_tokens or max_tokens):
+    if args.tokenizer is None and (args.max_prompt_tokens, max_tokens) != (None, None):
         raise DataError("--max-prompt-tokens and --max-tokens: need --tokenizer DIR to count with")
     tokenizer = None if args.tokenizer is None else _load_tokenizer(args.tokenizer)
     template = json_answer.DEFAULT_TEMPLATE
     if args.prompt_template is not None:
-        template = corpora.read_text(args.prompt_template).removesuffix("\n")
+        template = read_text(args.prompt_template).removesuffix("\n")
         try:
             json_answer.check_template(template)
         except DataError as error:
@@ -169,10 +170,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _examples(split: Split, args: argparse.Namespace, scan: Scan, tallies: dict[str, Tally]) -> Iterator[Example]:
     if not split.amount.all:
-        try:
-            yield from choose(split.sources, split.amount, args.seed, scan, tallies)
-        except DataError as error:
-            raise DataError(f"{split.name}: {error}") from error
+        yield from choose(split.name, split.sources, split.amount, args.seed, scan, tallies)
         return
     for source in split.sources:
         for _, example in scan(source, tallies[source.name]):

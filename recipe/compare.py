@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recipe.entities import DataError
+from recipe.metrics import Counts
 from recipe.run_log import read_metrics
 
 REWARD, WINDOW = "critic/score/mean", 10
@@ -24,25 +25,27 @@ def read_scores(folder: Path) -> dict:
     path = Path(folder) / "scores.json"
     try:
         scores = json.loads(path.read_text(encoding="utf-8"))
-        assert scores["datasets"] and scores["macro"] and scores["micro"]
-    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
-        raise DataError(f"{path}: no scores to read; write them with python -m recipe.evaluate --out {folder}") from error
-    return scores
+        for dataset in scores["datasets"].values():
+            dataset["counts"] = {rule: Counts(**counts) for rule, counts in dataset["counts"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: no scores in it; write them with python -m recipe.evaluate --out {folder}") from error
+    return scores["datasets"]
 
 
 def score_table(folders: Sequence[Path], rule: str = "strict") -> str:
-    """F1 in percent under one matching rule: a row a dataset, a column a folder, micro and macro average below."""
+    """F1 in percent under one matching rule: a row a dataset, a column a folder; pooled (micro) and averaged below."""
     scores = [read_scores(folder) for folder in folders]
-    names = list(scores[0]["datasets"])
     for folder, other in zip(folders, scores, strict=True):
-        if list(other["datasets"]) != names or other["rows"] != scores[0]["rows"]:
+        if {n: d["counts"][rule].gold for n, d in other.items()} != {
+            n: d["counts"][rule].gold for n, d in scores[0].items()
+        }:
             raise DataError(f"{folder}: scored on other rows than {folders[0]}; evaluate both on one file")
-    rows = [[name, *(100 * s["datasets"][name][rule]["f1"] for s in scores)] for name in names]
-    rows.append(["micro", *(100 * s["micro"][rule]["f1"] for s in scores)])
-    rows.append(["macro", *(100 * s["macro"][rule] for s in scores)])
-    width = max(len(str(row[0])) for row in rows)
-    head = f"{'F1, ' + rule:<{width}} " + " ".join(f"{Path(folder).name:>10}" for folder in folders)
-    body = (f"{row[0]:<{width}} " + " ".join(f"{value:10.1f}" for value in row[1:]) for row in rows)
+    rows = {name: [other[name][rule]["f1"] for other in scores] for name in scores[0]}
+    rows["all, pooled"] = [sum((d["counts"][rule] for d in other.values()), Counts()).f1 for other in scores]
+    rows["macro average"] = [sum(d[rule]["f1"] for d in other.values()) / len(other) for other in scores]
+    width = max(map(len, rows))
+    head = f"{'F1 %, ' + rule:{width}} " + " ".join(f"{Path(folder).name:>10}" for folder in folders)
+    body = (f"{name:{width}} " + " ".join(f"{100 * value:10.1f}" for value in values) for name, values in rows.items())
     return "\n".join([head, *body])
 
 

@@ -18,6 +18,7 @@ tokens of the model, `reasoning_words` that in words where no model is named.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -304,4 +305,6 @@ def main(argv: Iterable[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # A job scheduler's SIGTERM, too, ends vLLM's processes before this one.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -4,7 +4,7 @@ Everything is read from what a run leaves behind; what is not there is left out:
 
     RUN/config.yaml or RUN/.hydra/config.yaml    the composed configuration
     RUN/manifest.json                            data_prep's manifest; else the one beside the training file
-    RUN/*.jsonl                                  verl's `file` logger: {"step": 8, "data": {"val/loss": 1.93}}
+    RUN/metrics/*.jsonl or RUN/*.jsonl           verl's `file` logger: {"step": 8, "data": {"val/loss": 1.93}}
 """
 
 from __future__ import annotations
@@ -54,19 +54,12 @@ def render(record: RunRecord, step: int, layout: str, facts: dict[str, str]) -> 
     """The card as Markdown. `layout` is "SFT" or "GRPO"; `facts` are lines about the export itself."""
     base = record.base
     is_local = base is None or base.count("/") != 1 or base.startswith(("/", ".", "~")) or Path(base).exists()
-    lines = [
-        "---",
-        "library_name: transformers",
-        "pipeline_tag: text-generation",
-        "tags: [named-entity-recognition, verl]",
-    ]
+    lines = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
+    lines += ["tags: [named-entity-recognition, verl]"]
     if not is_local:
         lines += [f"base_model: {base}"]
     lines += ["---", "", "# Reasoning NER", ""]
-    lines += [
-        f"A language model that reasons about a sentence and then names its entities, trained with verl ({layout}).",
-        "",
-    ]
+    lines += [f"Reasons about a sentence, then names its entities. Trained with verl ({layout}).", ""]
     shown = base if not is_local else (Path(base).name if base else "not recorded")
     lines += ["| | |", "| --- | --- |", f"| base model | {shown} |", f"| step | {step} |"]
     lines += [f"| {name} | {value} |" for name, value in facts.items()]
@@ -74,15 +67,8 @@ def render(record: RunRecord, step: int, layout: str, facts: dict[str, str]) -> 
         lines += ["", f"## Validation at step {record.validation_step}", "", "| figure | value |", "| --- | --- |"]
         lines += [f"| `{name}` | {value:.4g} |" for name, value in sorted(record.validation.items())]
     if record.manifest:
-        lines += [
-            "",
-            "## Data",
-            "",
-            "`data_manifest.json`, as data preparation wrote it:",
-            "",
-            "| file | rows | sha256 |",
-        ]
-        lines += ["| --- | --- | --- |"]
+        lines += ["", "## Data", "", "`data_manifest.json`, as data preparation wrote it:", ""]
+        lines += ["| file | rows | sha256 |", "| --- | --- | --- |"]
         for name, entry in sorted(record.manifest.items()):
             entry = entry if isinstance(entry, dict) else {}
             lines += [f"| {name} | {entry.get('rows', '')} | {str(entry.get('sha256', ''))[:16]} |"]
@@ -118,7 +104,7 @@ def _train_files(config: dict[str, Any]) -> list[str]:
 def _last_validation(run: Path, step: int) -> tuple[int | None, dict[str, float]]:
     """The newest validation figures not after `step` in the logger's files."""
     best: tuple[int | None, dict[str, float]] = (None, {})
-    for path in sorted(run.glob("*.jsonl")):
+    for path in [*sorted(run.glob("*.jsonl")), *sorted(run.glob("metrics/*.jsonl"))]:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 row = json.loads(line)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import shlex
@@ -111,6 +112,11 @@ def train(
 
     config = experiment.compose(name, overrides)
     on_cpu = config.trainer.device == "cpu"
+    if not on_cpu and importlib.util.find_spec("flash_attn") is None:
+        print("flash-attn is not installed: the run uses PyTorch's SDPA attention")
+        section = "actor_rollout_ref.model" if preflight.stage_of(config) == "grpo" else "model"
+        overrides = [*overrides, f"++{section}.override_config.attn_implementation=sdpa"]
+        config = experiment.compose(name, overrides)
     if on_cpu:
         for key, value in cpu.ENVIRONMENT.items():
             os.environ.setdefault(key, value)

@@ -6,7 +6,7 @@ from pathlib import Path
 import recipe
 
 ROOT = Path(__file__).resolve().parent.parent
-CORE = ["entities", "answers.json_answer", "metrics", "corpora", "sampling", "chat"]
+CORE = ["entities", "answers.json_answer", "metrics", "json_files", "corpora", "sampling", "chat"]
 HEAVY = ["torch", "ray", "vllm", "verl", "pandas", "pyarrow", "numpy", "transformers", "tqdm"]
 
 

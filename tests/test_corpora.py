@@ -3,19 +3,18 @@ from collections import Counter
 
 import pytest
 
-from recipe import corpora
+from recipe import corpora, json_files
 from recipe.corpora import (
     Dataset,
     dataset_name,
     find_datasets,
     read_instructuie,
     read_labels,
-    read_lines,
-    read_list,
     read_names,
     read_ner_cot,
 )
 from recipe.entities import DataError, Entity, Example
+from recipe.json_files import read_lines, read_list
 
 
 def read(root, name="toy", split="train", **counters):
@@ -275,14 +274,14 @@ def test_bad_json_lines_are_an_error(tmp_path, content):
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 64])
 @pytest.mark.parametrize("reader", [read_list, read_lines])
 def test_records_come_out_whole_wherever_a_read_ends(tmp_path, monkeypatch, chunk, reader):
-    monkeypatch.setattr(corpora, "_CHUNK", chunk)
+    monkeypatch.setattr(json_files, "_CHUNK", chunk)
     rows = [{"a": 'é\U0001f600\\"', "b": [1, {"c": None}]}, {"a": "x" * 50}, {}]
     path = write_rows(tmp_path / ("rows.json" if reader is read_list else "rows.jsonl"), rows)
     assert list(reader(path)) == rows
 
 
 def test_characters_come_out_whole_wherever_a_read_ends(tmp_path, monkeypatch):
-    monkeypatch.setattr(corpora, "_CHUNK", 3)
+    monkeypatch.setattr(json_files, "_CHUNK", 3)
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(["é\U0001f600 ü"] * 5, ensure_ascii=False), encoding="utf-8")
     assert list(read_list(path)) == ["é\U0001f600 ü"] * 5

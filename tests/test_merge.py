@@ -178,7 +178,8 @@ def test_the_card_tells_base_data_configuration_and_validation(runs, tmp_path):
     (run / "config.yaml").write_text("model: {path: Qwen/Qwen3-8B-Base}\ndata: {train_files: x/train.parquet}\n")
     (run / "manifest.json").write_text(json.dumps({"train.parquet": {"rows": 128, "sha256": "ab" * 32}}))
     rows = [{"step": 1, "data": {"val/loss": 1.5, "train/loss": 2}}, {"step": 9, "data": {"val/loss": 0.5}}]
-    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (run / "metrics").mkdir()
+    (run / "metrics" / "20260102T030405.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     card = (_merge(run) / "README.md").read_text()
     assert "base_model: Qwen/Qwen3-8B-Base" in card
     assert "| `val/loss` | 1.5 |" in card

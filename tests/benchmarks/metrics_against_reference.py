@@ -6,8 +6,8 @@
 Both sides read the test files and the same completions themselves. Of the reference, `load_data` (rner/dataset.py),
 `process_completion` (rner/utils.py) and `compute_f1` (rner/metric.py) are called: F1 of a sentence as its reward.py
 calls it (an exception is 0), F1 of a dataset as its evaluate.py does. Ours are `compute_score(matching="published")`
-and the sum of `recipe.metrics.count`. Prints a table, writes metrics_against_reference.json beside this file, and exits 1
-if any F1 differs in a way that is not in `DOCUMENTED`.
+and the sum of `recipe.metrics.count`. Prints a table and writes metrics_against_reference.json beside this file. Exits
+with 1 if any F1 differs in a way that is not in `DOCUMENTED`.
 """
 
 from __future__ import annotations

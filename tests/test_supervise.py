@@ -1,0 +1,78 @@
+"""Supervised runs: exit status, logs, and nothing left behind, with real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from multiprocessing import shared_memory
+
+import psutil
+
+SUPERVISE = [sys.executable, "-m", "recipe.supervise"]
+
+
+def supervise(*command, **options):
+    flags = [text for key, value in options.items() for text in (f"--{key}", str(value))]
+    return subprocess.run([*SUPERVISE, *flags, "--", *command], capture_output=True, text=True, timeout=60)
+
+
+def alive(marker):
+    return [p.pid for p in psutil.process_iter(["cmdline"]) if marker in (p.info["cmdline"] or [])]
+
+
+def test_the_commands_exit_status_and_output_are_passed_on(tmp_path):
+    done = supervise("bash", "-c", "echo out; echo err >&2; exit 3", log=tmp_path / "a" / "log.txt")
+    assert done.returncode == 3
+    assert sorted(done.stdout.split()) == sorted((tmp_path / "a" / "log.txt").read_text().split()) == ["err", "out"]
+
+
+def test_a_log_is_appended_to(tmp_path):
+    for word in ("one", "two"):
+        supervise("echo", word, log=tmp_path / "log.txt")
+    assert (tmp_path / "log.txt").read_text() == "one\ntwo\n"
+
+
+def test_a_daemon_that_outlives_its_parent_is_ended():
+    supervise("bash", "-c", "(setsid sleep 98765 &)")
+    assert alive("98765") == []
+
+
+def test_ctrl_c_ends_everything_even_what_ignores_it():
+    run = subprocess.Popen(
+        [*SUPERVISE, "--", "bash", "-c", 'trap "" INT; (setsid sleep 87654 &); echo up; sleep 87655'],
+        stdout=subprocess.PIPE,
+    )
+    assert run.stdout.readline() == b"up\n"
+    time.sleep(0.5)
+    run.send_signal(signal.SIGINT)
+    time.sleep(1)
+    run.send_signal(signal.SIGINT)  # asked twice: no grace
+    assert run.wait(timeout=30) == 128 + signal.SIGINT
+    assert alive("87654") == alive("87655") == []
+
+
+def test_a_run_that_prints_nothing_is_given_up():
+    done = supervise("sleep", "76543", stall=1)
+    assert done.returncode == 124
+    assert "nothing was printed for 1 s" in done.stderr
+    assert alive("76543") == []
+
+
+def test_shared_memory_that_the_run_leaves_is_removed_and_other_blocks_stay():
+    ours = shared_memory.SharedMemory(create=True, size=64)
+    leak = (
+        "import time; from multiprocessing import shared_memory, resource_tracker as r\n"
+        "s = shared_memory.SharedMemory(create=True, size=64); r.unregister(s._name, 'shared_memory')\n"
+        "print(s.name, flush=True); time.sleep(7)"  # longer than the time between two looks
+    )
+    try:
+        name = supervise(sys.executable, "-c", leak).stdout.strip()
+        assert name.startswith("psm_")
+        assert not os.path.exists(f"/dev/shm/{name}")
+        assert os.path.exists(f"/dev/shm/{ours.name}")
+    finally:
+        ours.close()
+        ours.unlink()
