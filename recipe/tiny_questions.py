@@ -314,11 +314,20 @@ def write(question: Question, rng: random.Random, others: Sequence[str] = ()) ->
 
 
 def write_plain(question: Question) -> tuple[str, str]:
-    """Prompt and answer in the one form that held-out scores are measured with."""
+    """Prompt and answer in the one form that held-out scores are measured with: `"Naloxone" is a chemical.`"""
     types = json.dumps(list(question.types), ensure_ascii=False)
-    answer = {label: [name for name, kind in question.found if kind == label] for label in question.types}
-    prompt = f"Types: {types}\nFormat: a JSON object\nSentence: {question.sentence}\nAnswer:"
-    return prompt, " " + json.dumps(answer, ensure_ascii=False)
+    prompt = f"Types: {types}\nFormat: sentences with quotes\nText: {question.sentence}\nAnswer:"
+    return prompt, " " + _say(question)
+
+
+def read_plain(answer: str) -> set[tuple[str, str]]:
+    """(name, type) for each sentence of an answer in that form."""
+    return set(re.findall(r'"([^\n]{1,200}?)" is an? ([^".\n]{1,40})\.', answer))
+
+
+def _say(question: Question) -> str:
+    said = [f'"{name}" is {_article(label)} {label}.' for name, label in question.found]
+    return " ".join(said) or "Nothing is named here."
 
 
 def _answer_one(question: Question, rng: random.Random) -> tuple[str, str]:
@@ -350,8 +359,7 @@ def _answer_many(question: Question, rng: random.Random) -> tuple[str, str]:
         case 1:
             return "an indented JSON object", json.dumps(full, ensure_ascii=False, indent=2)
         case 2:
-            said = [f'"{name}" is {_article(label)} {label}.' for name, label in question.found]
-            return "sentences with quotes", " ".join(said) or "Nothing is named here."
+            return "sentences with quotes", _say(question)
         case 3:
             said = [f"{name} is {_article(label)} {label}." for name, label in question.found]
             return "plain sentences", " ".join(said) or "Nothing is named here."

@@ -265,7 +265,7 @@ def start(model, data, out, *options):
 def run(*arguments):
     process = start(*arguments)
     try:
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=600)
     finally:
         process.kill()
     return process.returncode, out, err
@@ -328,11 +328,11 @@ def test_ctrl_c_keeps_what_is_there_and_leaves_no_process(model, tmp_path):
     data, out = write_rows(tmp_path / "many.parquet", EXAMPLES * 300), tmp_path / "out"
     process = start(model, data, out, "--batch", "4", *OPTIONS)
     try:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 600
         while len(saved(out)) < 5 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        printed, err = process.communicate(timeout=60)
+        printed, err = process.communicate(timeout=120)
     finally:
         process.kill()
     assert (process.returncode, printed) == (130, ""), err

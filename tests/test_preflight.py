@@ -91,9 +91,9 @@ def test_a_control_token_in_a_prompt(grpo):
 
 def test_no_such_model(grpo, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "neither a local folder" in problem("grpo_tiny", grpo(folder="models/none"))
+    assert "neither a folder" in problem("grpo_tiny", grpo(folder="models/none"))
     (tmp_path / "empty").mkdir()
-    assert "no .safetensors" in problem("grpo_tiny", grpo(folder=tmp_path / "empty"))
+    assert "no config.json" in problem("grpo_tiny", grpo(folder=tmp_path / "empty"))
 
 
 def test_a_model_that_does_not_stop_at_the_end_of_the_turn(grpo, tmp_path, model):

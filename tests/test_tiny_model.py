@@ -142,6 +142,12 @@ def test_what_a_question_asks_for_can_be_copied_from_its_sentence(corpus):
             assert all(name in question.sentence and kind in question.types for name, kind in question.found)
 
 
+def test_the_measured_form_reads_back_what_it_wrote(corpus):
+    for record in corpus.dev["CrossNER_science"]:
+        question = tiny_questions.ask_entities(record)
+        assert tiny_questions.read_plain(tiny_questions.write_plain(question)[1]) == set(question.found)
+
+
 def test_no_row_holds_a_chat_turn_a_think_block_or_our_prompt(corpus):
     rng = random.Random(0)
     for _ in range(300):

