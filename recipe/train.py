@@ -111,20 +111,20 @@ def train(
     from omegaconf import OmegaConf
 
     config = experiment.compose(name, overrides)
-    on_cpu = config.trainer.device == "cpu"
-    if not on_cpu and importlib.util.find_spec("flash_attn") is None:
+    on_cpu, stage = config.trainer.device == "cpu", preflight.stage_of(config)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if on_cpu:
+        # SFT takes a rank a core. Threads that spin while they wait would take the cores from each other.
+        threads = {"OMP_NUM_THREADS": "1" if stage == "sft" else str(cores), "OMP_WAIT_POLICY": "PASSIVE"}
+        for key, value in {**cpu.ENVIRONMENT, **threads}.items():
+            os.environ.setdefault(key, value)
+    elif importlib.util.find_spec("flash_attn") is None:
         print("flash-attn is not installed: the run uses PyTorch's SDPA attention")
-        section = "actor_rollout_ref.model" if preflight.stage_of(config) == "grpo" else "model"
+        section = "actor_rollout_ref.model" if stage == "grpo" else "model"
         overrides = [*overrides, f"++{section}.override_config.attn_implementation=sdpa"]
         config = experiment.compose(name, overrides)
-    if on_cpu:
-        for key, value in cpu.ENVIRONMENT.items():
-            os.environ.setdefault(key, value)
-        # Two threads that share two cores with anything else can be a hundred times slower than one.
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
-    stage = preflight.stage_of(config)
     if ranks is None:
-        ranks = (os.cpu_count() or 1) if on_cpu and stage == "sft" else int(config.trainer.n_gpus_per_node)
+        ranks = cores if on_cpu and stage == "sft" else int(config.trainer.n_gpus_per_node)
     plan = preflight.check(name, overrides, ranks if stage == "sft" else None)
     settings = OmegaConf.to_container(config, resolve=True)
     changed, done = differences(plan.run, settings), newest_step(plan.run)

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -210,13 +211,13 @@ def test_the_shipped_model_is_qwen3_in_bf16():
     assert (config["dtype"], config["vocab_size"], config["tie_word_embeddings"]) == ("bfloat16", 4096, True)
 
 
-def test_the_shipped_tokenizer_is_the_one_the_code_makes(corpus, shipped):
-    made = build_tokenizer(tiny_model.tokenizer_texts(corpus))
-    assert made.get_vocab() == shipped[1].get_vocab()
+def test_the_shipped_tokenizer_has_a_name_in_the_same_tokens_with_and_without_quotes(shipped):
+    tokenize = shipped[1].tokenize
+    name = tokenize("Naloxone")
+    assert tokenize("of Naloxone .")[2:-1] == tokenize('"Naloxone"')[1:-1] == name
 
 
-@pytest.mark.slow
 def test_the_shipped_model_finds_names_in_sentences_it_has_not_seen(corpus, shipped):
-    scores = tiny_model.evaluate(*shipped, corpus, sentences=40)
-    assert scores["bc5cdr"] > 0.3
-    assert scores["Broad Tweet Corpus"] > 0.3
+    two = {name: corpus.dev[name] for name in ("bc5cdr", "Broad Tweet Corpus")}
+    scores = tiny_model.evaluate(*shipped, replace(corpus, dev=two), sentences=50)
+    assert min(scores.values()) > 0.3
