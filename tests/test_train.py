@@ -1,0 +1,117 @@
+"""What a run leaves and is compared with, without training: commands, settings, figures, tables."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from recipe import train
+from recipe.compare import main as compare
+from recipe.compare import reward_line
+from recipe.entities import DataError
+from recipe.preflight import Plan
+from recipe.run_log import read_metrics
+
+
+def plan(stage, run):
+    return Plan(stage, 4, run, run, ())
+
+
+def metrics(run, name, *rewards, first=1):
+    lines = [json.dumps({"step": first + i, "data": {"critic/score/mean": r}}) for i, r in enumerate(rewards)]
+    (run / "metrics").mkdir(parents=True, exist_ok=True)
+    (run / "metrics" / name).write_text("\n".join(lines) + "\n")
+
+
+def scores(folder, matched, predicted=4, gold=4):
+    counts = {"matched": matched, "predicted": predicted, "gold": gold}
+    f1 = {"f1": 2 * matched / (predicted + gold)}
+    folder.mkdir()
+    datasets = {"toy": {"strict": f1, "published": f1, "counts": {"strict": counts, "published": counts}}}
+    (folder / "scores.json").write_text(json.dumps({"datasets": datasets, "macro": {}}))
+    return str(folder)
+
+
+def test_grpo_starts_ray_here_unless_a_cluster_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    alone = train.command(plan("grpo", tmp_path), "grpo_tiny", ["a.b=1"], 1)
+    assert alone[1:3] == ["-m", "verl.trainer.main_ppo"]
+    assert "a.b=1" in alone
+    assert not any("num_gpus" in part for part in alone)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    assert "++ray_kwargs.ray_init.num_gpus=null" in train.command(plan("grpo", tmp_path), "grpo_tiny", [], 1)
+
+
+def test_sft_starts_a_process_a_rank(tmp_path):
+    line = train.command(plan("sft", tmp_path), "sft_tiny", [], 2)
+    assert line[line.index("--nproc_per_node") + 1] == "2"
+    assert "sft.train" in line
+
+
+def test_settings_that_differ_are_named_but_not_how_far_to_go(tmp_path):
+    assert train.differences(tmp_path, {"optim": {"lr": 1}}) == []
+    (tmp_path / "config.yaml").write_text("optim: {lr: 1}\ntrainer: {total_epochs: 1, seed: 1}\n")
+    assert train.differences(tmp_path, {"optim": {"lr": 2}, "trainer": {"total_epochs": 9, "seed": 1}}) == ["optim.lr"]
+
+
+def test_the_newest_step_is_the_trackers(tmp_path):
+    assert train.newest_step(tmp_path) == 0
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text("7")
+    assert train.newest_step(tmp_path) == 7
+
+
+def test_two_runs_with_a_ray_of_their_own_do_not_share_a_host(tmp_path, monkeypatch):
+    monkeypatch.setattr(train.tempfile, "gettempdir", lambda: str(tmp_path))
+    alone = train._alone_on_this_host
+    with alone(), pytest.raises(DataError, match="another GRPO run"), alone():
+        pass
+    with alone():
+        pass
+
+
+def test_an_unknown_experiment_is_one_line_and_exit_2(capsys):
+    assert train.main(["grpo_qwen9"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_sft_run_that_stopped_early_is_an_error(tmp_path):
+    from sft.train import check_complete
+
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text("4")
+    check_complete(str(tmp_path), 4)
+    with pytest.raises(RuntimeError, match="4 of 8 steps"):
+        check_complete(str(tmp_path), 8)
+
+
+# ------------------------------------------------------------------------------------------------------------ figures
+def test_steps_done_again_after_a_resume_count_as_done_last(tmp_path):
+    metrics(tmp_path, "1.jsonl", 1.0, 2.0, 3.0)
+    metrics(tmp_path, "2.jsonl", 5.0, first=3)
+    assert [f["critic/score/mean"] for f in read_metrics(tmp_path).values()] == [1.0, 2.0, 5.0]
+
+
+def test_a_half_written_line_is_passed_over(tmp_path):
+    metrics(tmp_path, "1.jsonl", 1.0)
+    with (tmp_path / "metrics" / "1.jsonl").open("a") as file:
+        file.write('{"step": 2, "da')
+    assert list(read_metrics(tmp_path)) == [1]
+
+
+def test_the_reward_is_compared_over_ten_steps_at_either_end(tmp_path):
+    metrics(tmp_path, "1.jsonl", *[1.0] * 10, *[9.0] * 5, *[2.0] * 10)
+    assert reward_line(tmp_path).endswith("first and the last 10 of 25 steps: 1.000 -> 2.000")
+
+
+def test_models_are_compared_on_the_same_rows(tmp_path, capsys):
+    folders = [scores(tmp_path / "sft", 1), scores(tmp_path / "grpo", 2), scores(tmp_path / "other", 2, gold=5)]
+    assert compare(folders[:2]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["toy", "25.0", "50.0"]
+    assert compare([folders[0], folders[2]]) == 2
+    assert "other rows" in capsys.readouterr().err
+
+
+def test_what_can_not_be_compared_is_one_line_and_exit_2(tmp_path, capsys):
+    assert compare([str(tmp_path)]) == 2
+    assert compare([scores(tmp_path / "sft", 1), "--run", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
