@@ -24,7 +24,7 @@ step "2/8 corpora to Parquet"
 [[ -e $out/data/grpo/manifest.json ]] || $py data_prep/to_parquet.py grpo "${common[@]}" "${limits[@]}" \
     --num-samples 360 --num-dev 120 --max-prompt-tokens 256 --out "$out/data/grpo"
 [[ -e $out/data/eval/manifest.json ]] || $py data_prep/to_parquet.py eval "${common[@]}" --split test --out "$out/data/eval"
-evaluate=($py -m recipe.evaluate --data "$out/data/eval/test.parquet" --limit 300 --max-new-tokens 256)
+evaluate=("$py" -m recipe.evaluate --data "$out/data/eval/test.parquet" --limit 300 --max-new-tokens 256)
 
 step "3/8 SFT: verl's FSDP trainer teaches the answer format and its reasoning"
 $py -m recipe.train sft_tiny data.train_files="$out/data/sft/train.parquet" trainer.default_local_dir="$out/sft"

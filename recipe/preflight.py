@@ -182,8 +182,6 @@ def _reward(config: DictConfig) -> Callable[..., dict]:
     """The run's reward with its settings filled in."""
     from omegaconf import OmegaConf
 
-    from reward_fns import ner
-
     function = config.reward.custom_reward_function
     try:
         module = import_module(str(function.path).removeprefix("pkg://").replace("/", "."))
@@ -192,8 +190,8 @@ def _reward(config: DictConfig) -> Callable[..., dict]:
         said = f"{function.path} {function.name} can't be imported ({error})"
         raise DataError(f"reward.custom_reward_function: {said}; name a module and a function in it") from error
     settings = OmegaConf.to_container(function.get("reward_kwargs") or {}, resolve=True)
-    if module is ner:
-        ner.check_reward_kwargs(settings)
+    if check_settings := getattr(module, "check_reward_kwargs", None):
+        check_settings(settings)
     return partial(compute_score, **settings)
 
 
