@@ -9,10 +9,11 @@ Everything is read from what a run leaves behind; what is not there is left out:
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from recipe.run_log import read_metrics
 
 CONFIGS = ("config.yaml", ".hydra/config.yaml", "run.json")
 
@@ -103,15 +104,8 @@ def _train_files(config: dict[str, Any]) -> list[str]:
 
 def _last_validation(run: Path, step: int) -> tuple[int | None, dict[str, float]]:
     """The newest validation figures not after `step` in the logger's files."""
-    best: tuple[int | None, dict[str, float]] = (None, {})
-    for path in [*sorted(run.glob("*.jsonl")), *sorted(run.glob("metrics/*.jsonl"))]:
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                row = json.loads(line)
-                at, data = int(row["step"]), row["data"].items()
-            except (ValueError, KeyError, TypeError, AttributeError):
-                continue  # another kind of file, or a last line that is cut off
-            figures = {k: float(v) for k, v in data if k.startswith("val") and isinstance(v, (int, float))}
-            if figures and at <= step and (best[0] is None or at >= best[0]):
-                best = (at, figures)
-    return best
+    for at, data in reversed(read_metrics(run).items()):
+        figures = {name: float(value) for name, value in data.items() if name.startswith("val")}
+        if figures and at <= step:
+            return at, figures
+    return None, {}

@@ -20,9 +20,9 @@ def read_metrics(run: Path) -> dict[int, dict[str, float]]:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 record = json.loads(line)
-                step, data = int(record["step"]), record["data"]
-            except (ValueError, KeyError, TypeError):
+                step, data = int(record["step"]), record["data"].items()
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue
-            figures = {name: value for name, value in data.items() if isinstance(value, (int, float))}
+            figures = {name: value for name, value in data if isinstance(value, (int, float))}
             steps[step] = {**steps.get(step, {}), **figures}
     return dict(sorted(steps.items()))

@@ -50,7 +50,7 @@ class _Family:
             with contextlib.suppress(OSError):
                 for line in Path(f"/proc/{process.pid}/maps").read_text().splitlines():
                     path = Path(line.partition("/")[1] + line.partition("/")[2])
-                    if path.parent == _SHM and path.name.startswith(("psm_", "verl_weights_")):
+                    if path.parent == _SHM and path.name.startswith(("psm_", "verl_weights_", "vllm_dist_")):
                         self.blocks.add(path)
 
     def end(self) -> None:
