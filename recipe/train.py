@@ -43,6 +43,10 @@ def command(plan: preflight.Plan, name: str, overrides: Sequence[str], ranks: in
         return [sys.executable, *torchrun, "-m", "sft.train", *hydra]
     if os.environ.get("RAY_ADDRESS"):  # a cluster has its own size, and Ray refuses to be told another
         hydra += ["ray_kwargs.ray_init.num_cpus=null", "++ray_kwargs.ray_init.num_gpus=null"]
+        if cpu.enabled():  # its workers have the environment of `ray start`, not this one
+            names = [*cpu.ENVIRONMENT, "OMP_NUM_THREADS", "OMP_WAIT_POLICY"]
+            given = {name: os.environ[name] for name in names if name in os.environ}
+            hydra += [f"++ray_kwargs.ray_init.runtime_env.env_vars.{name}='{value}'" for name, value in given.items()]
     return [sys.executable, "-m", "verl.trainer.main_ppo", *hydra]
 
 

