@@ -89,6 +89,12 @@ def test_the_template_rationale_names_every_entity():
     assert template_reasoning(Example("s", ("a",)))
 
 
+def test_the_template_speaks_of_a_repeated_name_once():
+    twice = Example("Ada met Ada .", ("person",), (Entity("Ada", "person"), Entity("Ada", "person")))
+    assert template_reasoning(twice) == '"Ada" is a person.'
+    assert render_answer(twice.entities, template_reasoning(twice)).count('"Ada"') == 3
+
+
 # ---------------------------------------------------------------------------------------------------- round trip
 
 text = st.text(st.characters(exclude_categories=["Cs"]))

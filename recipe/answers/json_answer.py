@@ -95,7 +95,8 @@ def template_reasoning(example: Example) -> str:
     """A rationale built from the gold alone, for runs without chain-of-thought data. It teaches the format only."""
     if not example.entities:
         return "No span of the sentence names an entity of these types."
-    return " ".join(f'"{entity.name}" is {_article(entity.type)} {entity.type}.' for entity in example.entities)
+    named = dict.fromkeys(example.entities)  # once each: a small model that learns to repeat itself doesn't stop
+    return " ".join(f'"{entity.name}" is {_article(entity.type)} {entity.type}.' for entity in named)
 
 
 def _article(noun: str) -> str:
