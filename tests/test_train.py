@@ -38,7 +38,7 @@ def test_grpo_starts_ray_here_unless_a_cluster_is_named(tmp_path, monkeypatch):
     alone = train.command(plan("grpo", tmp_path), "grpo_tiny", ["a.b=1"], 1)
     assert alone[1:3] == ["-m", "verl.trainer.main_ppo"]
     assert "a.b=1" in alone
-    assert not any("num_gpus" in part for part in alone)
+    assert "++ray_kwargs.ray_init.address=local" in alone
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
     assert "++ray_kwargs.ray_init.num_gpus=null" in train.command(plan("grpo", tmp_path), "grpo_tiny", [], 1)
 
