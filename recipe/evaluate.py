@@ -1,18 +1,25 @@
-"""Scores of a model on evaluation rows: completions from vLLM or from a file, F1 by the strict and the published rule.
+"""Scores of a model on evaluation rows: completions from vLLM or from a file, F1 by five matching rules.
 
     python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out runs/grpo/eval
     python -m recipe.evaluate --predictions predictions.jsonl --data data/eval/test.parquet --out scored
 
-It prints a table and writes OUT/scores.json; the completions stand in OUT/predictions.jsonl (see recipe.predictions):
+It prints a table and writes OUT/scores.json; the completions stand in OUT/predictions.jsonl (see recipe.predictions),
+and each sentence's own counts in OUT/sentences.parquet:
 
-    {"datasets": {"bc5cdr": {"sentences": 4797, "published": {"precision": 0.5, "recall": 0.25, "f1": 0.3333},
-     "strict": {...}, "unparsable": 0.01, "reasoning_tokens": 81.5, "counts": {...}}},
-     "macro": {"published": 0.3333, "strict": 0.3}, "source": {"data_sha256": ..., "predictions_sha256": ...}}
+    {"datasets": {"bc5cdr": {"sentences": 4797, "published": {"precision": 0.5, "recall": 0.25, "f1": 0.3333,
+     "low": 0.31, "high": 0.35}, "strict": {...}, "span": {...}, "partial": {...}, "type": {...}, "unparsable": 0.01,
+     "reasoning_tokens": 81.5, "reasoning_tokens_p95": 140.0, "answer_tokens": ..., "errors": {"missed": 412, ...},
+     "examples": {"missed": [{"index": 7, "gold": ["Naloxone", "chemical"], "predicted": null}]},
+     "types": {"chemical": {"gold": 5385, "predicted": 2693, "strict": {...}, ...}}, "counts": {...}}},
+     "macro": {"published": 0.3333, ...}, "macro_interval": {"published": [0.31, 0.35], ...}, "micro": {...},
+     "source": {"data_sha256": ..., "predictions_sha256": ..., "drop_else": true}}
 
-All figures are fractions, F1 is micro within a dataset, and `macro` is the plain mean over datasets. An entity whose
-type is not in the row's schema counts as predicted and unmatched, as in the reward. Completions that can't be read
-count as naming nothing; `unparsable` is their share. `reasoning_tokens` is the mean length of the closed think block in
-tokens of the model, `reasoning_words` that in words where no model is named.
+All figures are fractions. F1 is micro within a dataset, `macro` is the plain mean over datasets, `micro` pools their
+sentences. `low` and `high` bound a 95 % bootstrap interval over sentences (1,000 resamples, a fixed seed; recipe.judge
+has the rules, recipe.errors the classes). An entity whose type is not in the row's schema counts as predicted and
+unmatched, as in the reward. Completions that can't be read count as naming nothing; `unparsable` is their share.
+`reasoning_tokens` is the mean length of the think block, closed or not, in tokens of the model, `answer_tokens` that of
+the rest; they are `reasoning_words` and `answer_words` where no model is named.
 """
 
 from __future__ import annotations
@@ -20,18 +27,18 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from recipe.answers import json_answer
 from recipe.entities import DataError, Example, from_ground_truth
-from recipe.metrics import Counts, count
+from recipe.errors import KINDS
+from recipe.judge import SCORED_RULES
 from recipe.predictions import FILE, Prediction, check_complete, journal, read_predictions, write_json
+from recipe.scores import PARTS, Sentence, score
 
 COLUMNS = ("data_source", "prompt", "reward_model")
-SCORED_RULES = ("published", "strict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,69 +97,91 @@ def _is_message(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("role", "content"))
 
 
-# ---------------------------------------------------------------------------------------------------------- scores
+# ---------------------------------------------------------------------------------------------------------- tables
 
 
-def score(rows: Sequence[Row], outputs: Sequence[str], count_tokens: Callable[[str], int] | None = None) -> dict:
-    """Scores of the completions `outputs`, one for each row and in the rows' order, as in the module's example.
-
-    `count_tokens` measures a text of reasoning; without it the measure is words. DataError if the lengths differ.
-    """
-    if len(rows) != len(outputs):
-        raise DataError(f"predictions: {len(outputs)} for {len(rows)} rows; one for each row is needed")
-    by_dataset: dict[str, list[tuple[Row, str]]] = {}
-    for row, output in zip(rows, outputs, strict=True):
-        by_dataset.setdefault(row.dataset, []).append((row, output))
-    datasets = {name: _score_dataset(pairs, count_tokens) for name, pairs in by_dataset.items()}
-    macro = {rule: sum(d[rule]["f1"] for d in datasets.values()) / max(1, len(datasets)) for rule in SCORED_RULES}
-    return {"datasets": datasets, "macro": macro}
-
-
-def _score_dataset(pairs: Sequence[tuple[Row, str]], count_tokens: Callable[[str], int] | None) -> dict:
-    answers = [json_answer.parse(output) for _, output in pairs]
-    golds = [row.example.entities for row, _ in pairs]
-    counts = {
-        rule: sum((count(answer.entities, gold, rule) for answer, gold in zip(answers, golds, strict=True)), Counts())
-        for rule in SCORED_RULES
-    }
-    measure = count_tokens or (lambda text: len(text.split()))
-    reasoning = sum(measure(answer.reasoning) for answer in answers if answer.reasoning)
-    return {
-        "sentences": len(pairs),
-        **{rule: {"precision": c.precision, "recall": c.recall, "f1": c.f1} for rule, c in counts.items()},
-        "unparsable": sum(not answer.parsed for answer in answers) / len(pairs),
-        "reasoning_tokens" if count_tokens else "reasoning_words": reasoning / len(pairs),
-        "counts": {rule: asdict(c) for rule, c in counts.items()},
-    }
-
-
-def table(scores: dict) -> str:
-    """What `score` returns, for people: percentages, one dataset a line."""
+def table(scores: dict, drop_else: bool = True) -> str:
+    """What `recipe.scores.score` returns, for people: percentages, one dataset a line, and below what went wrong."""
     datasets = scores["datasets"]
     width = max(len(name) for name in (*datasets, "macro average"))
     unit = "tokens" if any("reasoning_tokens" in d for d in datasets.values()) else "words"
-    head = _cells("P", "R", "F1")
     lines = [
-        f"{'':{width}} {'':>6} | {'strict':^20} | {'published':^20} | unpars- | reasoning",
-        f"{'dataset':{width}} {'rows':>6} | {head} | {head} |  able % | {unit:>9}",
+        f"{'':{width}} {'':>6} | {'published':^18} | {'strict':^20} | {'span':^18} | {'partial':>7} {'type':>6} | "
+        f"unpars- | reasoning {unit}",
+        f"{'dataset':{width}} {'rows':>6} | {_cells('F1')} {'95 %':^11} | {_cells('P', 'R', 'F1')} | {_cells('F1')} "
+        f"{'95 %':^11} | {'F1':>7} {'F1':>6} |  able % |   mean   95th",
     ]
     for name, d in datasets.items():
-        strict, published = (_cells(*map(_percent, d[rule].values())) for rule in ("strict", "published"))
         lines.append(
-            f"{name:{width}} {d['sentences']:>6} | {strict} | {published} | {_percent(d['unparsable']):>7} | "
-            f"{d[f'reasoning_{unit}']:>9.1f}"
+            f"{name:{width}} {d['sentences']:>6} | {_with_interval(d['published'])} | {_prf(d['strict'])} | "
+            f"{_with_interval(d['span'])} | {_percent(d['partial']['f1']):>7} {_percent(d['type']['f1']):>6} | "
+            f"{_percent(d['unparsable']):>7} | {d[f'reasoning_{unit}']:>6.1f} {d[f'reasoning_{unit}_p95']:>6.0f}"
         )
-    strict, published = (_cells("", "", _percent(scores["macro"][rule])) for rule in ("strict", "published"))
-    lines.append(f"{'macro average':{width}} {'':>6} | {strict} | {published} | {'':>7} |")
+    rows = sum(d["sentences"] for d in datasets.values())
+    for name, figures in (("all, pooled", scores["micro"]), ("macro average", _macro(scores))):
+        strict = _prf(figures["strict"]) if "precision" in figures["strict"] else _cells("", "", _f1(figures["strict"]))
+        lines.append(
+            f"{name:{width}} {rows:>6} | {_with_interval(figures['published'])} | {strict} | "
+            f"{_with_interval(figures['span'])} | {_f1(figures['partial']):>7} {_f1(figures['type']):>6} | {'':>7} |"
+        )
+    lines.append(f"residual types (else, misc, other, ...) are {'dropped' if drop_else else 'kept'}")
+    kinds = [kind for kind in KINDS if any(d["errors"][kind] for d in datasets.values())]
+    if kinds:
+        columns = [max(len(kind), 6) for kind in kinds]
+        head = "  ".join(f"{kind:>{size}}" for kind, size in zip(kinds, columns, strict=True))
+        lines += ["", f"{'errors':{width}}  {head}"]
+        for name, d in datasets.items():
+            cells = (f"{d['errors'][kind]:>{size}}" for kind, size in zip(kinds, columns, strict=True))
+            lines.append(f"{name:{width}}  {'  '.join(cells)}")
     return "\n".join(lines)
+
+
+def _macro(scores: dict) -> dict[str, dict[str, float]]:
+    return {
+        rule: {"f1": f1, **dict(zip(("low", "high"), scores["macro_interval"][rule], strict=True))}
+        for rule, f1 in scores["macro"].items()
+    }
 
 
 def _cells(*texts: str) -> str:
     return " ".join(f"{text:>6}" for text in texts)
 
 
+def _prf(figures: dict[str, float]) -> str:
+    return _cells(*(_percent(figures[name]) for name in ("precision", "recall", "f1")))
+
+
+def _f1(figures: dict[str, float]) -> str:
+    return _percent(figures["f1"])
+
+
+def _with_interval(figures: dict[str, float]) -> str:
+    return f"{_f1(figures):>6} {100 * figures['low']:5.1f}-{100 * figures['high']:5.1f}"
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.2f}"
+
+
+def write_sentences(path: Path, sentences: Sequence[Sentence]) -> None:
+    """Each sentence's own counts and lengths as Parquet, whole or not at all: what recipe.compare tests models with."""
+    import os
+
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns: dict[str, list] = {
+        name: [getattr(sentence, name) for sentence in sentences]
+        for name in ("index", "dataset", "reasoning", "answer")
+    }
+    for number, (rule, part) in enumerate((rule, part) for rule in SCORED_RULES for part in PARTS):
+        columns[f"{rule}_{part}"] = [float(sentence.counts[number]) for sentence in sentences]
+    work = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        parquet.write_table(pa.table(columns), work)
+        os.replace(work, path)
+    finally:
+        work.unlink(missing_ok=True)
 
 
 # --------------------------------------------------------------------------------------------------------- command
@@ -233,11 +262,12 @@ def _run(args: argparse.Namespace) -> None:
     else:
         predictions = generate(args, rows, folder, tokenizer)
 
-    def count_tokens(text: str) -> int:
-        text = text.encode("utf-8", "replace").decode()  # a lone surrogate has no token
-        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    def tokens(texts: Sequence[str]) -> list[int]:
+        whole = [text.encode("utf-8", "replace").decode() for text in texts]  # a lone surrogate has no token
+        return [len(ids) for ids in tokenizer(whole, add_special_tokens=False)["input_ids"]]
 
-    scores = score(rows, [predictions[row.index].output for row in rows], count_tokens if tokenizer else None)
+    outputs = [predictions[row.index].output for row in rows]
+    scores, sentences = score(rows, outputs, tokens if tokenizer else None, args.drop_else)
     saved = args.predictions or args.out / FILE
     scores["source"] = {
         "data": str(args.data),
@@ -246,10 +276,12 @@ def _run(args: argparse.Namespace) -> None:
         "predictions_sha256": _sha256(saved),
         "model": args.model,
         "limit": args.limit,
+        "drop_else": args.drop_else,
     }
     args.out.mkdir(parents=True, exist_ok=True)
+    write_sentences(args.out / "sentences.parquet", sentences)
     write_json(args.out / "scores.json", scores)
-    print(table(scores))
+    print(table(scores, args.drop_else))
 
 
 def _positive(text: str) -> int:
@@ -279,6 +311,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, required=True, metavar="DIR", help="folder for predictions.jsonl and scores.json")
     add("--predictions", type=Path, metavar="FILE", help="score these completions instead of generating")
     add("--limit", type=_positive, metavar="N", help="the first N rows of each dataset alone")
+    residual = parser.add_mutually_exclusive_group()
+    residual.add_argument(
+        "--drop-else",
+        action="store_true",
+        default=True,
+        help="residual types (else, misc, other, ...) don't count; default",
+    )
+    residual.add_argument(
+        "--keep-else", dest="drop_else", action="store_false", help="they count, if the rows have them"
+    )
     add("--max-model-len", type=_positive, metavar="N", help="prompt and answer, tokens; 8192, or what the model holds")
     add("--max-new-tokens", type=_positive, metavar="N", help="answer, tokens; 4096, or what --max-model-len leaves")
     add("--dtype", default="auto", choices=("auto", "bfloat16", "float16", "float32"), help="default: the model's own")

@@ -16,7 +16,8 @@ from data_prep.ner_output import write_parquet
 from data_prep.ner_rows import RowRules, question_row, row_schema
 from recipe.answers.json_answer import render_answer
 from recipe.entities import DataError, Entity, Example
-from recipe.evaluate import main, read_rows, score, table
+from recipe.evaluate import main, read_rows, table
+from recipe.scores import score
 
 pytest.importorskip("pyarrow")
 
@@ -69,8 +70,13 @@ def refusal(capsys):
 def test_gold_scores_one_everywhere(data, tmp_path):
     assert evaluate(data, list(enumerate(GOLD)), tmp_path / "out") == 0
     scores = json.loads((tmp_path / "out/scores.json").read_text())
-    assert scores["macro"] == {"published": 1, "strict": 1}
-    assert scores["datasets"]["news"]["strict"] == {"precision": 1, "recall": 1, "f1": 1}
+    assert scores["macro"] == {"published": 1, "strict": 1, "span": 1, "partial": 1, "type": 1}
+    assert scores["datasets"]["news"]["strict"] == {"precision": 1, "recall": 1, "f1": 1, "low": 1, "high": 1}
+    assert set(scores["datasets"]["news"]["errors"].values()) == {0}
+
+
+def prf(figures):
+    return figures["precision"], figures["recall"], figures["f1"]
 
 
 def test_scores_by_hand(data):
@@ -79,32 +85,48 @@ def test_scores_by_hand(data):
         "no JSON",
         render_answer([LYON], "One two three."),  # strict: 1 of 1 and 2; published: 1 of 1 and 1
     ]
-    scores = score(read_rows(data), outputs)
+    scores, _ = score(read_rows(data), outputs)
     news, wiki = scores["datasets"]["news"], scores["datasets"]["wiki"]
-    assert news["strict"] == {"precision": 1 / 2, "recall": 1 / 2, "f1": 1 / 2}
-    assert news["published"] == {"precision": 1, "recall": 1, "f1": 1}
-    assert wiki["strict"] == {"precision": 1, "recall": 1 / 2, "f1": 2 / 3}
+    assert prf(news["strict"]) == (1 / 2, 1 / 2, 1 / 2)
+    assert prf(news["published"]) == (1, 1, 1)
+    assert prf(wiki["strict"]) == (1, 1 / 2, 2 / 3)
     assert wiki["counts"]["strict"] == {"matched": 1, "predicted": 1, "gold": 2}
     assert (news["sentences"], news["unparsable"], wiki["unparsable"]) == (2, 1 / 2, 0)
     assert wiki["reasoning_words"] == 3
-    assert scores["macro"] == {"published": 1, "strict": pytest.approx((1 / 2 + 2 / 3) / 2)}
+    assert scores["macro"]["published"] == 1
+    assert scores["macro"]["strict"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert prf(scores["micro"]["strict"]) == (2 / 3, 2 / 4, 4 / 7)
 
 
 def test_f1_is_micro_within_a_dataset_and_macro_over_datasets():
     """Two sentences with 1 of 1 and 0 of 3: 2 / (1 + 4), not the mean of 1 and 0."""
     rows = [Example("a", TYPES, (PARIS,), "d"), Example("b", TYPES, (PARIS, LYON, ANN), "d")]
-    scores = score(as_rows(rows), [render_answer([PARIS]), render_answer([])])
+    scores, _ = score(as_rows(rows), [render_answer([PARIS]), render_answer([])])
     assert scores["datasets"]["d"]["strict"]["f1"] == 2 / 5
 
 
 def test_a_type_outside_the_schema_is_a_wrong_prediction():
-    scores = score(as_rows(EXAMPLES[:1]), [render_answer([ANN, PARIS, Entity("left", "verb")])])
+    scores, _ = score(as_rows(EXAMPLES[:1]), [render_answer([ANN, PARIS, Entity("left", "verb")])])
     assert scores["datasets"]["news"]["strict"]["precision"] == 2 / 3
 
 
-def test_reasoning_is_measured_in_tokens_where_a_tokenizer_counts():
-    scores = score(as_rows(EXAMPLES[:2]), GOLD[:2], count_tokens=len)
+def test_lengths_are_in_tokens_where_a_tokenizer_counts():
+    scores, _ = score(as_rows(EXAMPLES[:2]), GOLD[:2], lambda texts: [len(text) for text in texts])
     assert scores["datasets"]["news"]["reasoning_tokens"] == len("Two short words.")
+    assert scores["datasets"]["news"]["answer_tokens_p95"] > len(render_answer([]))
+
+
+def test_reasoning_that_never_ends_has_a_length_too():
+    scores, _ = score(as_rows(EXAMPLES[:1]), ["<think>\nround and round and round"])
+    assert scores["datasets"]["news"]["reasoning_words"] == 5
+    assert scores["datasets"]["news"]["answer_words"] == 0
+
+
+def test_residual_types_count_only_if_they_are_kept():
+    example = Example("Ann left Paris .", (*TYPES, "misc"), (ANN, Entity("Paris", "misc")), "news")
+    outputs = [render_answer([ANN, Entity("left", "misc")])]
+    dropped, kept = (score(as_rows([example]), outputs, drop_else=drop)[0]["micro"]["strict"] for drop in (True, False))
+    assert (prf(dropped), prf(kept)) == ((1, 1, 1), (1 / 2, 1 / 2, 1 / 2))
 
 
 def test_as_many_outputs_as_rows_are_needed():
@@ -120,9 +142,37 @@ def test_the_order_of_predictions_does_not_matter(data, tmp_path):
 def test_the_table_shows_percentages_of_each_dataset_and_their_mean(data, tmp_path, capsys):
     evaluate(data, list(enumerate(GOLD)), tmp_path / "out")
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[2:]] == ["news", "wiki", "macro"]
-    assert re.findall(r"[\w.]+", lines[2]) == ["news", "2", *["100.00"] * 6, "0.00", "3.0"]
-    assert len({len(line) for line in lines[1:-1]}) == 1
+    assert [line.split()[0] for line in lines[2:]] == ["news", "wiki", "all,", "macro", "residual"]
+    whole = ["100.00", "100.0", "100.0"]
+    assert re.findall(r"[\w.]+", lines[2]) == [
+        "news",
+        "2",
+        *whole,
+        *["100.00"] * 3,
+        *whole,
+        *["100.00"] * 2,
+        "0.00",
+        "3.0",
+        "3",
+    ]
+    assert len({len(line) for line in lines[1:4]}) == 1
+
+
+def test_the_table_says_what_went_wrong_and_how_residual_types_counted(data, tmp_path, capsys):
+    evaluate(data, list(enumerate(["none", *GOLD[1:]])), tmp_path / "out", "--keep-else")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[-3:]] == [["errors", "unparsable"], ["news", "1"], ["wiki", "0"]]
+    assert lines[-5] == "residual types (else, misc, other, ...) are kept"
+
+
+def test_each_sentence_keeps_its_own_counts(data, tmp_path):
+    evaluate(data, list(enumerate(GOLD)), tmp_path / "out")
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(tmp_path / "out/sentences.parquet").to_pylist()
+    assert [(row["index"], row["dataset"], row["strict_matched"]) for row in rows] == [
+        (0, "news", 2), (1, "news", 0), (2, "wiki", 2),
+    ]  # fmt: skip
 
 
 def test_the_table_is_made_from_the_scores_alone(data, tmp_path, capsys):

@@ -6,10 +6,14 @@ import json
 
 import pytest
 
+from data_prep.ner_output import write_parquet
+from data_prep.ner_rows import RowRules, question_row, row_schema
 from recipe import train
+from recipe.answers.json_answer import render_answer
 from recipe.compare import main as compare
 from recipe.compare import reward_line
-from recipe.entities import DataError
+from recipe.entities import DataError, Entity, Example
+from recipe.evaluate import main as evaluate
 from recipe.preflight import Plan
 from recipe.run_log import read_metrics
 
@@ -24,12 +28,14 @@ def metrics(run, name, *rewards, first=1):
     (run / "metrics" / name).write_text("\n".join(lines) + "\n")
 
 
-def scores(folder, matched, predicted=4, gold=4):
-    counts = {"matched": matched, "predicted": predicted, "gold": gold}
-    f1 = {"f1": 2 * matched / (predicted + gold)}
-    folder.mkdir()
-    datasets = {"toy": {"strict": f1, "published": f1, "counts": {"strict": counts, "published": counts}}}
-    (folder / "scores.json").write_text(json.dumps({"datasets": datasets, "macro": {}}))
+def scored(folder, *names, gold=("Paris",)):
+    """A folder that recipe.evaluate wrote: one sentence of one dataset for each name that the model gives."""
+    rows = [Example("Paris met Lyon .", ("place",), tuple(Entity(n, "place") for n in gold), "toy") for _ in names]
+    data, saved = folder.with_suffix(".parquet"), folder.with_suffix(".jsonl")
+    write_parquet(data, [question_row(r, i, "test", RowRules()) for i, r in enumerate(rows)], row_schema(sft=False))
+    answers = [render_answer([Entity(name, "place")]) for name in names]
+    saved.write_text("".join(json.dumps({"index": i, "output": a}) + "\n" for i, a in enumerate(answers)))
+    assert evaluate(["--predictions", str(saved), "--data", str(data), "--out", str(folder)]) == 0
     return str(folder)
 
 
@@ -104,14 +110,26 @@ def test_the_reward_is_compared_over_ten_steps_at_either_end(tmp_path):
 
 
 def test_models_are_compared_on_the_same_rows(tmp_path, capsys):
-    folders = [scores(tmp_path / "sft", 1), scores(tmp_path / "grpo", 2), scores(tmp_path / "other", 2, gold=5)]
+    sft = scored(tmp_path / "sft", *["Lyon"] * 6, "Paris", "Paris")
+    folders = [
+        sft,
+        scored(tmp_path / "grpo", *["Paris"] * 8),
+        scored(tmp_path / "other", *["Paris"] * 8, gold=("Lyon",) * 2),
+    ]
+    capsys.readouterr()
     assert compare(folders[:2]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split() == ["toy", "25.0", "50.0"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["toy", "25.0", "100.0"]
+    # Six sentences differ, all in one direction: 2 of the 64 ways to swap them are as far apart.
+    p = float(lines[-1].split("p = ")[1].split()[0])
+    assert p == pytest.approx(2 / 64, abs=0.006)
     assert compare([folders[0], folders[2]]) == 2
     assert "other rows" in capsys.readouterr().err
 
 
 def test_what_can_not_be_compared_is_one_line_and_exit_2(tmp_path, capsys):
+    folder = scored(tmp_path / "sft", "Paris")
+    capsys.readouterr()
     assert compare([str(tmp_path)]) == 2
-    assert compare([scores(tmp_path / "sft", 1), "--run", str(tmp_path)]) == 2
+    assert compare([folder, "--run", str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 2

@@ -147,6 +147,14 @@ def _split_reasoning(text: str) -> tuple[str | None, str, bool]:
     return (thought if opened else before).strip(), tail.strip(), not opened
 
 
+def parts(completion: str) -> tuple[str, str]:
+    """The text of the reasoning, closed or not, and that of the answer; either may be empty. Lengths are of these."""
+    reasoning, body, _ = _split_reasoning(completion)
+    if reasoning is None and (text := completion.strip()).startswith(OPEN):
+        return text[len(OPEN) : len(text) - len(body)].strip(), body
+    return reasoning or "", body
+
+
 class _Pairs(list):
     """A JSON object as its (key, value) pairs: keeps repeated keys apart from a plain list."""
 
