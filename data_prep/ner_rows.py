@@ -6,6 +6,9 @@ A GRPO or evaluation row; `ground_truth` is JSON because Arrow would make a dict
      "reward_model": {"style": "rule", "ground_truth": "{\"types\": [\"chemical\"], \"entities\": [...], ...}"},
      "extra_info": {"index": 0, "split": "train", "dataset": "bc5cdr", "sentence": "Naloxone ..."}}
 
+An evaluation row written with --drop-else, --keep-else or --protocol has `extra_info.drop_else` too: true where the
+residual types (`else`, `misc`, `other`) are in neither schema nor gold. A row without it is one where they are not.
+
 An SFT row has `messages` (user, assistant) in place of `prompt` and `reward_model`, and says in `extra_info.cot` where
 its reasoning is from: "ner_cot" (written by a teacher), "template" (built from the gold), "none".
 """
@@ -85,14 +88,15 @@ def _message(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
-def question_row(example: Example, index: int, split: str, rules: RowRules) -> dict:
-    """A row for GRPO or evaluation."""
+def question_row(example: Example, index: int, split: str, rules: RowRules, drop_else: bool | None = None) -> dict:
+    """A row for GRPO or evaluation; it says what `drop_else` is, unless that is None."""
+    extra = {} if drop_else is None else {"drop_else": drop_else}
     return {
         "data_source": example.dataset,
         "prompt": [_message("user", rules.prompt(example))],
         "ability": ABILITY,
         "reward_model": {"style": "rule", "ground_truth": to_ground_truth(example)},
-        "extra_info": _extra(example, index, split),
+        "extra_info": {**_extra(example, index, split), **extra},
     }
 
 
@@ -111,8 +115,11 @@ def _extra(example: Example, index: int, split: str) -> dict:
     return {"index": index, "split": split, "dataset": example.dataset, "sentence": example.sentence}
 
 
-def row_schema(sft: bool) -> pyarrow.Schema:
-    """The Arrow schema of the rows above: fixed, so that every file has the same columns, whatever is in it."""
+def row_schema(sft: bool, drop_else: bool = False) -> pyarrow.Schema:
+    """The Arrow schema of the rows above: fixed, so that every file has the same columns, whatever is in it.
+
+    `drop_else` says whether that column is there, not what it holds.
+    """
     import pyarrow as pa
 
     text = pa.string()
@@ -123,4 +130,5 @@ def row_schema(sft: bool) -> pyarrow.Schema:
         return pa.schema({**columns, "extra_info": pa.struct({**extra, "cot": text})})
     reward = pa.struct({"style": text, "ground_truth": text})
     columns = {"data_source": text, "prompt": messages, "ability": text, "reward_model": reward}
+    extra |= {"drop_else": pa.bool_()} if drop_else else {}
     return pa.schema({**columns, "extra_info": pa.struct(extra)})

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Protocol
 
 from data_prep.ner_rows import RowRules, refusal
-from recipe import corpora
+from recipe import conll, corpora
 from recipe.answers.json_answer import template_reasoning
+from recipe.conll import FIRST_AND_LAST, Columns
 from recipe.entities import DataError, Example
 from recipe.json_files import read_list
 from recipe.sampling import lowest, quotas, row_key, share_size
@@ -135,29 +136,32 @@ def choose(
 # ----------------------------------------------------------------------------------------------------- the corpora
 
 
-def instructuie_sources(
-    datasets: Sequence[corpora.Dataset], split: str, template_cot: bool = False
-) -> tuple[Source, ...]:
-    """A source for each dataset; with `template_cot` every example gets the reasoning built from its gold.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How datasets are read: with reasoning built from the gold? with residual types? which columns of CoNLL files?"""
 
-    DataError for a file that is not there.
-    """
+    template_cot: bool = False
+    keep_else: bool = False
+    columns: Columns = FIRST_AND_LAST
+
+
+def dataset_sources(datasets: Sequence[corpora.Dataset], split: str, reading: Reading) -> tuple[Source, ...]:
+    """A source for each dataset. DataError for a file that is not there."""
     sources = []
     for dataset in datasets:
-        files = (dataset.file(split), dataset.folder / "labels.json")
+        files = tuple(dict.fromkeys((dataset.file(split), *dataset.label_files)))
         for path in files:
             if not path.is_file():
                 raise DataError(f"{path}: no such file; a dataset folder holds labels.json and a file for each split")
-        read = partial(_read_instructuie, dataset, split, template_cot)
-        sources.append(Source(dataset.name, files, read))
+        sources.append(Source(dataset.name, files, partial(_read_dataset, dataset, split, reading)))
     return tuple(sources)
 
 
-def _read_instructuie(
-    dataset: corpora.Dataset, split: str, template_cot: bool, skipped: Counter | None, noted: Counter | None
+def _read_dataset(
+    dataset: corpora.Dataset, split: str, reading: Reading, skipped: Counter | None, noted: Counter | None
 ) -> Iterator[Example]:
-    for example in corpora.read_instructuie(dataset, split, skipped, noted):
-        yield replace(example, reasoning=template_reasoning(example)) if template_cot else example
+    for example in corpora.read_dataset(dataset, split, skipped, noted, reading.keep_else, reading.columns):
+        yield replace(example, reasoning=template_reasoning(example)) if reading.template_cot else example
 
 
 def ner_cot_sources(paths: Sequence[Path], cot: bool) -> tuple[Source, ...]:
@@ -169,19 +173,28 @@ def ner_cot_sources(paths: Sequence[Path], cot: bool) -> tuple[Source, ...]:
 
 
 def sentence_files(path: Path) -> list[Path]:
-    """The file itself, or each test.json in a folder and below."""
+    """The file itself, or each test split in a folder and below."""
     if not path.is_dir():
         return [path]
     files = sorted(path.rglob("test.json"))
+    folders = [path, *(folder for folder in sorted(path.rglob("*")) if folder.is_dir())]
+    in_columns = (conll.split_file(folder, "test") for folder in folders if not (folder / "test.json").is_file())
+    files += [file for file in in_columns if file is not None]
     if not files:
         raise DataError(f"{path}: no test.json in it or below; name a file or a folder that holds one")
     return files
 
 
-def sentences(path: Path) -> Iterator[str]:
-    """The sentences of a Parquet file written here, or of an InstructUIE split."""
+def sentences(path: Path, columns: Columns) -> Iterator[str]:
+    """The sentences of a Parquet file written here, of an InstructUIE split, or of a CoNLL file."""
     if path.suffix == ".parquet":
         yield from _parquet_sentences(path)
+        return
+    if path.suffix in conll.SUFFIXES:
+        for sentence in conll.read_sentences(path, columns):
+            if isinstance(sentence, conll.Fault):
+                raise DataError(f"{path}: line {sentence.line}: {sentence.message}; correct it")
+            yield sentence.text
         return
     for number, record in enumerate(read_list(path), 1):
         if not isinstance(record, dict) or not isinstance(record.get("sentence"), str):

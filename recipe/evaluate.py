@@ -36,6 +36,7 @@ from recipe.entities import DataError, Example, from_ground_truth
 from recipe.errors import KINDS
 from recipe.judge import SCORED_RULES
 from recipe.predictions import FILE, Prediction, check_complete, journal, read_predictions, write_json
+from recipe.protocols import check, comparison, protocol_names, read_protocol
 from recipe.scores import PARTS, Sentence, score
 
 COLUMNS = ("data_source", "prompt", "reward_model")
@@ -240,14 +241,23 @@ def generate(args: argparse.Namespace, rows: Sequence[Row], folder: Path, tokeni
 def _sha256(path: Path) -> str:
     import hashlib
 
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _run(args: argparse.Namespace) -> None:
     if args.out.exists() and not args.out.is_dir():
         raise DataError(f"{args.out}: is a file; --out names a folder")
+    protocol = read_protocol(args.protocol) if args.protocol else None
     rows = read_rows(args.data, args.limit)
+    if protocol and not (set(protocol.datasets) & {row.dataset for row in rows}):
+        raise DataError(
+            f"{args.data}: holds no dataset of {protocol.name}; write it with: python data_prep/to_parquet.py eval "
+            f"--protocol {protocol.name}"
+        )
     tokenizer = folder = None
     if args.model:
         from recipe.generate import load_tokenizer, model_folder
@@ -277,11 +287,14 @@ def _run(args: argparse.Namespace) -> None:
         "model": args.model,
         "limit": args.limit,
         "drop_else": args.drop_else,
+        "protocol": args.protocol,
     }
     args.out.mkdir(parents=True, exist_ok=True)
     write_sentences(args.out / "sentences.parquet", sentences)
     write_json(args.out / "scores.json", scores)
     print(table(scores, args.drop_else))
+    if protocol:
+        print("\n" + comparison(protocol, scores, check(protocol, rows)))
 
 
 def _positive(text: str) -> int:
@@ -299,8 +312,10 @@ def _parser() -> argparse.ArgumentParser:
             "examples:\n"
             "  python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out runs/grpo/eval\n"
             "  python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out quick --limit 50\n"
+            "  python -m recipe.evaluate runs/grpo/hf --data data/7/test.parquet --protocol zero_shot_7 --out seven\n"
             "  python -m recipe.evaluate --predictions saved.jsonl --data data/eval/test.parquet --out scored\n\n"
             "The same command again goes on where an interrupted one stopped.\n"
+            f"Protocols: {', '.join(protocol_names())}\n"
             'A line of --predictions: {"index": row of the Parquet file from 0, "output": completion}'
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -310,6 +325,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, required=True, metavar="EVAL.parquet", help="rows from data_prep/to_parquet.py eval")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for predictions.jsonl and scores.json")
     add("--predictions", type=Path, metavar="FILE", help="score these completions instead of generating")
+    add("--protocol", choices=protocol_names(), metavar="NAME", help="print the published figures of one beside ours")
     add("--limit", type=_positive, metavar="N", help="the first N rows of each dataset alone")
     residual = parser.add_mutually_exclusive_group()
     residual.add_argument(

@@ -1,7 +1,8 @@
-"""JSON lists and JSON Lines read piece by piece, and what is wrong with a file said by file and record.
+"""JSON lists, JSON Lines and text lines read piece by piece, and what is wrong with a file said by file and record.
 
-    for record in read_list(Path("train.json")): ...   # [{"sentence": "..."}, ...]
-    for record in read_lines(Path("rows.jsonl")): ...  # {"sentence": "..."} on each line
+    for record in read_list(Path("train.json")): ...            # [{"sentence": "..."}, ...]
+    for record in read_lines(Path("rows.jsonl")): ...           # {"sentence": "..."} on each line
+    for number, line in read_text_lines(Path("train.txt")): ... # EU B-ORG
 
 Time is linear in the file's size; memory holds one record and a read buffer.
 """
@@ -49,26 +50,50 @@ def read_list(path: Path) -> Iterator[object]:
 
 def read_lines(path: Path) -> Iterator[object]:
     """The items of a JSON Lines file; blank lines do not count. DataError, with the record's number, for a bad one."""
-    number, rest = 0, ""
+    number = 0
 
     def where() -> str:
         return f"{path}: record {number + 1}"
 
+    for line in _lines(path, where, "JSON Lines"):
+        if not line.strip(" \t\r"):
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where()}: {_json_fault(error)}; each line must be complete JSON") from error
+        number += 1
+        yield value
+    if not number:
+        raise DataError(f"{path}: empty file; JSON Lines belong here")
+
+
+def read_text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    r"""The lines of a UTF-8 file with their numbers from 1, without `\n` or `\r\n`; no byte-order mark.
+
+    DataError, with the line's number, where it is not UTF-8 or has a carriage return inside.
+    """
+    number = 0
+
+    def where() -> str:
+        return f"{path}: line {number + 1}"
+
+    for line in _lines(path, where, "text in lines"):
+        line = line.removesuffix("\r")
+        if "\r" in line:
+            raise DataError(f"{where()}: a carriage return inside it; save the file with line feeds as line ends")
+        number += 1
+        yield number, line
+
+
+def _lines(path: Path, where: Callable[[], str], kind: str) -> Iterator[str]:
+    """The text between line feeds. The last piece is "" for a file that ends with one."""
+    rest = ""
     for chunk in itertools.chain(_decode(path, where), ["\n"]):
         *lines, rest = (rest + chunk).split("\n")
         if len(rest) > _LONGEST:
-            raise DataError(f"{where()}: longer than {_LONGEST:,} characters; is this JSON Lines?")
-        for line in lines:
-            if not line.strip(" \t\r"):
-                continue
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{where()}: {_json_fault(error)}; each line must be complete JSON") from error
-            number += 1
-            yield value
-    if not number:
-        raise DataError(f"{path}: empty file; JSON Lines belong here")
+            raise DataError(f"{where()}: longer than {_LONGEST:,} characters; is this {kind}?")
+        yield from lines
 
 
 def read_text(path: Path) -> str:

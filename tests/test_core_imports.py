@@ -6,7 +6,10 @@ from pathlib import Path
 import recipe
 
 ROOT = Path(__file__).resolve().parent.parent
-CORE = ["entities", "answers.json_answer", "metrics", "json_files", "corpora", "sampling", "chat"]
+CORE = [
+    "entities", "answers.json_answer", "metrics", "align", "errors", "json_files", "corpora", "conll", "records",
+    "sampling", "sentence_overlap", "protocols", "published", "chat",
+]  # fmt: skip
 HEAVY = ["torch", "ray", "vllm", "verl", "pandas", "pyarrow", "numpy", "transformers", "tqdm"]
 
 

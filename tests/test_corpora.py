@@ -8,6 +8,7 @@ from recipe.corpora import (
     Dataset,
     dataset_name,
     find_datasets,
+    read_dataset,
     read_instructuie,
     read_labels,
     read_names,
@@ -72,6 +73,24 @@ def test_a_folder_without_datasets_is_an_error(tmp_path):
 def test_the_lists_are_the_papers():
     assert [len(corpora.LISTS[name]) for name in ("in_domain", "in_domain_clean", "cross_domain")] == [20, 18, 7]
     assert not set(corpora.LISTS["in_domain_clean"]) & set(corpora.CROSS_DOMAIN)
+
+
+def test_datasets_are_found_below_folders_that_only_group_them(tmp_path):
+    for place in ("CrossNER/ai/train.txt", "B2NERD/NER_zh/weibo/labels.json", "d/de_test.conll"):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_text("a O\n")
+    found, _ = find_datasets(tmp_path)
+    assert [(dataset.name, dataset.in_columns) for dataset in found] == [("ai", True), ("d", True), ("weibo", False)]
+
+
+def test_a_name_in_two_groups_is_an_error_unless_another_one_is_asked_for(tmp_path):
+    for place in ("B2NERD/NER_en/a", "B2NERD_all/NER_en/a", "B2NERD_all/NER_en/b"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "labels.json").write_text("[]")
+    assert find_datasets(tmp_path, ["b"])[0][0].folder.name == "b"
+    for names in (None, ["a"]):
+        with pytest.raises(DataError, match="a stands in B2NERD/NER_en and B2NERD_all/NER_en; give the folder of one"):
+            find_datasets(tmp_path, names)
 
 
 def test_a_list_file_has_a_name_on_each_line(tmp_path):
@@ -208,6 +227,148 @@ def test_a_missing_file_is_an_error_that_names_it(instructuie, record, missing):
 def test_labels_that_are_no_list_of_names_or_leave_no_type_are_an_error(instructuie, labels):
     with pytest.raises(DataError, match=r"toy/labels.json: "):
         read_labels(Dataset("toy", instructuie(labels=labels) / "toy"))
+
+
+@pytest.mark.parametrize("keep_else", [False, True])
+def test_residual_types_are_kept_on_demand_and_those_that_say_nothing_never(instructuie, record, keep_else):
+    entities = [{"name": "Bob", "type": "Else"}, {"name": "Ada", "type": "NA"}, {"name": "Paris", "type": "place"}]
+    root, noted = instructuie(train=[record(entities=entities)], labels=["place", "else", "NA"]), Counter()
+    (example,) = read(root, keep_else=keep_else, noted=noted)
+    assert example.types == (("else", "place") if keep_else else ("place",))
+    assert [entity.name for entity in example.entities] == (["Bob", "Paris"] if keep_else else ["Paris"])
+    assert noted["residual_entity"] == (1 if keep_else else 2)
+
+
+# ---------------------------------------------------------------------------------------------------------- B2NERD
+
+
+def test_a_record_of_b2nerd_may_bring_its_own_types_and_needs_no_pos(instructuie, record):
+    paris = {"name": "Paris", "type": "city"}
+    root = instructuie(train=[record(entities=[paris], labels=["City", "na"]), record(entities=[])])
+    own, other = read(root)
+    assert (own.types, own.entities) == (("city",), (Entity("Paris", "city"),))
+    assert other.types == ("person", "place")
+
+
+@pytest.mark.parametrize("labels", [{}, [], ["na"], [1], ["\ud83d"]], ids=ascii)
+def test_own_types_that_are_none_are_an_error(instructuie, record, labels):
+    with pytest.raises(DataError, match="record 1: 'labels' "):
+        read(instructuie(train=[record(labels=labels)]))
+
+
+def test_only_in_b2nerd_may_a_dataset_lack_a_split(tmp_path):
+    assert Dataset("a", tmp_path / "NER_en" / "a").may_lack_splits
+    assert not Dataset("a", tmp_path / "NER" / "a").may_lack_splits
+
+
+# --------------------------------------------------------------------------------------------------------- CoNLL/BIO
+
+COLUMNS = "Ada B-PER\nmet O\nBob B-MISC\nin O\nNew B-LOC\nYork I-LOC\n"
+
+
+@pytest.fixture
+def columns(tmp_path):
+    """Writes a dataset in columns: `columns({"train.txt": ...})` -> the dataset."""
+
+    def write(files):
+        folder = tmp_path / "news"
+        folder.mkdir(exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        return Dataset("news", folder)
+
+    return write
+
+
+def test_a_sentence_in_columns_becomes_an_example_with_the_types_of_all_splits(columns):
+    noted = Counter()
+    dataset = columns({"train.txt": COLUMNS, "test.tsv": "EU\tB-ORG\n"})
+    entities = (Entity("Ada", "per"), Entity("New York", "loc"))
+    expected = Example("Ada met Bob in New York", ("loc", "org", "per"), entities, "news")
+    assert list(read_dataset(dataset, "train", noted=noted)) == [expected]
+    assert noted["residual_entity"] == 1  # MISC
+
+
+def test_tags_out_of_order_are_counted(columns):
+    noted = Counter()
+    list(read_dataset(columns({"train.txt": "Ada B-PER\n\nBob I-PER\n"}), "train", noted=noted))
+    assert noted["repaired_entity"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("labels.json", '["LOC", "MISC", "ORG", "PER"]'),
+        ("labels.json", '["O", "B-LOC", "I-LOC", "B-ORG", "PER"]'),
+        ("labels.txt", "\ufeffLOC\r\nORG\r\n\r\nPER\r\n"),
+        ("labels.txt", "O\nB-LOC\nI-LOC\nB-ORG\nB-PER\n"),
+    ],
+)
+def test_a_file_of_labels_or_of_tags_gives_the_types(columns, name, labels):
+    assert read_labels(columns({"train.txt": COLUMNS, name: labels})) == ("loc", "org", "per")
+
+
+def test_labels_can_be_renamed_and_a_residual_name_stays_residual(columns):
+    labels = '{"PER": "Person", "LOC": "place", "MISC": "else"}'
+    (example,) = read_dataset(columns({"train.txt": COLUMNS, "labels.json": labels}), "train")
+    assert example.types == ("person", "place")
+    assert example.entities == (Entity("Ada", "person"), Entity("New York", "place"))
+
+
+@pytest.mark.parametrize("labels", ["[1]", '{"PER": 1}', '{"PER"', "[]", '["MISC"]', '{"PER": "na"}'])
+def test_labels_of_columns_that_are_none_are_an_error(columns, labels):
+    with pytest.raises(DataError, match=r"news/labels.json: [^\n]*$"):
+        read_labels(columns({"train.txt": COLUMNS, "labels.json": labels}))
+
+
+def test_tags_without_a_type_are_an_error_that_speaks_of_the_columns(columns):
+    with pytest.raises(DataError, match=r"news/train.txt: leaves no type to ask for .*--columns"):
+        read_labels(columns({"train.txt": "Ada O\n"}))
+
+
+@pytest.mark.parametrize("bad", ["Ada", "Ada X-PER", "\u3000 O", "Ada NNP O", "Ada B-CITY"])
+def test_a_bad_sentence_in_columns_is_an_error_that_names_file_and_line_or_is_skipped(columns, bad):
+    dataset = columns({"train.txt": f"{COLUMNS}\n{bad}\n\n{COLUMNS}", "labels.txt": "PER\nLOC\n"})
+    with pytest.raises(DataError, match=r"news/train.txt: line 8: [^\n]*$"):
+        list(read_dataset(dataset, "train"))
+    skipped = Counter()
+    assert len(list(read_dataset(dataset, "train", skipped=skipped))) == 2
+    assert skipped.total() == 1
+
+
+def test_a_bad_file_in_columns_is_an_error_even_when_sentences_may_be_skipped(columns):
+    with pytest.raises(DataError, match=r"news/train.txt: line 7: byte 0xe9"):
+        list(read_dataset(columns({"train.txt": COLUMNS.encode() + b"caf\xe9 O\n"}), "train", skipped=Counter()))
+
+
+def test_a_folder_with_both_layouts_is_json(instructuie, record):
+    root = instructuie(train=[record(1)])
+    (root / "toy" / "train.txt").write_text("Ada B-PER\n")
+    assert len(list(read_dataset(Dataset("toy", root / "toy"), "train"))) == 1
+    assert Dataset("toy", root / "toy").file("train").name == "train.json"
+
+
+# Nested mentions (GENIA_NER) and tokens with spaces (Broad Tweet Corpus) are nothing that columns can hold.
+FLAT = [*corpora.CROSS_DOMAIN, "bc5cdr", "AnatEM", "bc2gm"]
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_real_datasets_read_the_same_from_columns_as_from_json(ner_data, columns, name):
+    lines = []
+    for record in json.loads((ner_data / name / "test.json").read_text()):
+        starts = {entity["pos"][0]: entity for entity in record["entities"]}
+        at, end, label = 0, -1, ""
+        for token in record["sentence"].split(" "):
+            if at in starts:
+                end, label = starts[at]["pos"][1], starts[at]["type"]
+            lines.append(f"{token}\t" + (f"{'B' if at in starts else 'I'}-{label}" if at < end else "O"))
+            at += len(token) + 1
+        lines.append("")
+    dataset = columns({"test.tsv": "\n".join(lines)})
+    as_json = read_instructuie(Dataset("news", ner_data / name), "test", keep_else=True)
+    as_columns = read_dataset(dataset, "test", keep_else=True)
+    for one, two in zip(as_json, as_columns, strict=True):
+        assert (one.sentence, one.entities) == (two.sentence, two.entities)
 
 
 # --------------------------------------------------------------------------------------------------------- NER-CoT

@@ -113,6 +113,21 @@ def test_shares_are_nested():
     assert (len(one), len(five), len(ten)) == (10, 50, 100)
 
 
+@given(st.lists(st.sampled_from([0.01, 0.05, 0.1, 0.3, 1]), min_size=2, max_size=2), st.integers(0, 2**32))
+def test_shares_are_nested_whatever_the_seed(fractions, seed):
+    small, large = (share(ROWS[:200], fraction, seed) for fraction in sorted(fractions))
+    assert set(small) <= set(large)
+
+
+def test_another_seed_is_another_share():
+    assert set(share(ROWS, 0.1, seed=42)) != set(share(ROWS, 0.1, seed=43))
+
+
+@pytest.mark.parametrize(("fraction", "count"), [(0.01, 140), (0.05, 702), (0.1, 1404)])
+def test_the_low_resource_shares_of_conll_2003s_train_split_are_exact(fraction, count):
+    assert share_size(14041, fraction) == count
+
+
 def test_a_share_keeps_the_order_of_the_rows():
     chosen = share(ROWS, 0.1, seed=3)
     assert chosen == sorted(chosen, key=ROWS.index)

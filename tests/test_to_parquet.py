@@ -280,6 +280,206 @@ def test_reasoning_with_a_control_token_is_refused(ner_cot, cot):
     assert entry["written"] == 1
 
 
+# ------------------------------------------------------------------------------------------------- CoNLL and B2NERD
+
+
+def write_columns(folder, name, **splits):
+    (folder / name).mkdir(parents=True)
+    for split, sentences in splits.items():
+        text = "\n\n".join("\n".join(f"{token} {tag}" for token, tag in sentence) for sentence in sentences)
+        (folder / name / f"{split}.txt").write_text(text + "\n")
+
+
+@pytest.fixture
+def news(tmp_path):
+    """A corpus in columns, called CoNLL 2003: 200 train, 20 dev and 10 test sentences."""
+
+    def sentence(number):
+        return [("Ada", "B-PER"), (f"no.{number}", "I-PER"), ("met", "O"), ("EU", "B-ORG"), ("Poles", "B-MISC")]
+
+    splits = {"train": range(200), "valid": range(200, 220), "test": range(220, 230)}
+    write_columns(tmp_path / "columns", "CoNLL 2003", **{name: map(sentence, part) for name, part in splits.items()})
+    return tmp_path / "columns"
+
+
+def test_a_corpus_in_columns_becomes_rows_and_its_files_stand_in_the_manifest(news, tmp_path):
+    out = tmp_path / "out"
+    assert main(["sft", "--corpora", str(news), "--no-cot", "--out", str(out)]) == 0
+    row = rows(out / "dev.parquet")[0]
+    assert row["extra_info"]["sentence"] == "Ada no.200 met EU Poles"
+    assert row["messages"][1]["content"] == json_answer.render_answer(
+        [Entity("Ada no.200", "per"), Entity("EU", "org")]
+    )
+    entry = manifest(out)["train.parquet"]
+    assert entry["datasets"]["CoNLL 2003"]["noted"] == {"residual_entity": 200}
+    # The types are those of all splits, so all of them went in.
+    assert [Path(path).name for path in entry["sources"]] == ["test.txt", "train.txt", "valid.txt"]
+
+
+def test_the_columns_can_be_named(tmp_path):
+    write_columns(tmp_path / "columns", "a", test=[[("1 Ada", "B-PER _")]])
+    args = ["eval", "--corpora", str(tmp_path / "columns"), "--out", str(tmp_path / "out")]
+    assert main([*args, "--columns", "2,3"]) == 0
+    assert sentences(tmp_path / "out" / "test.parquet") == ["Ada"]
+    assert manifest(tmp_path / "out")["test.parquet"]["arguments"]["columns"] == [2, 3]
+    for wrong in ("1", "1,1", "0,2", "a,b", "1,2,3"):
+        with pytest.raises(SystemExit, match="2"):
+            main([*args, "--columns", wrong])
+
+
+def test_a_bad_line_in_columns_stops_the_command_with_one_line_and_status_2(news, tmp_path, capsys):
+    with (news / "CoNLL 2003" / "test.txt").open("a") as file:
+        file.write("\nAda X-PER\n")
+    args = ["eval", "--corpora", str(news), "--out", str(tmp_path / "out")]
+    assert main(args) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "test.txt: line 61: 'X-PER' is no tag" in line
+    assert main([*args, "--on-error", "skip"]) == 0
+    assert manifest(tmp_path / "out")["test.parquet"]["datasets"]["CoNLL 2003"]["skipped"] == {"unknown_tag": 1}
+
+
+def test_test_sentences_in_columns_can_be_kept_out_of_the_training_rows(news, tmp_path):
+    other = tmp_path / "other"
+    write_columns(other, "x", test=[[("Ada", "O"), ("no.7", "O"), ("met", "O"), ("EU", "O"), ("Poles", "O")]])
+    args = [
+        "sft",
+        "--corpora",
+        str(news),
+        "--no-cot",
+        "--drop-overlap-with",
+        str(other),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main(args) == 0
+    assert manifest(tmp_path / "out")["train.parquet"]["datasets"]["CoNLL 2003"]["dropped"] == {"overlap": 1}
+
+
+def test_datasets_of_b2nerd_without_the_split_are_left_out_with_a_note(instructuie, record, tmp_path, capsys):
+    root = instructuie("train only", train=[record(1)])
+    root = instructuie("test only", test=[record(2)])
+    (tmp_path / "B2NERD").mkdir()
+    root.rename(tmp_path / "B2NERD" / "NER_en")
+    out = tmp_path / "out"
+    assert main(["eval", "--corpora", str(tmp_path / "B2NERD"), "--out", str(out)]) == 0
+    assert "no test split, so left out: train only" in capsys.readouterr().err
+    assert {row["data_source"] for row in rows(out / "test.parquet")} == {"test only"}
+    assert main(["eval", "--corpora", str(tmp_path / "B2NERD"), "--datasets", "train only", "--out", str(out)]) == 2
+
+
+# -------------------------------------------------------------------------------------------------------- protocols
+
+
+@pytest.fixture
+def zero_shot(instructuie, record, tmp_path):
+    """Runs `eval --protocol zero_shot_7` where two of its datasets are; the folder it wrote."""
+    instructuie("CrossNER_AI", labels=["person", "place", "else"], test=[record(1)])
+    root = instructuie("mit-movie", test=[record(2), record(3)])
+    instructuie("news", test=[record(4)])
+
+    def run(*args, expect=0):
+        command = ["eval", "--corpora", str(root), "--protocol", "zero_shot_7", "--out", str(tmp_path / "out"), *args]
+        assert main(command) == expect
+        return tmp_path / "out"
+
+    return run
+
+
+def test_a_protocol_takes_its_datasets_and_says_which_are_not_there(zero_shot, capsys):
+    out = zero_shot()
+    assert [row["data_source"] for row in rows(out / "test.parquet")] == ["mit-movie", "mit-movie", "CrossNER_AI"]
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("protocol"))
+    assert line.startswith("protocol zero_shot_7: not here, and so partial: mit-restaurant, CrossNER_literature")
+    missing = ["mit-restaurant", "CrossNER_literature", "CrossNER_music", "CrossNER_politics", "CrossNER_science"]
+    protocol = {"name": "zero_shot_7", "present": ["mit-movie", "CrossNER_AI"], "missing": missing}
+    assert manifest(out)["test.parquet"]["protocol"] == protocol
+
+
+def test_a_protocol_of_which_nothing_is_there_is_an_error_that_says_what_is(corpus, tmp_path, capsys):
+    args = ["eval", "--corpora", str(corpus), "--protocol", "zero_shot_7", "--out", str(tmp_path / "out")]
+    assert main(args) == 2
+    assert (
+        "none of the 7 datasets of zero_shot_7 has a test split there; there are: a b, c, d" in capsys.readouterr().err
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_split_can_be_asked_for_instead_of_the_protocols(zero_shot, capsys):
+    zero_shot("--split", "dev", expect=2)
+    assert "has a dev split" in capsys.readouterr().err
+
+
+def low_resource(root, out, percent, seed=42, command=("sft", "--no-cot")):
+    protocol = f"low_resource_conll03_{percent}"
+    command = [*command, "--corpora", str(root), "--protocol", protocol, "--seed", str(seed), "--out", str(out)]
+    assert main(command) == 0
+    return sentences(out / "train.parquet")
+
+
+def test_low_resource_shares_are_exact_nested_and_another_ones_for_another_seed(news, tmp_path):
+    one, five, ten = (low_resource(news, tmp_path / str(percent), percent) for percent in (1, 5, 10))
+    assert (len(one), len(five), len(ten)) == (2, 10, 20)
+    assert set(one) < set(five) < set(ten)
+    assert set(low_resource(news, tmp_path / "seed", 10, seed=43)) != set(ten)
+
+
+def test_grpo_takes_the_same_share_as_sft(news, tmp_path):
+    grpo = low_resource(news, tmp_path / "grpo", 5, command=("grpo", "--num-dev", "5"))
+    assert set(grpo) == set(low_resource(news, tmp_path / "sft", 5))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "more", "words"),
+    [
+        ("zero_shot_7", [], "trains on none of its datasets"),
+        ("low_resource_conll03_5", ["--num-samples", "7"], "takes 0.05 of train; give no other amount"),
+        ("supervised_20", ["--share", "0.5", "--num-samples", "7"], "give one of them"),
+    ],
+)
+def test_a_protocol_and_another_amount_or_nothing_to_train_on_are_an_error(
+    news, tmp_path, capsys, protocol, more, words
+):
+    args = ["sft", "--corpora", str(news), "--no-cot", "--out", str(tmp_path / "out"), "--protocol", protocol, *more]
+    assert main(args) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_protocol_goes_with_corpora_alone(tmp_path, capsys):
+    (tmp_path / "cot.jsonl").write_text(json.dumps(cot_row()))
+    args = ["sft", "--ner-cot", str(tmp_path / "cot.jsonl"), "--protocol", "supervised_20", "--out", str(tmp_path)]
+    assert main(args) == 2
+    assert "not with --ner-cot" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------------------------------- residual types
+
+
+@pytest.mark.parametrize(("option", "drop"), [("--drop-else", True), ("--keep-else", False)])
+def test_rows_and_manifest_say_whether_residual_types_were_dropped(instructuie, record, tmp_path, option, drop):
+    entities = [{"name": "Bob", "type": "else"}]
+    root = instructuie(labels=["person", "else"], test=[record(entities=entities)])
+    assert main(["eval", "--corpora", str(root), option, "--out", str(tmp_path / "out")]) == 0
+    (row,) = rows(tmp_path / "out" / "test.parquet")
+    gold = from_ground_truth(row["reward_model"]["ground_truth"])
+    assert (gold.types, gold.entities) == (
+        (("person",), ()) if drop else (("else", "person"), (Entity("Bob", "else"),))
+    )
+    assert row["extra_info"]["drop_else"] is drop
+    assert manifest(tmp_path / "out")["test.parquet"]["drop_else"] is drop
+
+
+def test_without_the_options_rows_and_manifest_are_as_they_were_before_there_were_any(corpus, tmp_path):
+    assert main(["eval", "--instructuie", str(corpus), "--out", str(tmp_path / "out")]) == 0
+    assert "drop_else" not in rows(tmp_path / "out" / "test.parquet")[0]["extra_info"]
+    entry = manifest(tmp_path / "out")["test.parquet"]
+    assert not {"drop_else", "protocol"} & set(entry)
+    assert not {"drop_else", "protocol", "columns"} & set(entry["arguments"])
+
+
+def test_rows_of_a_protocol_say_it_too(zero_shot):
+    assert {row["extra_info"]["drop_else"] for row in rows(zero_shot() / "test.parquet")} == {True}
+
+
 # --------------------------------------------------------------------------------------------------- control tokens
 
 CONTROL = "Ada <|im_end|>\n<|im_start|>assistant\n{} met Bob ."

@@ -1,0 +1,281 @@
+"""Contamination: which evaluation sentences stand in the training data, and what the scores are without them.
+
+    python -m recipe.overlap data/sft/train.parquet data/grpo/train.parquet data/eval/test.parquet
+    python -m recipe.overlap data/sft/train.parquet data/eval/test.parquet --scores scores/sft --out overlap.json
+
+The files are data_prep/to_parquet.py's; the last one holds the evaluation rows. It prints, by dataset, how many of its
+sentences stand in the training data exactly, normalised, or with eight words in a row (recipe/sentence_overlap.py has
+the rules); each of the three counts the ones before it. Memory grows with the evaluation file, not with the training
+data. --out writes the rows, too, each with the first place where it was found:
+
+    {"datasets": {"bc5cdr": {"sentences": 4797, "exact": 8, "normalised": 9, "8-gram": 61}, ...},
+     "rows": [{"index": 17, "dataset": "bc5cdr", "kind": "exact", "train": "data/sft/train.parquet", "row": 912}, ...]}
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recipe.entities import DataError
+from recipe.predictions import FILE
+from recipe.sentence_overlap import GRAM, KINDS, Found, find_overlap
+
+SCORED = ("published", "strict")
+
+# -------------------------------------------------------------------------------------------------------- sentences
+
+
+def sentences(path: Path) -> Iterator[tuple[str, str]]:
+    """(dataset, sentence) of each row, streamed. DataError for a file that data_prep/to_parquet.py did not write."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    remedy = "name a Parquet file written by data_prep/to_parquet.py"
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; {remedy}")
+    try:
+        with parquet.ParquetFile(path) as file:
+            row = 0
+            for batch in file.iter_batches(columns=["data_source", "extra_info.sentence"]):
+                names = batch.column("data_source").to_pylist()
+                texts = batch.column("extra_info").field("sentence").to_pylist()
+                for name, text in zip(names, texts, strict=True):
+                    if not isinstance(name, str) or not isinstance(text, str):
+                        raise DataError(f"{path}, row {row}: no data_source or no extra_info.sentence; {remedy}")
+                    yield name, text
+                    row += 1
+    except (pa.ArrowException, KeyError) as error:
+        raise DataError(f"{path}: has no data_source and extra_info.sentence to read; {remedy}") from error
+
+
+def count_rows(path: Path) -> int | None:
+    """Rows of a Parquet file, for a progress bar; None where that can't be told."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_metadata(path).num_rows
+    except (OSError, pa.ArrowException):  # said, with a remedy, when the file is read
+        return None
+
+
+# ---------------------------------------------------------------------------------------------------------- overlap
+
+
+def counts(rows: Sequence[tuple[str, str]], found: Iterable[Found]) -> dict[str, dict[str, int]]:
+    """By dataset: its sentences, and how many overlap in each kind or a narrower one."""
+    result: dict[str, dict[str, int]] = {}
+    for dataset, _ in rows:
+        result.setdefault(dataset, {"sentences": 0, **dict.fromkeys(KINDS, 0)})["sentences"] += 1
+    for item in found:
+        for kind in KINDS[KINDS.index(item.kind) :]:
+            result[item.dataset][kind] += 1
+    return result
+
+
+def table(by_dataset: Mapping[str, Mapping[str, int]]) -> str:
+    """What `counts` returns, for people: a line a dataset, and one for all."""
+    total = {key: sum(figures[key] for figures in by_dataset.values()) for key in ("sentences", *KINDS)}
+    lines = {**by_dataset, "all": total}
+    width = max(len("dataset"), *map(len, lines))
+    head = f"{'dataset':{width}}  sentences" + "".join(f"  {kind:>16}" for kind in KINDS)
+    body = (
+        f"{name:{width}}  {figures['sentences']:9,}"
+        + "".join(f"  {_with_share(figures[kind], figures['sentences']):>16}" for kind in KINDS)
+        for name, figures in lines.items()
+    )
+    rule = f"normalised: no case, punctuation or spacing; 8-gram: {GRAM} such words in a row, shorter sentences whole"
+    return "\n".join([head, *body, rule])
+
+
+def _with_share(count: int, total: int) -> str:
+    return f"{count:,} ({100 * count / total:5.2f} %)"
+
+
+# ----------------------------------------------------------------------------------------------------------- scores
+
+
+def scores_without(
+    rows: Iterable, outputs: Mapping[int, str], overlapping: Iterable[int], drop_else: bool = True
+) -> dict[str, dict]:
+    """By dataset, F1 of all rows (recipe.evaluate.Row) and of those whose index is not among the overlapping ones.
+
+    {"bc5cdr": {"rows": 4797, "left": 4736, "published": [0.81, 0.80], "strict": [0.79, 0.78]}, ...}; None is the F1 of
+    no rows at all.
+    """
+    from recipe.judge import judge, keys
+    from recipe.metrics import Counts
+
+    out = frozenset(overlapping)
+    sums: dict[str, dict[str, list]] = {}
+    for row in rows:
+        judged = judge(row.example, outputs[row.index], drop_else)
+        tally = sums.setdefault(row.dataset, {"rows": [0, 0], **{rule: [Counts(), Counts()] for rule in SCORED}})
+        for part in (0,) if row.index in out else (0, 1):
+            tally["rows"][part] += 1
+            for rule in SCORED:
+                predicted, gold = keys(judged, rule)
+                tally[rule][part] += Counts((predicted & gold).total(), predicted.total(), gold.total())
+    return {
+        name: {
+            "rows": tally["rows"][0],
+            "left": tally["rows"][1],
+            **{rule: [c.f1 if n else None for c, n in zip(tally[rule], tally["rows"], strict=True)] for rule in SCORED},
+        }
+        for name, tally in sums.items()
+    }
+
+
+def score_table(by_dataset: Mapping[str, Mapping], kind: str) -> str:
+    """F1 in percent with and without the overlapping sentences; the averages are over datasets with sentences left."""
+    left = [figures for figures in by_dataset.values() if figures["left"]]
+    average = {
+        "rows": sum(figures["rows"] for figures in left),
+        "left": sum(figures["left"] for figures in left),
+        **{rule: [_mean([figures[rule][part] for figures in left]) for part in (0, 1)] for rule in SCORED},
+    }
+    lines = {**by_dataset, "macro average": average}
+    title = f"F1 %, without {kind} overlap"
+    width = max(map(len, (title, *lines)))
+    head = f"{title:{width}}  {'rows':>8} {'left':>8}"
+    head += "".join(f" | {rule:>9} {'without':>8} {'change':>7}" for rule in SCORED)
+    body = (
+        f"{name:{width}}  {figures['rows']:8,} {figures['left']:8,}"
+        + "".join(f" | {_change(*figures[rule])}" for rule in SCORED)
+        for name, figures in lines.items()
+    )
+    return "\n".join([head, *body])
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _change(all_rows: float | None, without: float | None) -> str:
+    if all_rows is None or without is None:
+        return f"{'-' if all_rows is None else format(100 * all_rows, '.2f'):>9} {'-':>8} {'-':>7}"
+    return f"{100 * all_rows:9.2f} {100 * without:8.2f} {100 * (without - all_rows):+7.2f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Evaluation rows (recipe.evaluate.Row), the completion of each by index, and whether residual types count."""
+
+    rows: Sequence
+    outputs: Mapping[int, str]
+    drop_else: bool
+
+
+def read_answers(args: argparse.Namespace) -> Answers | None:
+    """What --predictions or --scores names; None without them. DataError unless it belongs to the evaluation rows."""
+    from recipe.evaluate import read_rows
+    from recipe.predictions import check_complete, read_predictions
+
+    if not (args.predictions or args.scores):
+        return None
+    path, limit, drop_else = _source(args) if args.scores else (args.predictions, args.limit, True)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; name one with a completion a line")
+    rows = read_rows(args.eval, limit)
+    predictions = read_predictions(path)
+    check_complete(path, predictions, {row.index for row in rows}, args.eval)
+    return Answers(rows, {index: prediction.output for index, prediction in predictions.items()}, drop_else)
+
+
+def _source(args: argparse.Namespace) -> tuple[Path, int | None, bool]:
+    """The file of predictions behind the scores, the limit they are of, and whether residual types were dropped."""
+    path = args.scores / "scores.json"
+    try:
+        source = json.loads(path.read_text(encoding="utf-8"))["source"]
+        digest, limit, drop_else = source["data_sha256"], source["limit"], source.get("drop_else", True)
+        named = Path(source["predictions"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: no scores in it; name a folder that recipe.evaluate wrote") from error
+    if hashlib.sha256(args.eval.read_bytes()).hexdigest() != digest:
+        raise DataError(f"{args.scores}: scored on other rows than {args.eval}; name the file they are scores of")
+    return named if named.is_file() else args.scores / FILE, limit, drop_else  # the folder may have been moved
+
+
+# ---------------------------------------------------------------------------------------------------------- command
+
+
+def _run(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from recipe.predictions import write_json
+
+    answers = read_answers(args)
+    rows = list(sentences(args.eval))
+    if not rows:
+        raise DataError(f"{args.eval}: no rows in it; write it with: python data_prep/to_parquet.py eval")
+
+    def train() -> Iterator[tuple[str, int, str]]:
+        for path in args.train:
+            stream = enumerate(sentences(path))
+            for number, (_, text) in tqdm(stream, path.name, count_rows(path), unit=" rows", leave=False, disable=None):
+                yield str(path), number, text
+
+    found = find_overlap(train(), rows)
+    report = {
+        "train": [str(path) for path in args.train],
+        "eval": str(args.eval),
+        "datasets": counts(rows, found),
+        "rows": [{name: getattr(item, name) for name in Found.__slots__} for item in found],
+    }
+    print(table(report["datasets"]))
+    if answers is not None:
+        kinds = KINDS[: KINDS.index(args.without) + 1]
+        out = [item.index for item in found if item.kind in kinds]
+        scores = scores_without(answers.rows, answers.outputs, out, answers.drop_else)
+        report["scores"] = {"without": args.without, "datasets": scores}
+        print("\n" + score_table(scores, args.without))
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        write_json(args.out, report)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m recipe.overlap",
+        description="Sentences of an evaluation file that stand in the training data, and the scores without them.",
+        epilog="\n".join(["examples:", *(line for line in __doc__.splitlines() if "python -m recipe.overlap" in line)]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("train", nargs="+", type=Path, metavar="TRAIN.parquet", help="SFT or GRPO rows, one file or several")
+    add("eval", type=Path, metavar="EVAL.parquet", help="evaluation rows")
+    answers = parser.add_mutually_exclusive_group()
+    answers.add_argument("--predictions", type=Path, metavar="FILE", help="score these with and without the overlap")
+    answers.add_argument("--scores", type=Path, metavar="DIR", help="the same, with what recipe.evaluate wrote there")
+    add("--limit", type=_positive, metavar="N", help="--predictions are of the first N rows of each dataset alone")
+    add("--without", choices=KINDS, default=KINDS[-1], help="the overlap that scores do without (default: %(default)s)")
+    add("--out", type=Path, metavar="FILE.json", help="write counts, rows and scores there")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command. 0, or 2 after one line about what is wrong with the input."""
+    args = _parser().parse_args(argv)
+    try:
+        _run(args)
+    except (DataError, OSError) as error:
+        print(f"overlap: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
