@@ -2,7 +2,7 @@
 # The whole pipeline without a GPU: real sentences, verl's SFT, verl's GRPO on Ray with vLLM, merge, evaluation.
 #
 #   bash launch/quickstart.sh            # everything goes to outputs/quickstart; a second run skips what is done
-#   OUT=/tmp/ner bash launch/quickstart.sh trainer.total_epochs=6      # overrides go to GRPO
+#   OUT=/tmp/ner bash launch/quickstart.sh trainer.total_epochs=4      # overrides go to GRPO
 #
 # The model is the shipped 4M-parameter stand-in for Qwen3-8B-Base; the data is the shipped sample.
 set -euo pipefail
@@ -20,9 +20,9 @@ bash launch/setup.sh
 
 step "2/8 corpora to Parquet"
 [[ -e $out/data/sft/manifest.json ]] || $py data_prep/to_parquet.py sft "${common[@]}" "${limits[@]}" --cot template \
-    --num-samples 1920 --num-dev 0 --max-tokens 448 --out "$out/data/sft"
+    --num-samples 3840 --num-dev 0 --max-tokens 448 --out "$out/data/sft"
 [[ -e $out/data/grpo/manifest.json ]] || $py data_prep/to_parquet.py grpo "${common[@]}" "${limits[@]}" \
-    --num-samples 120 --num-dev 120 --max-prompt-tokens 256 --out "$out/data/grpo"
+    --num-samples 180 --num-dev 120 --max-prompt-tokens 256 --out "$out/data/grpo"
 [[ -e $out/data/eval/manifest.json ]] || $py data_prep/to_parquet.py eval "${common[@]}" --split test --out "$out/data/eval"
 evaluate=("$py" -m recipe.evaluate --data "$out/data/eval/test.parquet" --limit 300 --max-new-tokens 256)
 
@@ -35,7 +35,7 @@ step "4/8 merge to a Hugging Face folder"
 step "5/8 evaluate on held-out sentences"
 "${evaluate[@]}" "$out/models/sft" --out "$out/scores/sft"
 
-step "6/8 GRPO: verl's trainer on Ray, vLLM rollouts, span F1 as reward" # 3 epochs of 10 steps: the same prompts thrice
+step "6/8 GRPO: verl's trainer on Ray, vLLM rollouts, span F1 as reward"
 $py -m recipe.train grpo_tiny data.train_files="$out/data/grpo/train.parquet" data.val_files="$out/data/grpo/dev.parquet" \
     actor_rollout_ref.model.path="$out/models/sft" trainer.default_local_dir="$out/grpo" "$@"
 

@@ -89,6 +89,11 @@ def test_the_template_rationale_names_every_entity():
     assert template_reasoning(Example("s", ("a",)))
 
 
+def test_the_template_names_entities_in_the_order_of_the_answer():
+    example = Example("Oslo , Ada", ("person", "place"), (Entity("Oslo", "place"), Entity("Ada", "person")))
+    assert template_reasoning(example) == '"Ada" is a person. "Oslo" is a place.'
+
+
 def test_the_template_speaks_of_a_repeated_name_once():
     twice = Example("Ada met Ada .", ("person",), (Entity("Ada", "person"), Entity("Ada", "person")))
     assert template_reasoning(twice) == '"Ada" is a person.'

@@ -95,7 +95,8 @@ def template_reasoning(example: Example) -> str:
     """A rationale built from the gold alone, for runs without chain-of-thought data. It teaches the format only."""
     if not example.entities:
         return "No span of the sentence names an entity of these types."
-    named = dict.fromkeys(example.entities)  # once each: a small model that learns to repeat itself doesn't stop
+    # Once each, as a small model that learns to repeat itself does not stop; in the order in which the answer has them.
+    named = dict.fromkeys(sorted(example.entities, key=lambda entity: entity.type))
     return " ".join(f'"{entity.name}" is {_article(entity.type)} {entity.type}.' for entity in named)
 
 
