@@ -2,7 +2,7 @@
 # The whole pipeline without a GPU: real sentences, verl's SFT, verl's GRPO on Ray with vLLM, merge, evaluation.
 #
 #   bash launch/quickstart.sh            # everything goes to outputs/quickstart; a second run skips what is done
-#   OUT=/tmp/ner bash launch/quickstart.sh trainer.total_epochs=4      # overrides go to GRPO
+#   OUT=/tmp/ner bash launch/quickstart.sh trainer.total_epochs=6      # overrides go to GRPO
 #
 # The model is the shipped 4M-parameter stand-in for Qwen3-8B-Base; the data is the shipped sample.
 set -euo pipefail
@@ -22,7 +22,7 @@ step "2/8 corpora to Parquet"
 [[ -e $out/data/sft/manifest.json ]] || $py data_prep/to_parquet.py sft "${common[@]}" "${limits[@]}" --cot template \
     --num-samples 3840 --num-dev 0 --max-tokens 448 --out "$out/data/sft"
 [[ -e $out/data/grpo/manifest.json ]] || $py data_prep/to_parquet.py grpo "${common[@]}" "${limits[@]}" \
-    --num-samples 180 --num-dev 120 --max-prompt-tokens 256 --out "$out/data/grpo"
+    --num-samples 120 --num-dev 120 --max-prompt-tokens 256 --out "$out/data/grpo"
 [[ -e $out/data/eval/manifest.json ]] || $py data_prep/to_parquet.py eval "${common[@]}" --split test --out "$out/data/eval"
 evaluate=("$py" -m recipe.evaluate --data "$out/data/eval/test.parquet" --limit 300 --max-new-tokens 256)
 
@@ -44,4 +44,8 @@ step "7/8 merge"
 
 step "8/8 evaluate, and what came of it"
 "${evaluate[@]}" "$out/models/grpo" --out "$out/scores/grpo"
+$py -m recipe.report "$out/scores/sft" --run "$out/sft"
+$py -m recipe.report "$out/scores/grpo" --run "$out/grpo"
+$py -m recipe.rollouts "$out/grpo"
+echo
 $py -m recipe.compare "$out/scores/sft" "$out/scores/grpo" --run "$out/grpo"

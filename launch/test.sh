@@ -13,6 +13,13 @@ export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false RAY_USAGE_STATS_ENABLED=0 P
 export TORCH_COMPILE_DISABLE=${TORCH_COMPILE_DISABLE:-1} OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 export VLLM_LOGGING_LEVEL=${VLLM_LOGGING_LEVEL:-WARNING} VLLM_CPU_KVCACHE_SPACE=${VLLM_CPU_KVCACHE_SPACE:-1}
 
+# The tests of pages want a browser; without one they are skipped and say how to get one.
+browsers=(chromium chromium-browser chromium-headless-shell google-chrome google-chrome-stable)
+if [[ -z ${CHROMIUM:-} && $EUID == 0 ]] && ! command -v "${browsers[@]}" >/dev/null && command -v apt-get >/dev/null; then
+    echo "test: installing chromium-headless-shell"
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium-headless-shell; } >/dev/null 2>&1 || true
+fi
+
 status=0 # what the linter says doesn't hide what the tests say
 .venv/bin/ruff check . || status=1
 .venv/bin/ruff format --check . || status=1

@@ -17,7 +17,7 @@ def read_metrics(run: Path) -> dict[int, dict[str, float]]:
     """
     steps: dict[int, dict[str, float]] = {}
     for path in sorted([*Path(run).glob("*.jsonl"), *Path(run).glob("metrics/*.jsonl")]):
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
             try:
                 record = json.loads(line)
                 step, data = int(record["step"]), record["data"].items()

@@ -154,6 +154,7 @@ def grpo(data, merged):
         "data.max_response_length": 48,
         "actor_rollout_ref.model.path": merged,
         "actor_rollout_ref.actor.ppo_mini_batch_size": 4,
+        "actor_rollout_ref.actor.use_kl_loss": True,  # a reference model, too
         "actor_rollout_ref.rollout.n": 4,
         "trainer.default_local_dir": run,
         "trainer.total_training_steps": 2,

@@ -1,0 +1,205 @@
+"""A page of an evaluation: tables, charts, and every sentence with what was to be found and what was answered.
+
+    python -m recipe.report scores/grpo --run outputs/grpo_qwen3_8b_paper
+
+It reads scores/grpo/scores.json, the Parquet file and the predictions that it names, and writes one file,
+scores/grpo/report.html, which a browser opens without any network. All figures are those of scores.json; the sentences
+are judged again (recipe.judge), and a folder whose answers don't give the error counts of its scores.json is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from recipe.entities import DataError
+from recipe.errors import KINDS
+from recipe.judge import KEYED, SCORED_RULES
+from recipe.report.charts import DASHES, Bar, bars, curves, intervals
+from recipe.report.curves import Curve, read_curves
+from recipe.report.marks import card
+from recipe.report.pages import cut, fit, percent, render, slots, write
+from recipe.report.scored import Scored, read_scored, read_scores, unit_of
+
+FILE = "report.html"
+MAX_TYPES = 30  # of a dataset; an open schema has thousands
+MEANINGS = {
+    "published": "sets of normalised names and types, as papers count",
+    "strict": "exact name and type, mentions counted",
+    "span": "the same characters of the sentence, and the type",
+    "partial": "any type; an overlap counts one half",
+    "type": "the right type and some overlap",
+}
+
+
+def sample(kinds: Sequence[frozenset[str]], size: int, seed: int) -> list[int]:
+    """Positions of at most `size` sentences, ascending; `kinds` are the error classes of each.
+
+    Half of them are shared out among the classes, the rarest first, so that each is among them; the others are drawn
+    from all that are left. `size` must be at least the number of classes.
+    """
+    if len(kinds) <= size:
+        return list(range(len(kinds)))
+    order = list(range(len(kinds)))
+    random.Random(seed).shuffle(order)
+    frequency = Counter(kind for those in kinds for kind in those)
+    share = max(1, size // (2 * len(KINDS)))
+    chosen: set[int] = set()
+    for kind in sorted(frequency, key=lambda kind: (frequency[kind], kind)):
+        having = [position for position in order if kind in kinds[position]]
+        already = sum(position in chosen for position in having)
+        chosen.update([position for position in having if position not in chosen][: max(0, share - already)])
+    chosen.update([position for position in order if position not in chosen][: size - len(chosen)])
+    return sorted(chosen)
+
+
+def page(
+    folder: Path,
+    scores: dict,
+    scored: Sequence[Scored],
+    asked: int,
+    seed: int,
+    run: Path | None = None,
+    training: Sequence[Curve] = (),
+) -> tuple[str, int]:
+    """The HTML of a report, and how many sentences it shows: `asked` of them, or fewer if they are long."""
+    kinds = [frozenset(error.kind for error in row.judged.errors) for row in scored]
+    frequency = Counter()
+    for dataset in scores["datasets"].values():
+        frequency.update({label: figures["gold"] for label, figures in dataset["types"].items()})
+    hues = slots(label for label, gold in frequency.most_common() if gold)
+
+    def build(size: int, limit: int | None) -> dict:
+        chosen = (scored[position] for position in sample(kinds, size, seed))
+        return {"hues": hues, "cards": [_card(row, limit) for row in chosen]}
+
+    data, shown, limit = fit(build, asked, len(KINDS))
+    counts = Counter(kind for card in data["cards"] for kind in card["kinds"])
+    counts["-"] = sum(not card["kinds"] for card in data["cards"])
+    counts["*"] = len(data["cards"]) - counts["-"]
+    totals = {kind: sum(dataset["errors"][kind] for dataset in scores["datasets"].values()) for kind in KINDS}
+    html = render(
+        "report.html",
+        data,
+        folder=str(folder),
+        name=scores["source"]["model"] or Path(scores["source"]["predictions"]).name,
+        scores=scores,
+        rows=len(scored),
+        unit=unit_of(scores),
+        rules=SCORED_RULES,
+        keyed=KEYED,
+        rule_meanings=MEANINGS,
+        kinds=KINDS,
+        totals=totals,
+        types={name: _types(dataset["types"]) for name, dataset in scores["datasets"].items()},
+        interval_charts={rule: _intervals(scores, rule) for rule in ("strict", "published", "span")},
+        error_chart=bars([Bar(kind, "", n, f"{n:,}") for kind, n in totals.items()], max(totals.values())),
+        curves=[(curve, curves(curve.lines)) for curve in training],
+        run=str(run),
+        dashes=DASHES,
+        shown=shown,
+        asked=asked,
+        seed=seed,
+        limit=limit,
+        counts=counts,
+        dataset_counts=Counter(card["dataset"] for card in data["cards"]),
+    )
+    return html, shown
+
+
+def _card(row: Scored, limit: int | None) -> dict:
+    shown = card(row.judged, row.output)
+    texts = {key: cut(shown[key], limit, "the predictions file") for key in ("reasoning", "raw") if key in shown}
+    return {"row": row.index, "dataset": row.dataset, **shown, **texts}
+
+
+def _types(types: dict[str, dict]) -> dict:
+    """The chart and the rows of a dataset's types, the most frequent in the gold first."""
+    rows = sorted(types.items(), key=lambda item: (-item[1]["gold"], item[0]))[:MAX_TYPES]
+    drawn = [
+        Bar(label, f"{t['gold']:,} gold", t["strict"]["f1"], percent(t["strict"]["f1"]))
+        for label, t in rows
+        if t["gold"]
+    ]
+    return {"rows": rows, "left": len(types) - len(rows), "svg": bars(drawn, 1.0) if drawn else ""}
+
+
+def _intervals(scores: dict, rule: str) -> object:
+    rows = [(name, *(d[rule][key] for key in ("f1", "low", "high"))) for name, d in scores["datasets"].items()]
+    return intervals([*rows, ("mean of datasets", scores["macro"][rule], *scores["macro_interval"][rule])])
+
+
+# --------------------------------------------------------------------------------------------------------- command
+
+
+def _at_least(least: int):
+    def value(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is not at least {least}")
+        return int(text)
+
+    value.__name__ = "number"
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m recipe.report",
+        description="Write a page of an evaluation: tables, charts, and the sentences with their errors.",
+        epilog=(
+            "examples:\n"
+            "  python -m recipe.report scores/grpo\n"
+            "  python -m recipe.report scores/grpo --run outputs/grpo_qwen3_8b_paper --out grpo.html\n"
+            "  python -m recipe.report scores/grpo --max-sentences 200 --seed 1\n\n"
+            "SCORES is a folder that python -m recipe.evaluate wrote."
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("scores", type=Path, metavar="SCORES", help="folder with scores.json")
+    add("--run", type=Path, metavar="RUN", help="folder of the training run, for its learning curves")
+    add("--out", type=Path, metavar="FILE", help=f"default: SCORES/{FILE}")
+    add("--data", type=Path, metavar="EVAL.parquet", help="the rows that were scored, if they have moved")
+    add(
+        "--max-sentences",
+        type=_at_least(len(KINDS)),
+        default=2000,
+        metavar="N",
+        help="of more, a sample with every error class in it; default 2000",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="of the sample; default 0")
+    return parser
+
+
+def _run(args: argparse.Namespace) -> None:
+    out = args.out or args.scores / FILE
+    if out.is_dir():
+        raise DataError(f"{out}: is a folder; --out names a file")
+    scores = read_scores(args.scores)
+    training = read_curves(args.run) if args.run else ()
+    scored = read_scored(args.scores, scores, args.data)
+    asked = min(args.max_sentences, len(scored))
+    html, shown = page(args.scores, scores, scored, asked, args.seed, args.run, training)
+    print(f"{out}: {shown:,} of {len(scored):,} sentences, {write(out, html) / 1e6:.1f} MB")
+
+
+def main(argv: Iterable[str] | None = None) -> int:
+    """Run the command. 0; 2 after one line about what is wrong with the input."""
+    args = _parser().parse_args(None if argv is None else list(argv))
+    try:
+        _run(args)
+    except (DataError, OSError) as error:
+        print(f"report: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("report: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

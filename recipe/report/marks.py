@@ -1,0 +1,153 @@
+"""How a sentence is shown: its text cut into pieces, those that a name covers wrapped in marks, marks inside marks.
+
+    nest("EU rejects German call .", [Named(Entity("EU", "group"), Span(0, 2, "group"), "missed")])
+    [{"type": "group", "kind": "missed", "parts": ["EU"]}, " rejects German call ."]
+
+`kind` is the error class (recipe.errors), left out where gold and answer agree. Of two names that overlap, neither
+inside the other, the one that starts later is cut in two: its first piece has `"more": true`, the second
+`"again": true`. A page builds its elements from these; text stays text all the way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from recipe.align import Span, locate
+from recipe.answers import json_answer
+from recipe.entities import Entity, Example
+from recipe.errors import KINDS
+from recipe.judge import Judged
+
+MAX_DEPTH, MAX_NAMES = 5, 150  # of what a page draws; a broken answer can repeat a name a thousand times
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An entity, its place in the sentence if it has one, and its error class; None where gold and answer agree."""
+
+    entity: Entity
+    span: Span | None
+    kind: str | None
+
+
+def card(judged: Judged, output: str) -> dict:
+    """One answer beside its gold, ready for JSON: `answer_card`, and `gold`, the sentence as `nest` gives it."""
+    pieces, rest = _draw(judged.example.sentence, sides(judged)[0])
+    shown = answer_card(judged, output)
+    if outside := [*_outside("gold", rest), *shown.get("outside", ())]:
+        shown["outside"] = outside
+    return {"gold": pieces, **shown}
+
+
+def answer_card(judged: Judged, output: str) -> dict:
+    """One answer, ready for JSON.
+
+    `kinds` its error classes; `answer` the sentence as `nest` gives it, None where the answer couldn't be read, left
+    out where it is the gold's; `outside` the names that are not drawn; `reasoning` the text of the think block; `raw`
+    the completion where it couldn't be read.
+    """
+    kinds = {error.kind for error in judged.errors}
+    shown = {"kinds": [kind for kind in KINDS if kind in kinds], "reasoning": json_answer.parts(output)[0]}
+    if not judged.answer.parsed:
+        return shown | {"answer": None, "reasoning": "", "raw": output}
+    pieces, rest = _draw(judged.example.sentence, sides(judged)[1])
+    if judged.errors:
+        shown["answer"] = pieces
+    if rest:
+        shown["outside"] = _outside("answer", rest)
+    return shown
+
+
+def gold_pieces(example: Example) -> list:
+    """The sentence with its gold entities alone, as `nest` gives it."""
+    spans = locate(example.sentence, example.entities)
+    named = [Named(entity, span, None) for entity, span in zip(example.entities, spans, strict=True)]
+    return _draw(example.sentence, named)[0]
+
+
+def missed(judged: Judged) -> list[dict]:
+    """The gold entities that an answer lacks altogether, for a page that doesn't show the gold beside each answer."""
+    return _outside("gold", [Named(e.gold, e.gold_span, e.kind) for e in judged.errors if e.kind == "missed"])
+
+
+def _outside(side: str, names: Iterable[Named]) -> list[dict]:
+    """Names in words, those that are repeated once."""
+    times = Counter((named.entity, named.kind or "") for named in names)
+    return [
+        {"side": side, "name": entity.name, "type": entity.type, "kind": kind, "times": number}
+        for (entity, kind), number in list(times.items())[:MAX_NAMES]
+    ]
+
+
+def sides(judged: Judged) -> tuple[list[Named], list[Named]]:
+    """The entities of gold and answer, each with its error class."""
+    gold_kinds: dict[tuple, list[str]] = defaultdict(list)
+    found_kinds: dict[tuple, list[str]] = defaultdict(list)
+    for error in judged.errors:
+        if error.gold:
+            gold_kinds[error.gold, error.gold_span].append(error.kind)
+        if error.predicted:
+            found_kinds[error.predicted, error.predicted_span].append(error.kind)
+    gold = _with_kinds(judged.example.entities, judged.gold_spans, gold_kinds)
+    if not judged.answer.parsed:
+        gold = [Named(named.entity, named.span, "unparsable") for named in gold]
+    return gold, _with_kinds(judged.answer.entities, judged.predicted_spans, found_kinds)
+
+
+def _with_kinds(entities: Sequence[Entity], spans: Sequence[Span | None], kinds: dict) -> list[Named]:
+    return [
+        Named(entity, span, kinds[entity, span].pop() if kinds[entity, span] else None)
+        for entity, span in zip(entities, spans, strict=True)
+    ]
+
+
+def _draw(sentence: str, named: Iterable[Named]) -> tuple[list, list[Named]]:
+    """The sentence with the names that there is room for, and the names that are not drawn."""
+    drawn, rest = [], []
+    for item in sorted((n for n in named if n.span), key=lambda n: (n.span.start, -n.span.end, n.span.type)):
+        depth = sum(item.span.start < other.span.end for other in drawn)
+        (drawn if depth < MAX_DEPTH and len(drawn) < MAX_NAMES else rest).append(item)
+    return nest(sentence, drawn), rest + [item for item in named if not item.span]
+
+
+def nest(sentence: str, named: Iterable[Named]) -> list:
+    """The sentence as pieces of text and marks; see the module's example. Every name must have a span."""
+    starting, ends = defaultdict(list), set()
+    for item in named:
+        starting[item.span.start].append(item)
+        ends.add(item.span.end)
+    pieces: list = []
+    stack: list[tuple[Named, dict]] = []  # the marks that are open, the outermost first
+    position = 0
+    for place in sorted(ends.union(starting)):
+        _add_text(stack, pieces, sentence[position:place])
+        position = place
+        ending = [depth for depth, (item, _) in enumerate(stack) if item.span.end == place]
+        if ending:
+            above = stack[ending[0] :]
+            del stack[ending[0] :]
+            for item, mark in above:
+                if item.span.end > place:
+                    mark["more"] = True
+                    _open(stack, pieces, item, again=True)
+        for item in sorted(starting[place], key=lambda item: (-item.span.end, item.span.type)):
+            _open(stack, pieces, item)
+    _add_text(stack, pieces, sentence[position:])
+    return pieces
+
+
+def _add_text(stack: list, pieces: list, text: str) -> None:
+    if text:
+        (stack[-1][1]["parts"] if stack else pieces).append(text)
+
+
+def _open(stack: list, pieces: list, item: Named, again: bool = False) -> None:
+    mark = {"type": item.entity.type, "parts": []}
+    if item.kind:
+        mark["kind"] = item.kind
+    if again:
+        mark["again"] = True
+    (stack[-1][1]["parts"] if stack else pieces).append(mark)
+    stack.append((item, mark))
