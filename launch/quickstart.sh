@@ -20,7 +20,7 @@ bash launch/setup.sh
 
 step "2/8 corpora to Parquet"
 [[ -e $out/data/sft/manifest.json ]] || $py data_prep/to_parquet.py sft "${common[@]}" "${limits[@]}" --cot template \
-    --num-samples 3840 --num-dev 0 --max-tokens 448 --out "$out/data/sft"
+    --num-samples 2560 --num-dev 0 --max-tokens 448 --out "$out/data/sft"
 [[ -e $out/data/grpo/manifest.json ]] || $py data_prep/to_parquet.py grpo "${common[@]}" "${limits[@]}" \
     --num-samples 120 --num-dev 120 --max-prompt-tokens 256 --out "$out/data/grpo"
 [[ -e $out/data/eval/manifest.json ]] || $py data_prep/to_parquet.py eval "${common[@]}" --split test --out "$out/data/eval"
