@@ -1,4 +1,8 @@
-"""Greedy completions of a model folder with vLLM, one by one as they finish, with or without a GPU."""
+"""Completions of a model folder with vLLM, one by one as they finish, with or without a GPU.
+
+`complete` is the plain case, greedy. `Engine` stays loaded and takes any requests: sampled, with a limit on the
+reasoning, with a grammar for the answer. The last two take two steps: the think block, then the answer after it.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,22 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipe.answers.json_answer import CLOSE
+from recipe.constrained import close
 from recipe.entities import DataError
 from recipe.predictions import Prediction
+from recipe.think_block import ANSWER_START, Begun, end_block
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+    from vllm import CompletionOutput, SamplingParams
 
 MAX_MODEL_LEN, MAX_NEW_TOKENS = 8192, 4096  # the published evaluation's
 
@@ -111,6 +120,171 @@ def _config(folder: Path) -> dict:
 # ------------------------------------------------------------------------------------------------------------ vLLM
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A prompt and how it is answered. `prompt`: token ids, (seq,); `key` names it in what comes back.
+
+    `max_reasoning_tokens`: a think block that isn't closed by then is closed for the model. `grammar` (EBNF) holds for
+    the answer after the think block, if there is one; the block then gets `max_reasoning_tokens` at most, which must be
+    given. Both leave the rest of the engine's `max_new_tokens` to the answer. The same `seed` draws the same tokens.
+    """
+
+    key: int
+    prompt: Sequence[int]
+    temperature: float = 0.0
+    seed: int | None = None
+    max_reasoning_tokens: int | None = None
+    grammar: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The second step of a request: what comes after its think block."""
+
+    request: Request
+    begun: Begun
+
+
+class Engine:
+    """vLLM with one model, for as many requests as there are. A context manager: leaving it ends vLLM's processes."""
+
+    def __init__(
+        self, folder: Path, decoding: Decoding, stop_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase
+    ) -> None:
+        on_cpu = _prepare(folder, decoding)
+        from vllm import LLM
+
+        self.decoding, self.stop_ids, self.tokenizer = decoding, list(stop_ids), tokenizer
+        self.closed_by_limit = 0
+        self._number = 0
+        self._under_way: dict[str, tuple[Request | _Answer, deque[Prediction]]] = {}
+        self._llm = LLM(
+            str(folder),
+            dtype=decoding.dtype,
+            max_model_len=decoding.max_model_len,
+            max_num_seqs=decoding.batch,
+            tensor_parallel_size=decoding.tensor_parallel_size,
+            distributed_executor_backend="mp" if decoding.tensor_parallel_size > 1 else None,
+            enforce_eager=on_cpu,
+        )
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End vLLM's processes. Iterators that are still open are over with it."""
+        if self._llm:
+            self._llm.llm_engine.engine_core.shutdown()
+            self._llm = None
+
+    def run(self, requests: Iterable[Request]) -> Iterator[Prediction]:
+        """Completions of the requests, `index` being the request's key, in the order in which they finish.
+
+        The text is decoded as verl decodes it for the reward: without special tokens. Closing the iterator drops the
+        requests that are under way.
+        """
+        waiting, finished, awaited = iter(requests), deque(), 0
+        try:
+            while True:
+                # A few batches ahead keep it full; given all at once, it would answer none before it has read the last.
+                room = 4 * self.decoding.batch - len(self._under_way)
+                for request in islice(waiting, max(room, 0 if awaited else 1)):
+                    self._add(request, finished)
+                    awaited += 1
+                if not awaited:
+                    return
+                while not finished:
+                    self._step()
+                while finished:
+                    awaited -= 1
+                    yield finished.popleft()
+        except GeneratorExit:
+            mine = [name for name, (_, owner) in self._under_way.items() if owner is finished]
+            for name in mine:
+                del self._under_way[name]
+            if self._llm:
+                self._llm.llm_engine.abort_request(mine)
+            raise
+
+    def _step(self) -> None:
+        """One step of vLLM. What is finished goes to the iterator that asked for it; several may be open."""
+        for output in self._llm.llm_engine.step():
+            if not output.finished or output.request_id not in self._under_way:
+                continue
+            (asked, owner), made = self._under_way.pop(output.request_id), output.outputs[0]
+            if isinstance(asked, Request) and (begun := self._end_block(asked, made)):
+                self.closed_by_limit += begun.closed
+                self._add(_Answer(asked, begun), owner)
+            else:
+                owner.append(self._finish(asked, made))
+
+    def _add(self, asked: Request | _Answer, owner: deque[Prediction]) -> None:
+        self._number += 1
+        if isinstance(asked, _Answer):
+            ids, params = [*asked.request.prompt, *asked.begun.ids], self._answer_params(asked)
+        else:
+            ids, params = list(asked.prompt), self._first_params(asked)
+        self._under_way[str(self._number)] = (asked, owner)
+        self._llm.llm_engine.add_request(str(self._number), {"prompt_token_ids": ids}, params)
+
+    def _first_params(self, request: Request) -> SamplingParams:
+        """All of the completion, or the think block alone where something is to be done after it."""
+        from vllm import SamplingParams
+
+        shared = {"temperature": request.temperature, "seed": request.seed, "stop_token_ids": self.stop_ids}
+        limit = request.max_reasoning_tokens
+        if limit is None:
+            return SamplingParams(**shared, max_tokens=self.decoding.max_new_tokens, detokenize=False)
+        # A model that doesn't reason begins its answer at once: no need to wait for all of it.
+        stop = [CLOSE, ANSWER_START] if request.grammar else [CLOSE]
+        return SamplingParams(**shared, max_tokens=limit, stop=stop, include_stop_str_in_output=True)
+
+    def _answer_params(self, answer: _Answer) -> SamplingParams:
+        from vllm import SamplingParams
+        from vllm.sampling_params import StructuredOutputsParams
+
+        request, limits = answer.request, self.decoding
+        room = min(limits.max_new_tokens, limits.max_model_len - len(request.prompt)) - len(answer.begun.ids)
+        return SamplingParams(
+            temperature=request.temperature,
+            seed=None if request.seed is None else request.seed + _ANSWER_SEED,
+            stop_token_ids=self.stop_ids,
+            max_tokens=room,
+            detokenize=False,
+            structured_outputs=StructuredOutputsParams(grammar=request.grammar) if request.grammar else None,
+        )
+
+    def _end_block(self, request: Request, made: CompletionOutput) -> Begun | None:
+        if request.max_reasoning_tokens is None:
+            return None
+        strings = {CLOSE: "tag", ANSWER_START: "answer"}
+        ending = "limit" if made.finish_reason == "length" else strings.get(made.stop_reason, "turn")
+        constrained = request.grammar is not None
+        return end_block(request.prompt, list(made.token_ids), ending, self.tokenizer, self.stop_ids, constrained)
+
+    def _finish(self, asked: Request | _Answer, made: CompletionOutput) -> Prediction:
+        ids, key = list(made.token_ids), asked.key if isinstance(asked, Request) else asked.request.key
+        if isinstance(asked, _Answer):
+            ids = [*asked.begun.ids, *ids]
+        if isinstance(asked, Request) or asked.begun.text is None:
+            text = self._decode(ids)
+        else:
+            text = self._decode(made.token_ids)
+            if asked.request.grammar and made.finish_reason == "length":
+                text = close(text)
+            text = asked.begun.text + text
+        return Prediction(key, text, len(ids), made.finish_reason)
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=True)
+
+
+_ANSWER_SEED = 1_000_003  # the answer's draws are not the reasoning's over again
+
+
 def complete(
     folder: Path,
     prompts: Mapping[int, Sequence[int]],
@@ -120,41 +294,10 @@ def complete(
 ) -> Iterator[Prediction]:
     """Greedy completions of the prompts, `{index: token ids (seq,)}`, in the order in which they finish.
 
-    The text is decoded as verl decodes it for the reward: without special tokens. Closing the iterator ends vLLM's
-    processes.
+    Closing the iterator ends vLLM's processes.
     """
-    on_cpu = _prepare(folder, decoding)
-    from vllm import LLM, SamplingParams
-
-    llm = LLM(
-        str(folder),
-        dtype=decoding.dtype,
-        max_model_len=decoding.max_model_len,
-        max_num_seqs=decoding.batch,
-        tensor_parallel_size=decoding.tensor_parallel_size,
-        distributed_executor_backend="mp" if decoding.tensor_parallel_size > 1 else None,
-        enforce_eager=on_cpu,
-    )
-    engine = llm.llm_engine
-    greedy = SamplingParams(
-        temperature=0.0, max_tokens=decoding.max_new_tokens, stop_token_ids=list(stop_ids), detokenize=False
-    )
-    waiting = iter(prompts.items())
-    try:
-        while True:
-            # A few batches ahead keep it full; given all at once, it would answer none before it has read the last.
-            room = 4 * decoding.batch - engine.get_num_unfinished_requests()
-            for index, ids in islice(waiting, max(0, room)):
-                engine.add_request(str(index), {"prompt_token_ids": list(ids)}, greedy)
-            if not engine.has_unfinished_requests():
-                return
-            for request in engine.step():
-                if request.finished:
-                    made = request.outputs[0]
-                    text = tokenizer.decode(made.token_ids, skip_special_tokens=True)
-                    yield Prediction(int(request.request_id), text, len(made.token_ids), made.finish_reason)
-    finally:
-        engine.engine_core.shutdown()
+    with Engine(folder, decoding, stop_ids, tokenizer) as engine:
+        yield from engine.run(Request(index, ids) for index, ids in prompts.items())
 
 
 def _prepare(folder: Path, decoding: Decoding) -> bool:

