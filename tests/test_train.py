@@ -49,6 +49,21 @@ def test_grpo_starts_ray_here_unless_a_cluster_is_named(tmp_path, monkeypatch):
     assert "++ray_kwargs.ray_init.num_gpus=null" in train.command(plan("grpo", tmp_path), "grpo_tiny", [], 1)
 
 
+def test_a_clusters_workers_get_whole_paths_and_what_the_trainer_needs(tmp_path, monkeypatch):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "it's, {here}.parquet").touch()
+    given = ["data.train_files='it\\'s, {here}.parquet'", "actor_rollout_ref.model.path=Qwen/Qwen3-8B"]
+    line = train.command(plan("grpo", tmp_path), "grpo_tiny", given, 1, {"TENSORBOARD_DIR": "/a b/c"})
+    said = {o.key_or_group: o.value() for o in OverridesParser.create().parse_overrides(line[7:])}
+    assert said["data.train_files"] == f"{tmp_path}/it's, {{here}}.parquet"
+    assert said["actor_rollout_ref.model.path"] == "Qwen/Qwen3-8B", "a name of the hub stays one"
+    assert said["trainer.default_local_dir"].startswith(f"{tmp_path}/outputs/")
+    assert said["ray_kwargs.ray_init.runtime_env.env_vars.TENSORBOARD_DIR"] == "/a b/c"
+
+
 def test_sft_starts_a_process_a_rank(tmp_path):
     line = train.command(plan("sft", tmp_path), "sft_tiny", [], 2)
     assert line[line.index("--nproc_per_node") + 1] == "2"
