@@ -14,9 +14,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from recipe.append_file import append_to
 from recipe.entities import DataError
 
-FILE, MANIFEST = "predictions.jsonl", "predictions.manifest.json"
+FILE = "predictions.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +89,9 @@ def journal(
     The manifest beside the file says by which `settings` the predictions were made. DataError if those that are there
     were made by others, or if another process is writing them. A last line that a kill cut short is removed.
     """
-    import fcntl
-
-    out.mkdir(parents=True, exist_ok=True)
     path = out / FILE
-    with path.open("a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(f"{path}: another process is writing it; wait for it, or give another --out") from error
-        _drop_half_line(file)
-        _check_manifest(out, settings, versions, started=file.tell() > 0)
+    with append_to(path, "give another --out") as file:
+        check_manifest(path, settings, versions, started=file.tell() > 0, elsewhere="give another --out")
 
         def save(prediction: Prediction) -> None:
             file.write(json.dumps(asdict(prediction), ensure_ascii=False).encode("utf-8", "replace") + b"\n")
@@ -107,34 +100,26 @@ def journal(
         yield read_predictions(path), save
 
 
-def _drop_half_line(file) -> None:
-    """Cut the file after its last newline, and stand at its end."""
-    file.seek(0)
-    end = 0
-    for line in file:
-        end += len(line) if line.endswith(b"\n") else 0
-    file.truncate(end)
-    file.seek(0, os.SEEK_END)
-
-
-def _check_manifest(out: Path, settings: Mapping[str, object], versions: Mapping[str, str], started: bool) -> None:
-    path = out / MANIFEST
+def check_manifest(
+    path: Path, settings: Mapping[str, object], versions: Mapping[str, str], started: bool, elsewhere: str
+) -> None:
+    """Write the manifest of a file that is begun; DataError if one that was `started` was made with other settings."""
+    manifest = path.with_name(f"{path.stem}.manifest.json")
     settings = json.loads(json.dumps(settings))
-    if started:
-        remedy = f"give another --out, or delete {out / FILE} to start anew"
-        try:
-            there = json.loads(path.read_text(encoding="utf-8"))["settings"]
-            different = [key for key in {**there, **settings} if there.get(key) != settings.get(key)]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path}: does not say how {FILE} was made; {remedy}") from error
-        if different:
-            key = different[0]
-            raise DataError(
-                f"{out / FILE}: made with other settings ({key}: {there.get(key)!r} there, {settings.get(key)!r} now); "
-                f"{remedy}"
-            )
+    if not started:
+        write_json(manifest, {"settings": settings, "versions": dict(versions)})
         return
-    write_json(path, {"settings": settings, "versions": dict(versions)})
+    remedy = f"{elsewhere}, or delete {path} to start anew"
+    try:
+        there = json.loads(manifest.read_text(encoding="utf-8"))["settings"]
+        different = [key for key in {**there, **settings} if there.get(key) != settings.get(key)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{manifest}: does not say how {path.name} was made; {remedy}") from error
+    if different:
+        key = different[0]
+        raise DataError(
+            f"{path}: made with other settings ({key}: {there.get(key)!r} there, {settings.get(key)!r} now); {remedy}"
+        )
 
 
 def write_json(path: Path, value: object) -> None:

@@ -6,8 +6,8 @@ import random
 import pytest
 
 from recipe.align import Span
-from recipe.output_formats import nested, read_inline, tokens, write
-from recipe.readings import Found, Result
+from recipe.predict.output_formats import nested, read_inline, tokens, write
+from recipe.predict.readings import Found, Result
 
 
 def result(text, *spans, **fields):

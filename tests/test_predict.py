@@ -16,9 +16,9 @@ from recipe import predict
 from recipe.answers.json_answer import render_answer
 from recipe.entities import DataError, Entity
 from recipe.generate import Decoding
+from recipe.predict.windows import Window
 from recipe.predictions import Prediction
 from recipe.texts import Record, check_types, read_records
-from recipe.windows import Window
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = predict.Settings()

@@ -8,8 +8,8 @@ import pytest
 
 from recipe.align import Span, locate
 from recipe.entities import DataError, Entity
-from recipe.readings import Reading, join, vote
-from recipe.windows import cut
+from recipe.predict.readings import Reading, join, vote
+from recipe.predict.windows import cut
 
 ALPHABETS = {
     "latin": [*"abcdefgABC", "é", "e\u0301", " ", " ", " ", ". ", "! ", ", ", "\n", '" '],

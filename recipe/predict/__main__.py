@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from recipe.entities import DataError
-from recipe.output_formats import FORMATS, write
 from recipe.predict import Plan, Predictor, Settings, load
+from recipe.predict.output_formats import FORMATS, write
+from recipe.predict.readings import Result
 from recipe.predictions import journal
-from recipe.readings import Result
 from recipe.texts import Record, piped, read_records, split_types
 
 if TYPE_CHECKING:
@@ -305,3 +305,7 @@ def start() -> int:
     """`main` as a program: a job scheduler's SIGTERM, too, ends vLLM's processes before this one."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     return main()
+
+
+if __name__ == "__main__":
+    sys.exit(start())

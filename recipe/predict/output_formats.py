@@ -1,6 +1,6 @@
 r"""How results are written: JSON, JSON Lines, CoNLL (BIO2) and text with the entities marked in it.
 
-    json      a list of the records of recipe.readings.Result, indented
+    json      a list of the records of recipe.predict.readings.Result, indented
     jsonl     {"index": 0, "sentence": "Paris is big .", "reasoning": "...", "entities": [{"type": "city", ...}], ...}
     conll     Paris<TAB>B-city, a token a line, an empty line after each text
     inline    [Paris](city) is big .
@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from recipe.align import Span
 from recipe.entities import has_lone_surrogate
-from recipe.readings import Found, Result
+from recipe.predict.readings import Found, Result
 
 FORMATS = ("json", "jsonl", "conll", "inline")
 

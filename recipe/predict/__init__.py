@@ -15,13 +15,12 @@ The same from a shell, a record of JSON for each text:
      "start": 28, "end": 34}, ...], "not_in_text": [], "off_schema": [], "answers": 1, "unparsable": 0, "cut": 0}
 
 A text is asked about as a row of the training data is, with the same tokens. One that is longer than the model has room
-for is cut into windows (recipe.windows). One that holds a control token, such as `<|im_end|>`, is not asked about: its
-result says so in `error`. Importing this module loads nothing heavy.
+for is cut into windows (recipe.predict.windows). One that holds a control token, such as `<|im_end|>`, is not asked
+about: its result says so in `error`. Importing this package loads nothing heavy.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,10 +31,10 @@ from recipe.chat import encode_prompt, find_control_token
 from recipe.constrained import grammar
 from recipe.entities import DataError, Example, has_lone_surrogate
 from recipe.generate import MAX_NEW_TOKENS, Decoding, Engine, Request, fit_lengths, load_tokenizer, model_folder
+from recipe.predict.readings import Result, join, read, vote
+from recipe.predict.windows import Window, cut
 from recipe.predictions import Prediction
-from recipe.readings import Result, join, read, vote
 from recipe.texts import Record, as_records
-from recipe.windows import Window, cut
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -276,9 +275,3 @@ def load(
     tokenizer = load_tokenizer(folder)
     decoding = Decoding(max_model_len, longest, dtype, tensor_parallel_size, batch)
     return Predictor(folder, chosen, decoding, tokenizer, wanted_eos(folder, tokenizer))
-
-
-if __name__ == "__main__":
-    from recipe.predict_command import start
-
-    sys.exit(start())

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from recipe.align import Span, locate, occurs
 from recipe.answers import json_answer
 from recipe.entities import Entity
-from recipe.windows import Window
+from recipe.predict.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
