@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipe.command_line import exit_status
 from recipe.entities import DataError
 from recipe.judge import SCORED_RULES
 from recipe.run_log import read_metrics
@@ -119,14 +120,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", type=Path, help="a GRPO run, for its reward")
     parser.add_argument("--rule", choices=SCORED_RULES, default="strict", help="default: strict")
     args = parser.parse_args(argv)
-    try:
+
+    def run() -> None:
         print(score_table(args.scores, args.rule))
         if args.run:
             print(f"\n{reward_line(args.run)}")
-    except DataError as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return exit_status("compare", run)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ import sys
 from collections.abc import Sequence
 
 from recipe.answers.json_answer import render_answer
-from recipe.entities import DataError, Entity
+from recipe.command_line import exit_status
+from recipe.entities import Entity
 
 FEWEST_NAMES = 16  # of a type, however short the text is
 
@@ -89,12 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--reasoning", action="store_true", help="a think block comes first")
     args = parser.parse_args(argv)
-    try:
-        print(grammar(split_types(args.types), args.text, args.reasoning), end="")
-    except DataError as error:
-        print(f"constrained: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(
+        "constrained", lambda: print(grammar(split_types(args.types), args.text, args.reasoning), end="")
+    )
 
 
 if __name__ == "__main__":

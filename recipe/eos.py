@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recipe.command_line import exit_status
 from recipe.entities import DataError
 
 if TYPE_CHECKING:
@@ -130,14 +131,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("model", type=Path, help="a Hugging Face model folder")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 2 if the end of turn is missing")
     args = parser.parse_args(argv)
-    try:
+
+    def run() -> None:
         tokenizer = _load_tokenizer(args.model)
         ids = check_eos(args.model, tokenizer) if args.check else write_eos(args.model, tokenizer)
-    except (DataError, OSError) as error:
-        print(f"eos: {error}", file=sys.stderr)
-        return 2
-    print(f"{args.model}: stops at", ", ".join(f"{i} {tokenizer.convert_ids_to_tokens(i)}" for i in ids))
-    return 0
+        print(f"{args.model}: stops at", ", ".join(f"{i} {tokenizer.convert_ids_to_tokens(i)}" for i in ids))
+
+    return exit_status("eos", run)
 
 
 if __name__ == "__main__":

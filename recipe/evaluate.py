@@ -32,6 +32,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from recipe.command_line import exit_status
 from recipe.entities import DataError, Example, from_ground_truth
 from recipe.errors import KINDS
 from recipe.judge import SCORED_RULES
@@ -351,15 +352,7 @@ def main(argv: Iterable[str] | None = None) -> int:
     args = parser.parse_args(None if argv is None else list(argv))
     if not args.model and not args.predictions:
         parser.error("name a MODEL to generate with, or --predictions FILE to score")
-    try:
-        _run(args)
-    except (DataError, OSError) as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("evaluate: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status("evaluate", lambda: _run(args), "interrupted; the same command goes on from here")
 
 
 if __name__ == "__main__":

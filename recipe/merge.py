@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 from recipe import model_card
 from recipe.checkpoints import Checkpoint, find_checkpoint
+from recipe.command_line import exit_status
 from recipe.entities import DataError, Entity, Example
 from recipe.eos import end_of_turn_id, write_eos
 
@@ -391,20 +392,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace --out if it is there")
     parser.add_argument("--device", default="cpu", help="where the check computes: cpu (fp32, 4 bytes a weight), cuda")
     args = parser.parse_args(argv)
-    try:
+
+    def run() -> int:
         checkpoint = find_checkpoint(args.run, args.step)
         out = args.out or checkpoint.run / "merged" / f"global_step_{checkpoint.step}"
         if out.exists() and not args.overwrite:
             raise DataError(f"{out}: exists; give another --out, or --overwrite to replace it")
-        export(checkpoint, out, args.device)
-    except (DataError, OSError) as error:
-        print(f"merge: {error}", file=sys.stderr)
-        return 2
-    except MergeError as error:
-        print(f"merge: nothing was written: {error}", file=sys.stderr)
-        return 1
-    print(out)
-    return 0
+        try:
+            export(checkpoint, out, args.device)
+        except MergeError as error:
+            print(f"merge: nothing was written: {error}", file=sys.stderr)
+            return 1
+        print(out)
+        return 0
+
+    return exit_status("merge", run)
 
 
 if __name__ == "__main__":

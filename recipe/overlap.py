@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recipe.command_line import exit_status
 from recipe.entities import DataError
 from recipe.predictions import FILE
 from recipe.sentence_overlap import GRAM, KINDS, Found, find_overlap
@@ -269,12 +270,7 @@ def _positive(text: str) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. 0, or 2 after one line about what is wrong with the input."""
     args = _parser().parse_args(argv)
-    try:
-        _run(args)
-    except (DataError, OSError) as error:
-        print(f"overlap: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status("overlap", lambda: _run(args))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from recipe import config as experiment
 from recipe import eos
 from recipe.answers import json_answer
 from recipe.chat import encode_prompt
+from recipe.command_line import exit_status
 from recipe.entities import DataError, from_ground_truth
 from recipe.generate import load_tokenizer, model_folder
 
@@ -256,13 +257,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", help="Hydra overrides, as for training")
     parser.add_argument("--ranks", type=int, help="SFT's processes (default: as configured)")
     args = parser.parse_args(argv)
-    try:
-        plan = check(args.experiment, args.overrides, args.ranks)
-    except DataError as error:
-        print(f"preflight: {error}", file=sys.stderr)
-        return 2
-    print("\n".join(plan.lines))
-    return 0
+    return exit_status("preflight", lambda: print("\n".join(check(args.experiment, args.overrides, args.ranks).lines)))
 
 
 if __name__ == "__main__":

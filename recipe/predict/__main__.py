@@ -23,6 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from recipe.command_line import exit_status
 from recipe.entities import DataError
 from recipe.predict import Plan, Predictor, Settings, load
 from recipe.predict.output_formats import FORMATS, write
@@ -286,19 +287,13 @@ def main(argv: Iterable[str] | None = None) -> int:
     if args.format is None:
         by_ending = _ENDINGS.get(args.output.suffix.lower()) if args.output else None
         args.format = by_ending or ("json" if args.text is not None else "jsonl")
-    try:
+
+    def run() -> None:
         with _own_stdout() as out:
             _run(args, out)
-    except BrokenPipeError:
-        return 141
-    except (DataError, OSError) as error:
-        print(f"predict: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        more = "; the same command goes on from here" if args.output else ""
-        print(f"predict: interrupted{more}", file=sys.stderr)
-        return 130
-    return 0
+
+    more = "; the same command goes on from here" if args.output else ""
+    return exit_status("predict", run, f"interrupted{more}")
 
 
 def start() -> int:

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from recipe.command_line import exit_status
 from recipe.entities import DataError
 from recipe.errors import KINDS
 from recipe.judge import KEYED, SCORED_RULES
@@ -190,15 +191,7 @@ def _run(args: argparse.Namespace) -> None:
 def main(argv: Iterable[str] | None = None) -> int:
     """Run the command. 0; 2 after one line about what is wrong with the input."""
     args = _parser().parse_args(None if argv is None else list(argv))
-    try:
-        _run(args)
-    except (DataError, OSError) as error:
-        print(f"report: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("report: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status("report", lambda: _run(args))
 
 
 if __name__ == "__main__":
