@@ -12,7 +12,7 @@ from recipe.protocols import protocol_names
 
 GRPO_SAMPLES, GRPO_DEV, GRPO_CAP = 5000, 300, 10000  # ReasoningNER's
 # They came later than manifests did: where one isn't given, a manifest is the same as before.
-LATER_OPTIONS = ("columns", "drop_else", "protocol")
+LATER_OPTIONS = ("columns", "dev_ner_cot", "drop_else", "protocol")
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -30,6 +30,8 @@ def parser(description: str) -> argparse.ArgumentParser:
     sft = add("sft", "rows with answers, for SFT")
     source = sft.add_mutually_exclusive_group(required=True)
     source.add_argument("--ner-cot", type=Path, nargs="+", metavar="FILE", help="NER-CoT rows, .json or .jsonl")
+    dev = "dev rows from files of their own, with --ner-cot"
+    sft.add_argument("--dev-ner-cot", type=Path, nargs="+", metavar="FILE", help=dev)
     _add_corpora(sft, source)
     sft.add_argument("--cot", choices=("template", "none"), help="reasoning for --corpora: from the gold, or none")
     sft.add_argument("--no-cot", action="store_const", const="none", dest="cot", help="answers without reasoning")
@@ -144,6 +146,8 @@ def check(args: argparse.Namespace) -> None:
         if args.cot == "template" or args.datasets or args.list or args.protocol:
             raise DataError("--cot template, --datasets, --list, --protocol: go with --corpora, not with --ner-cot")
         args.cot = args.cot or "ner_cot"
+    elif args.dev_ner_cot:
+        raise DataError("--dev-ner-cot: goes with --ner-cot, not with --corpora")
     elif args.cot is None:
         raise DataError("--corpora has no chain of thought; say --cot template (built from the gold) or --no-cot")
     if args.share is not None and args.num_samples is not None:

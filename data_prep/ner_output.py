@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -61,12 +60,3 @@ def write_manifest(stage: Path, out: Path, entries: Mapping[str, Mapping]) -> No
     kept = {name: entry for name, entry in (old if isinstance(old, dict) else {}).items() if (out / name).is_file()}
     text = json.dumps({**kept, **entries}, ensure_ascii=False, indent=2, sort_keys=True)
     (stage / MANIFEST).write_text(text + "\n", encoding="utf-8")
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -37,7 +37,7 @@ if __name__ == "__main__":  # run as a script, from anywhere: Python put this fo
 from tqdm import tqdm
 
 from data_prep.ner_arguments import LATER_OPTIONS, check, parser
-from data_prep.ner_output import sha256, staged, write_manifest, write_parquet
+from data_prep.ner_output import staged, write_manifest, write_parquet
 from data_prep.ner_rows import RowRules, question_row, row_schema, sentence_key, sft_row
 from data_prep.ner_selection import Selection, say, select, with_split
 from data_prep.ner_sources import (
@@ -54,8 +54,10 @@ from data_prep.ner_sources import (
 )
 from recipe.answers import json_answer
 from recipe.chat import find_control_token
+from recipe.command_line import exit_status
 from recipe.conll import FIRST_AND_LAST, Columns
 from recipe.entities import DataError, Example
+from recipe.files import sha256
 from recipe.json_files import read_text
 
 
@@ -77,6 +79,9 @@ def plan(args: argparse.Namespace, selection: Selection) -> list[Split]:
     if args.command == "sft" and args.ner_cot:
         sources = ner_cot_sources(args.ner_cot, cot=args.cot == "ner_cot")
         dev = [Split("dev", sources, Amount(args.num_dev))] if args.num_dev else []
+        if args.dev_ner_cot:
+            own = ner_cot_sources(args.dev_ner_cot, cot=args.cot == "ner_cot")
+            dev = [Split("dev", own, Amount(args.num_dev))]
         return [*dev, Split("train", sources, amount)]
     cot = args.command == "sft" and args.cot == "template"
     reading = Reading(cot, args.drop_else is False, args.columns or FIRST_AND_LAST)
@@ -251,13 +256,12 @@ def _report(path: Path, entry: dict) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0, or 2 with one line on stderr where the input is wrong."""
     args = parser(__doc__).parse_args(argv)
-    try:
+
+    def checked() -> None:
         check(args)
         run(args)
-    except (DataError, OSError) as error:
-        print(f"to_parquet.py: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return exit_status("to_parquet.py", checked)
 
 
 if __name__ == "__main__":

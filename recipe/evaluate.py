@@ -35,8 +35,9 @@ from pathlib import Path
 from recipe.command_line import exit_status
 from recipe.entities import DataError, Example, from_ground_truth
 from recipe.errors import KINDS
+from recipe.files import sha256, write_json
 from recipe.judge import SCORED_RULES
-from recipe.predictions import FILE, Prediction, check_complete, journal, read_predictions, write_json
+from recipe.predictions import FILE, Prediction, check_complete, journal, read_predictions
 from recipe.protocols import check, comparison, protocol_names, read_protocol
 from recipe.scores import PARTS, Sentence, score
 
@@ -216,7 +217,7 @@ def generate(args: argparse.Namespace, rows: Sequence[Row], folder: Path, tokeni
         prompts[row.index] = ids
     settings = {
         "model": fingerprint(folder),
-        "data": _sha256(args.data),
+        "data": sha256(args.data),
         "decoding": "greedy",
         **{key: value for key, value in asdict(decoding).items() if key not in ("batch", "tensor_parallel_size")},
         "stop_token_ids": stop_ids,
@@ -237,16 +238,6 @@ def generate(args: argparse.Namespace, rows: Sequence[Row], folder: Path, tokeni
     if cut:
         print(f"evaluate: {cut} of {len(prompts)} completions were cut off by the token limit", file=sys.stderr)
     return {index: done[index] for index in prompts}
-
-
-def _sha256(path: Path) -> str:
-    import hashlib
-
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -282,9 +273,9 @@ def _run(args: argparse.Namespace) -> None:
     saved = args.predictions or args.out / FILE
     scores["source"] = {
         "data": str(args.data),
-        "data_sha256": _sha256(args.data),
+        "data_sha256": sha256(args.data),
         "predictions": str(saved),
-        "predictions_sha256": _sha256(saved),
+        "predictions_sha256": sha256(saved),
         "model": args.model,
         "limit": args.limit,
         "drop_else": args.drop_else,

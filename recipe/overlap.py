@@ -209,7 +209,7 @@ def _source(args: argparse.Namespace) -> tuple[Path, int | None, bool]:
 def _run(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from recipe.predictions import write_json
+    from recipe.files import write_json
 
     answers = read_answers(args)
     rows = list(sentences(args.eval))

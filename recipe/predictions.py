@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from recipe.append_file import append_to
 from recipe.entities import DataError
+from recipe.files import append_to, write_json
 
 FILE = "predictions.jsonl"
 
@@ -120,13 +119,3 @@ def check_manifest(
         raise DataError(
             f"{path}: made with other settings ({key}: {there.get(key)!r} there, {settings.get(key)!r} now); {remedy}"
         )
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write an indented JSON file, whole or not at all."""
-    work = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        work.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        os.replace(work, path)
-    finally:
-        work.unlink(missing_ok=True)

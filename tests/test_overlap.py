@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep.ner_output import sha256, write_parquet
+from data_prep.ner_output import write_parquet
 from data_prep.ner_rows import RowRules, question_row, row_schema, sft_row
 from recipe.answers.json_answer import render_answer
 from recipe.entities import Entity, Example
 from recipe.evaluate import main as evaluate
 from recipe.evaluate import read_rows
+from recipe.files import sha256
 from recipe.overlap import counts, main, scores_without
 from recipe.sentence_overlap import Found, find_overlap, words
 

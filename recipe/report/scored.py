@@ -15,6 +15,7 @@ from pathlib import Path
 
 from recipe.entities import DataError
 from recipe.errors import KINDS
+from recipe.files import sha256
 from recipe.judge import KEYED, SCORED_RULES, Judged, judge
 
 FILE = "scores.json"
@@ -156,15 +157,10 @@ def read_scored(folder: Path, scores: dict, data: Path | None = None) -> list[Sc
 
 
 def _check_digest(path: Path, digest: str, remedy: str) -> None:
-    import hashlib
-
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            found.update(block)
-    if found.hexdigest() != digest:
+    found = sha256(path)
+    if found != digest:
         raise DataError(
-            f"{path}: not the file that was scored (its sha256 is {found.hexdigest()[:12]}..., that one's was "
+            f"{path}: not the file that was scored (its sha256 is {found[:12]}..., that one's was "
             f"{digest[:12]}...); {remedy}"
         )
 

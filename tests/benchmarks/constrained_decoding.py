@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from recipe import corpora, predict
 from recipe.answers.json_answer import parse
 from recipe.entities import DataError, Example
+from recipe.files import write_json
 from recipe.metrics import Counts, count
-from recipe.predictions import write_json
 from recipe.texts import Record
 
 HERE = Path(__file__).resolve()

@@ -29,8 +29,8 @@ from tqdm import tqdm
 from recipe import corpora
 from recipe.answers.json_answer import parse, render_answer
 from recipe.entities import DataError, Entity, Example, to_ground_truth
+from recipe.files import write_json
 from recipe.metrics import Counts, count
-from recipe.predictions import write_json
 from reward_fns.ner import compute_score
 
 FILES = ("rner/dataset.py", "rner/metric.py", "rner/protocol.py", "rner/utils.py")

@@ -22,7 +22,7 @@ from recipe import corpora
 from recipe.answers.json_answer import render_answer, template_reasoning
 from recipe.entities import Entity, Example
 from recipe.evaluate import Row
-from recipe.predictions import write_json
+from recipe.files import write_json
 from recipe.scores import score
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data_prep" / "sample" / "IE_INSTRUCTIONS" / "NER"

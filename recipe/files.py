@@ -1,8 +1,10 @@
-"""A file that grows line by line: one writer at a time, and nothing lost but the line that a kill cut short."""
+"""How files are written: whole or not at all, or line by line with nothing lost but the line that a kill cut short."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,3 +36,22 @@ def _drop_half_line(file: BinaryIO) -> None:
         end += len(line) if line.endswith(b"\n") else 0
     file.truncate(end)
     file.seek(0, os.SEEK_END)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write an indented JSON file, whole or not at all."""
+    work = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        work.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        os.replace(work, path)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

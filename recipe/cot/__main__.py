@@ -1,0 +1,85 @@
+"""The command `python -m recipe.cot STEP`: runs one step, or ends with one line that says why it can't."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from recipe.command_line import exit_status
+from recipe.cot.meter import BudgetSpent
+
+_STEPS = {
+    "annotate": ("recipe.cot.annotate", "a teacher writes reasoning and entities for each text"),
+    "validate": ("recipe.cot.validate", "rules reject what is unsound, each with its reason"),
+    "judge": ("recipe.cot.judge_rows", "a second model scores what is left"),
+    "export": ("recipe.cot.export", "what was kept becomes NER-CoT JSON and SFT Parquet"),
+    "stats": ("recipe.cot.funnel", "how many rows each step let through, and what it cost"),
+}
+_EXAMPLES = """\
+examples:
+  export OPENAI_API_KEY=...
+  python -m recipe.cot annotate --input texts.jsonl --types person,place --work cot --teacher endpoint \\
+      --base-url https://api.deepseek.com/v1 --model deepseek-reasoner --limit 20 --dry-run
+  python -m recipe.cot annotate --instructuie IE_INSTRUCTIONS --datasets bc5cdr --gold guide --work cot \\
+      --teacher vllm --model Qwen/Qwen3-32B
+  RAY_ADDRESS=10.0.0.1:6379 python -m recipe.cot annotate --input pile.parquet --work cot --teacher ray --model MODEL
+  python -m recipe.cot validate --work cot
+  python -m recipe.cot judge --work cot --teacher endpoint --base-url http://localhost:8000/v1 --model Qwen/Qwen3-32B
+  python -m recipe.cot export --work cot --out data/cot
+  python -m recipe.cot stats --work cot
+
+The same command again goes on where an interrupted one stopped. Exit status: 0; 2 for wrong input, after one line;
+3 where --max-requests was reached; 130 and 143 after an interruption."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        self.exit(2, f"cot: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m recipe.cot",
+        description="Chain-of-thought generation: from raw text to a NER-CoT dataset, in checked steps.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
+    for name, (module, what) in _STEPS.items():
+        step = steps.add_parser(
+            name,
+            help=what,
+            description=importlib.import_module(module).__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        step.add_argument("--work", type=Path, required=True, metavar="DIR", help="the folder of the steps' files")
+        importlib.import_module(module).add_arguments(step)
+    return parser
+
+
+def main(argv: Iterable[str] | None = None) -> int:
+    """Run a step. 0; 2 after one line about what is wrong with the input; 3 at --max-requests; 130 after Ctrl-C."""
+    args = _parser().parse_args(None if argv is None else list(argv))
+    module, _ = _STEPS[args.step]
+
+    def run() -> int | None:
+        try:
+            return importlib.import_module(module).run(args)
+        except BudgetSpent as error:
+            print(f"cot: {error}; the same command with a larger number goes on from here", file=sys.stderr)
+            return 3
+        except SystemExit as end:  # a job scheduler's SIGTERM, by the handler below
+            print("cot: terminated; the same command goes on from here", file=sys.stderr)
+            return end.code
+
+    return exit_status("cot", run, "interrupted; the same command goes on from here")
+
+
+if __name__ == "__main__":
+    # So that SIGTERM, too, ends vLLM's and Ray's processes before this one.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sys.exit(main())

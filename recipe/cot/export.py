@@ -1,0 +1,194 @@
+"""Step 4: what was kept as a dataset: NER-CoT JSON, the Parquet files of the SFT stage, a card and a manifest.
+
+    python -m recipe.cot export --work cot/ --out data/cot --license cc-by-4.0
+    python -m recipe.cot export --work cot/ --out data/cot --splits train=0.9,dev=0.05,test=0.05 --no-judge
+
+A record of train.json, dev.json, test.json, which `data_prep/to_parquet.py sft --ner-cot` reads:
+    {"sentence": "Ada met Bob .", "schema": ["person"], "source": "news", "cot": "\\"Ada\\" is ...",
+     "entities": [{"text": "Ada", "label": "person"}], "guid": "9f2c51d07a3be846"}
+
+train.parquet and dev.parquet are made by that very command. Which split a row is in depends on the seed and its
+normalised sentence alone, so a sentence is never in two. --out appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+
+from recipe.cot.card import UNSPECIFIED, Contents, refused, render
+from recipe.cot.folder import CARD, MANIFEST, SPLITS, JsonLists, check_out, staged
+from recipe.cot.funnel import read_funnel
+from recipe.cot.store import ANNOTATE, JUDGE, VALIDATE, path_of, read
+from recipe.entities import DataError
+from recipe.files import sha256
+from recipe.sentence_overlap import words
+
+FORMATS = ("ner-cot", "sft", "both")
+TO_PARQUET = Path(__file__).resolve().parents[2] / "data_prep" / "to_parquet.py"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the step."""
+    add = parser.add_argument
+    add("--out", type=Path, required=True, metavar="DIR", help="folder to write; an earlier export is replaced")
+    add("--splits", type=_splits, default="train=0.98,dev=0.02", metavar="NAME=SHARE,...", help="of train, dev, test")
+    add("--seed", type=int, default=42, help="another seed, other splits (default: %(default)s)")
+    add("--format", choices=FORMATS, default="both", help="JSON, Parquet for SFT, or both (default: %(default)s)")
+    add("--license", default=UNSPECIFIED, metavar="TEXT", help="of the dataset, for the card, such as cc-by-4.0")
+    add("--no-judge", action="store_true", help="export all valid rows, whatever a judge says")
+    add("--tokenizer", type=Path, metavar="DIR", help="of the model to train, for --max-tokens and control tokens")
+    add("--max-tokens", type=int, metavar="N", help="no Parquet rows of more tokens: prompt, answer and end")
+
+
+def _splits(text: str) -> dict[str, float]:
+    """`"train=0.98,dev=0.02"` -> `{"train": 0.98, "dev": 0.02}`."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    try:
+        shares = {name.strip(): float(share) for name, _, share in pairs}
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like train=0.98,dev=0.02") from error
+    if len(shares) < len(pairs) or set(shares) - set(SPLITS) or "train" not in shares:
+        raise argparse.ArgumentTypeError(f"{text!r}: name train, and dev and test if wanted, once each")
+    if not all(0 < share <= 1 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-6:
+        raise argparse.ArgumentTypeError(f"{text!r}: the shares must be above 0 and add up to 1")
+    return shares
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the dataset, or nothing. DataError where nothing is left to write or --out holds something else."""
+    if args.max_tokens is not None and args.tokenizer is None:
+        raise DataError("--max-tokens: needs --tokenizer DIR to count with")
+    check_out(args.out)
+    judged = None if args.no_judge else _kept_by_judge(args.work)
+    contents = Contents()
+    with staged(args.out) as stage:
+        with JsonLists(stage) as files:
+            for row in _rows(args.work, judged):
+                split = split_of(row["sentence"], args.splits, args.seed)
+                files.write(split, ner_cot(row))
+                contents.add(split, row)
+        if not contents.rows["train"]:
+            what = "valid" if args.no_judge else "valid and kept by the judge"
+            raise DataError(f"{args.work}: no row for train that is {what}; see python -m recipe.cot stats")
+        splits = [split for split in args.splits if contents.rows[split]]
+        entries = _to_parquet(stage, splits, args) if args.format != "ner-cot" else {}
+        about = _about(args)
+        if args.format == "sft":  # else the JSON files say it
+            entries = {name: {**entry, "cot": about} for name, entry in entries.items()}
+        for split in splits:
+            path = stage / f"{split}.json"
+            if args.format == "sft":
+                path.unlink()
+            else:
+                entries[path.name] = {"rows": contents.rows[split], "sha256": sha256(path), **about}
+        card = render(contents, about["counts"], about["settings"], entries, args.license)
+        (stage / CARD).write_text(card, encoding="utf-8")
+        manifest = json.dumps(entries, ensure_ascii=False, indent=2, sort_keys=True)
+        (stage / MANIFEST).write_text(manifest + "\n", encoding="utf-8")
+    for name, entry in entries.items():
+        dropped = "".join(f", {n:,} {reason}" for reason, n in refused(entry).items())
+        print(f"{args.out / name}: {entry['rows']:,} rows{dropped}")
+    for split in (split for split in args.splits if split not in splits):
+        print(f"note: {split}: no row fell to it", file=sys.stderr)
+
+
+# -------------------------------------------------------------------------------------------------------------- rows
+
+
+def _kept_by_judge(work: Path) -> set[str]:
+    """The ids of the rows that the judge kept."""
+    if not path_of(work, JUDGE).is_file():
+        raise DataError(f"{path_of(work, JUDGE)}: not there; run `python -m recipe.cot judge`, or give --no-judge")
+    return {record["id"] for record in read(work, JUDGE) if record["status"] == "kept"}
+
+
+def _rows(work: Path, judged: set[str] | None) -> Iterator[dict]:
+    """The records of validate.jsonl that are kept; of these the `judged` ones, unless that is None."""
+    for record in read(work, VALIDATE):
+        if record["status"] == "kept" and (judged is None or record["id"] in judged):
+            yield record
+
+
+def ner_cot(row: Mapping) -> dict:
+    """A NER-CoT record; its entities in sentence order."""
+    entities = sorted(row["entities"], key=lambda entity: (entity["start"], -entity["end"], entity["label"]))
+    return {
+        "sentence": row["sentence"],
+        "schema": row["types"],
+        "source": row["source"],
+        "cot": row["reasoning"],
+        "entities": [{"text": entity["text"], "label": entity["label"]} for entity in entities],
+        "guid": row["id"],
+    }
+
+
+def split_of(sentence: str, shares: Mapping[str, float], seed: int) -> str:
+    """The split of a sentence: where a hash of the seed and its normalised words falls among the shares."""
+    text = f"{seed}\n{' '.join(words(sentence)) or sentence}"
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    point, end = int.from_bytes(digest, "big") / 2**64, 0.0
+    for split, share in shares.items():
+        end += share
+        if point < end:
+            return split
+    return split  # the shares add up to 1 but for rounding
+
+
+# ------------------------------------------------------------------------------------------------------------- files
+
+
+def _to_parquet(stage: Path, splits: list[str], args: argparse.Namespace) -> dict[str, dict]:
+    """Let data preparation write the Parquet files into the folder; its manifest."""
+    command = [sys.executable, str(TO_PARQUET), "sft", "--ner-cot", "train.json", "--out", "."]
+    if "dev" in splits:
+        command += ["--dev-ner-cot", "dev.json"]
+    if args.tokenizer is not None:
+        command += ["--tokenizer", str(args.tokenizer.absolute())]
+    if args.max_tokens is not None:
+        command += ["--max-tokens", str(args.max_tokens)]
+    done = subprocess.run(command, cwd=stage, capture_output=True, text=True)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise DataError(f"the Parquet files could not be written: {lines[-1].removeprefix('to_parquet.py: ')}")
+    entries = json.loads((stage / MANIFEST).read_text(encoding="utf-8"))
+    for entry in entries.values():
+        entry["arguments"]["tokenizer"] = None if args.tokenizer is None else str(args.tokenizer)
+    return entries
+
+
+def _settings(work: Path, step: str) -> dict | None:
+    """The settings that a step's results were made by; None for a step that wasn't run."""
+    try:
+        return json.loads((work / f"{step}.manifest.json").read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _about(args: argparse.Namespace) -> dict:
+    """What the manifest says of the JSON files: where they come from, and how; None for a step that has no part."""
+    steps = [ANNOTATE, VALIDATE] if args.no_judge else [ANNOTATE, VALIDATE, JUDGE]
+    counts = read_funnel(args.work)
+    names = ("reasoning-ner-verl", "datasketch", "py3langid")
+    return {
+        "command": "cot export",
+        "arguments": {"splits": args.splits, "seed": args.seed, "no_judge": args.no_judge, "license": args.license},
+        "sources": {str(path_of(args.work, step)): sha256(path_of(args.work, step)) for step in steps},
+        "settings": {step: _settings(args.work, step) if step in steps else None for step in counts},
+        "counts": {step: figures if step in steps else None for step, figures in counts.items()},
+        "versions": {name: _version(name) for name in names} | {"python": platform.python_version()},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

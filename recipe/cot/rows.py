@@ -1,0 +1,231 @@
+"""The rows to annotate: texts with gold, with types to look for, or with neither, read one after the other.
+
+    .txt              a text a line
+    .jsonl, .json     {"sentence": "Ada met Bob .", "types": ["person"], "source": "news",
+                       "entities": [{"name": "Ada", "type": "person"}]}, a line each or a list; all but the sentence may
+                       be missing; "text" for "sentence", "schema" for "types", "text" and "label" in entities do too
+    .parquet          the same as columns, or the rows of data_prep/to_parquet.py grpo and eval, whose gold is theirs
+    --instructuie     a folder of corpora (recipe.corpora): gold, and the types of each dataset
+
+A row without types of its own has those of --types, else those of its gold, else none: the teacher then chooses. A row
+that is there for the second time is not another row; an empty text is none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+
+from recipe import corpora
+from recipe.chat import find_control_token
+from recipe.entities import (
+    IGNORED_TYPES,
+    DataError,
+    Entity,
+    Example,
+    clean_types,
+    from_ground_truth,
+    has_lone_surrogate,
+    normalize_type,
+)
+from recipe.json_files import read_lines, read_list, read_text_lines
+from recipe.records import Wrong, kind_of, read_entities, refuse
+from recipe.texts import check_types, split_types
+
+ENDINGS = (".txt", ".jsonl", ".json", ".parquet")
+_COLUMNS = ("sentence", "text", "types", "schema", "entities", "source", "data_source", "reward_model")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A text to annotate. `types` is None where the teacher chooses them, `gold` where there is none."""
+
+    sentence: str
+    source: str
+    types: tuple[str, ...] | None = None
+    gold: tuple[Entity, ...] | None = None
+
+    @property
+    def id(self) -> str:
+        """16 hex digits that only a row of the same content has."""
+        content = json.dumps([self.source, self.sentence, self.types, self.gold_pairs])
+        return blake2b(content.encode(), digest_size=8).hexdigest()
+
+    @property
+    def gold_pairs(self) -> list[list[str]] | None:
+        """The gold as JSON: `[["Ada", "person"], ...]`."""
+        return None if self.gold is None else [[entity.name, entity.type] for entity in self.gold]
+
+
+def unaskable(row: Row, tokenizer: object = None) -> tuple[str, str] | None:
+    """Why a teacher can't be asked about the row, as a reason and a line for people; None if it can be.
+
+    A tokenizer finds the control tokens that only its own model knows.
+    """
+    names = [entity.name for entity in row.gold or ()]
+    if any(has_lone_surrogate(text) for text in (row.sentence, *names)):
+        return "lone_surrogate", "the text holds half of a surrogate pair"
+    for text in (row.sentence, *names):
+        if token := find_control_token(text, tokenizer):
+            return "control_token", f"the text holds the control token {token!r}"
+    return None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say which rows."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--input", type=Path, nargs="+", metavar="FILE", help=f"texts: {', '.join(ENDINGS)}")
+    source.add_argument("--instructuie", type=Path, metavar="DIR", help="a folder with a folder for each dataset")
+    add = parser.add_argument
+    add("--datasets", nargs="+", metavar="NAME", help="of --instructuie; default: all that are there")
+    add("--split", choices=corpora.SPLITS, default="train", help="of --instructuie; default: train")
+    add("--types", metavar="A,B", help="entity types for rows that bring none")
+    add("--limit", type=int, metavar="N", help="the first N rows alone")
+
+
+def open_rows(args: argparse.Namespace) -> Callable[[], Iterator[Row]]:
+    """A function that reads the rows from the beginning, each as often as it is there.
+
+    DataError for files that are not there; the function raises it for a record that can't be read.
+    """
+    types = split_types(args.types) if args.types is not None else None
+    if args.limit is not None and args.limit < 1:
+        raise DataError(f"--limit {args.limit}: at least 1 is needed")
+    if args.instructuie:
+        found, missing = corpora.find_datasets(args.instructuie, args.datasets)
+        if missing:
+            raise DataError(f"{args.instructuie}: no dataset {', '.join(missing)}; name one that is there")
+        for dataset in found:
+            if not dataset.file(args.split).is_file() and not (dataset.may_lack_splits and not args.datasets):
+                raise DataError(f"{dataset.file(args.split)}: no such file; name other --datasets or another --split")
+        return lambda: _of_datasets([d for d in found if d.file(args.split).is_file()], args.split)
+    if args.datasets:
+        raise DataError("--datasets: names folders of --instructuie; give that in place of --input")
+    for path in args.input:
+        if path.suffix.lower() not in ENDINGS:
+            raise DataError(f"{path}: a file of texts ends with {', '.join(ENDINGS)}; rename or convert it")
+        if not path.is_file():
+            raise DataError(f"{path}: no such file")
+    return lambda: (row for path in args.input for row in _of_file(path, types))
+
+
+@dataclass(slots=True)
+class Census:
+    """What is there: different rows, and rows that were there before."""
+
+    rows: int = 0
+    repeated: int = 0
+
+
+def distinct(rows: Iterable[Row], limit: int | None, census: Census | None = None) -> Iterator[tuple[str, Row]]:
+    """Each row once with its id, the first `limit` of them; counted in `census`. Memory: 8 bytes of each id."""
+    census, seen = census or Census(), set()
+
+    def new() -> Iterator[tuple[str, Row]]:
+        for row in rows:
+            key = row.id
+            if (number := int(key, 16)) in seen:
+                census.repeated += 1
+                continue
+            seen.add(number)
+            census.rows += 1
+            yield key, row
+
+    return islice(new(), limit)
+
+
+# --------------------------------------------------------------------------------------------------------- readers
+
+
+def _of_datasets(datasets: Iterable[corpora.Dataset], split: str) -> Iterator[Row]:
+    for dataset in datasets:
+        for example in corpora.read_dataset(dataset, split):
+            yield _of_example(example, example.dataset)
+
+
+def _of_example(example: Example, source: str) -> Row:
+    return Row(example.sentence, source, example.types, example.entities)
+
+
+def _of_file(path: Path, types: tuple[str, ...] | None) -> Iterator[Row]:
+    for value, where in _records(path):
+        try:
+            row = _read(value, where, path.stem, types)
+        except Wrong as wrong:
+            refuse(where, wrong, None)
+        else:
+            if row.sentence.strip():
+                yield row
+
+
+def _records(path: Path) -> Iterator[tuple[object, str]]:
+    ending = path.suffix.lower()
+    if ending == ".parquet":
+        yield from _parquet(path)
+    elif ending == ".txt":
+        for number, line in read_text_lines(path):
+            yield {"text": line}, f"{path}, line {number}"
+    else:
+        for number, value in enumerate(read_lines(path) if ending == ".jsonl" else read_list(path), 1):
+            yield value, f"{path}, record {number}"
+
+
+def _parquet(path: Path) -> Iterator[tuple[dict, str]]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            there = [name for name in _COLUMNS if name in file.schema_arrow.names]
+            if not {"sentence", "text", "reward_model"} & set(there):
+                raise DataError(f"{path}: no column sentence or text, and no rows of data_prep; add one")
+            index = 0
+            for batch in file.iter_batches(batch_size=1024, columns=there):
+                for record in batch.to_pylist():
+                    yield {key: value for key, value in record.items() if value is not None}, f"{path}, row {index}"
+                    index += 1
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path}: not a Parquet file that can be read") from error
+
+
+def _read(value: object, where: str, name: str, types: tuple[str, ...] | None) -> Row:
+    """The row of one record; Wrong or DataError for what is none."""
+    if not isinstance(value, dict):
+        raise Wrong("not_an_object", f"{kind_of(value)}, not an object")
+    source = value.get("source", value.get("data_source")) or name
+    if not isinstance(source, str) or has_lone_surrogate(source):
+        raise Wrong("bad_source", "'source' is no string that can be written to a file")
+    if "reward_model" in value:
+        return _of_example(_ground_truth(value["reward_model"], where), source)
+    given = [key for key in ("sentence", "text") if key in value]
+    if len(given) != 1 or not isinstance(value[given[0]], str):
+        raise Wrong("bad_sentence", "it needs one string, 'sentence' or 'text'")
+    own = value.get("types", value.get("schema"))
+    types = types if own is None else check_types(own, where)
+    if value.get("entities") is None:
+        return Row(value[given[0]], source, types)
+    types, gold = _gold(value["entities"], types)
+    return Row(value[given[0]], source, types, gold)
+
+
+def _ground_truth(reward_model: object, where: str) -> Example:
+    try:
+        return from_ground_truth(reward_model["ground_truth"])
+    except (KeyError, TypeError, DataError) as error:
+        raise DataError(f"{where}: no gold in reward_model; write the Parquet file again") from error
+
+
+def _gold(records: object, types: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, tuple[Entity, ...]]:
+    """The types of a row, those of its gold if it has no others, and the gold."""
+    first = records[0] if isinstance(records, list) and records and isinstance(records[0], dict) else {}
+    name_key, type_key = ("name" if "name" in first else "text"), ("type" if "type" in first else "label")
+    if types is None and isinstance(records, list):
+        labels = [record.get(type_key) for record in records if isinstance(record, dict)]
+        types = clean_types(normalize_type(label) for label in labels if isinstance(label, str)) or None
+    entities, _ = read_entities(records, name_key, type_key, types or (), IGNORED_TYPES - set(types or ()))
+    return types, entities
