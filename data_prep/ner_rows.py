@@ -20,9 +20,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from recipe.answers import json_answer
+from recipe import answers
 from recipe.chat import encode_prompt, find_control_token
-from recipe.entities import Example, to_ground_truth
+from recipe.entities import JSON_FORMAT, DataError, Example, to_ground_truth
 from recipe.metrics import count
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ ABILITY = "ner"
 class RowRules:
     """How a prompt is written, and which rows are refused. Limits are in tokens and need the tokenizer."""
 
-    template: str = json_answer.DEFAULT_TEMPLATE
+    format: str = JSON_FORMAT
+    template: str | None = None  # None: the format's own
     add_source: bool = False
     tokenizer: PreTrainedTokenizerBase | None = None
     max_prompt_tokens: int | None = None
@@ -44,7 +45,7 @@ class RowRules:
     keep_out: Mapping[int, str] = field(default_factory=dict)  # sentence_key -> reason
 
     def prompt(self, example: Example) -> str:
-        return json_answer.render_prompt(example, self.template, self.add_source)
+        return answers.render_prompt(example, self.template, self.add_source)
 
 
 def sentence_key(sentence: str) -> int:
@@ -57,6 +58,7 @@ def refusal(example: Example, rules: RowRules) -> str | None:
     """Why the example gets no row, or None: a reason of `keep_out`, or one of
 
     control_token    its prompt, names or reasoning hold text that a tokenizer reads as a control token;
+    not_expressible  the answer format can't say it, as one tag for a word can't tell nested mentions;
     gold_not_read    its answer, rendered and parsed back, is not its gold: it could not be rewarded;
     too_long         it is over a limit. Cutting it would cut the answer or the instructions.
     """
@@ -66,8 +68,11 @@ def refusal(example: Example, rules: RowRules) -> str | None:
     names = "\n".join(entity.name for entity in example.entities)
     if any(find_control_token(text, rules.tokenizer) for text in (prompt, names, example.reasoning or "")):
         return "control_token"
-    answer = json_answer.render_answer(example.entities, example.reasoning)
-    read = json_answer.parse(answer)
+    try:
+        answer = answers.render_answer(example)
+    except DataError:
+        return "not_expressible"
+    read = answers.parse(answer, example)
     if not read.layout or count(read.entities, example.entities, "strict").f1 != 1:
         return "gold_not_read"
     return "too_long" if _too_long(prompt, answer, rules) else None
@@ -102,7 +107,7 @@ def question_row(example: Example, index: int, split: str, rules: RowRules, drop
 
 def sft_row(example: Example, index: int, split: str, rules: RowRules, cot: str) -> dict:
     """A row for SFT; `cot` says where the reasoning is from."""
-    answer = json_answer.render_answer(example.entities, example.reasoning)
+    answer = answers.render_answer(example)
     return {
         "data_source": example.dataset,
         "messages": [_message("user", rules.prompt(example)), _message("assistant", answer)],

@@ -64,7 +64,7 @@ class Scan:
     def __call__(self, source: Source, tally: Tally) -> Iterator[tuple[int, Example]]:
         """The examples that get a row, each with its position among the source's sound records."""
         self.progress.set_description(source.name, refresh=False)
-        for position, example in enumerate(source.read(tally.skipped if self.skip_bad else None, tally.noted)):
+        for position, example in enumerate(self._read(source, tally.skipped, tally.noted)):
             self.progress.update()
             tally.read += 1
             reason = refusal(example, self.rules)
@@ -75,8 +75,12 @@ class Scan:
 
     def take(self, source: Source, positions: set[int]) -> Iterator[Example]:
         """The examples at those positions, without another look at them."""
-        rows = source.read(Counter() if self.skip_bad else None, None)
+        rows = self._read(source, Counter(), None)
         return (example for position, example in enumerate(rows) if position in positions)
+
+    def _read(self, source: Source, skipped: Counter, noted: Counter | None) -> Iterator[Example]:
+        for example in source.read(skipped if self.skip_bad else None, noted):
+            yield replace(example, format=self.rules.format)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,11 +52,12 @@ from data_prep.ner_sources import (
     sentence_files,
     sentences,
 )
-from recipe.answers import json_answer
+from recipe.answers import bio
+from recipe.answers.prompt import check_template
 from recipe.chat import find_control_token
 from recipe.command_line import exit_status
 from recipe.conll import FIRST_AND_LAST, Columns
-from recipe.entities import DataError, Example
+from recipe.entities import JSON_FORMAT, DataError, Example
 from recipe.files import sha256
 from recipe.json_files import read_text
 
@@ -110,11 +111,15 @@ def row_rules(args: argparse.Namespace) -> RowRules:
     if args.tokenizer is None and (args.max_prompt_tokens, max_tokens) != (None, None):
         raise DataError("--max-prompt-tokens and --max-tokens: need --tokenizer DIR to count with")
     tokenizer = None if args.tokenizer is None else _load_tokenizer(args.tokenizer)
-    template = json_answer.DEFAULT_TEMPLATE
+    name, template = args.answer_format or JSON_FORMAT, None
+    if args.one_step:
+        if name != "bio" or args.prompt_template is not None:
+            raise DataError("--one-step: is a wording of --answer-format bio, without --prompt-template")
+        template = bio.ONE_STEP_TEMPLATE
     if args.prompt_template is not None:
         template = read_text(args.prompt_template).removesuffix("\n")
         try:
-            json_answer.check_template(template)
+            check_template(template)
         except DataError as error:
             raise DataError(f"{args.prompt_template}: {error}") from error
         if token := find_control_token(template, tokenizer):
@@ -123,7 +128,7 @@ def row_rules(args: argparse.Namespace) -> RowRules:
     keep_out = {
         sentence_key(text): "overlap" for path in files for text in sentences(path, args.columns or FIRST_AND_LAST)
     }
-    return RowRules(template, args.add_source, tokenizer, args.max_prompt_tokens, max_tokens, keep_out)
+    return RowRules(name, template, args.add_source, tokenizer, args.max_prompt_tokens, max_tokens, keep_out)
 
 
 def _overlap_files(args: argparse.Namespace) -> list[Path]:

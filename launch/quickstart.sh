@@ -2,32 +2,51 @@
 # The whole pipeline without a GPU: real sentences, verl's SFT, verl's GRPO on Ray with vLLM, merge, evaluation.
 #
 #   bash launch/quickstart.sh            # everything goes to outputs/quickstart; a second run skips what is done
+#   bash launch/quickstart.sh answer_format=bio     # a tag for each word, and the recall-oriented loss; to outputs/quickstart_bio
 #   OUT=/tmp/ner bash launch/quickstart.sh trainer.total_epochs=6      # overrides go to GRPO
 #
 # The model is the shipped 4M-parameter stand-in for Qwen3-8B-Base; the data is the shipped sample.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-out=${OUT:-outputs/quickstart}
 py=.venv/bin/python
+format=json overrides=()
+for argument; do
+    case $argument in
+    answer_format=*) format=${argument#*=} ;;
+    *) overrides+=("$argument") ;;
+    esac
+done
+# What SFT is taught, with how many rows, and by which experiments.
+case $format in
+json) default=quickstart suffix="" taught=(--cot template --num-samples 2560 --max-tokens 448) room=256 ;;
+bio) default=quickstart_bio suffix=_bio taught=(--no-cot --num-samples 1600 --max-tokens 448) room=320 ;;
+*)
+    echo "quickstart: answer_format=$format: not known; json or bio" >&2
+    exit 2
+    ;;
+esac
+out=${OUT:-outputs/$default}
 
 step() { printf '\n== %s\n' "$*"; }
 sample=data_prep/sample/IE_INSTRUCTIONS
 common=(--instructuie "$sample" --datasets bc5cdr "Broad Tweet Corpus")
+asked=(--answer-format "$format")
 limits=(--tokenizer recipe/tiny_base --drop-overlap-with "$sample")
 
 step "1/8 set-up"
 bash launch/setup.sh
 
 step "2/8 corpora to Parquet"
-[[ -e $out/data/sft/manifest.json ]] || $py data_prep/to_parquet.py sft "${common[@]}" "${limits[@]}" --cot template \
-    --num-samples 2560 --num-dev 0 --max-tokens 448 --out "$out/data/sft"
-[[ -e $out/data/grpo/manifest.json ]] || $py data_prep/to_parquet.py grpo "${common[@]}" "${limits[@]}" \
+[[ -e $out/data/sft/manifest.json ]] || $py data_prep/to_parquet.py sft "${common[@]}" "${limits[@]}" "${asked[@]}" \
+    "${taught[@]}" --num-dev 0 --out "$out/data/sft"
+[[ -e $out/data/grpo/manifest.json ]] || $py data_prep/to_parquet.py grpo "${common[@]}" "${limits[@]}" "${asked[@]}" \
     --num-samples 120 --num-dev 120 --max-prompt-tokens 256 --out "$out/data/grpo"
-[[ -e $out/data/eval/manifest.json ]] || $py data_prep/to_parquet.py eval "${common[@]}" --split test --out "$out/data/eval"
-evaluate=("$py" -m recipe.evaluate --data "$out/data/eval/test.parquet" --limit 300 --max-new-tokens 256)
+[[ -e $out/data/eval/manifest.json ]] || $py data_prep/to_parquet.py eval "${common[@]}" "${asked[@]}" --split test \
+    --out "$out/data/eval"
+evaluate=("$py" -m recipe.evaluate --data "$out/data/eval/test.parquet" --limit 300 --max-new-tokens "$room")
 
-step "3/8 SFT: verl's FSDP trainer teaches the answer format and its reasoning"
-$py -m recipe.train sft_tiny data.train_files="$out/data/sft/train.parquet" trainer.default_local_dir="$out/sft"
+step "3/8 SFT: verl's FSDP trainer teaches the answer format"
+$py -m recipe.train "sft_tiny$suffix" data.train_files="$out/data/sft/train.parquet" trainer.default_local_dir="$out/sft"
 
 step "4/8 merge to a Hugging Face folder"
 [[ -e $out/models/sft/config.json ]] || $py -m recipe.merge "$out/sft" --out "$out/models/sft"
@@ -36,8 +55,8 @@ step "5/8 evaluate on held-out sentences"
 "${evaluate[@]}" "$out/models/sft" --out "$out/scores/sft"
 
 step "6/8 GRPO: verl's trainer on Ray, vLLM rollouts, span F1 as reward"
-$py -m recipe.train grpo_tiny data.train_files="$out/data/grpo/train.parquet" data.val_files="$out/data/grpo/dev.parquet" \
-    actor_rollout_ref.model.path="$out/models/sft" trainer.default_local_dir="$out/grpo" "$@"
+$py -m recipe.train "grpo_tiny$suffix" data.train_files="$out/data/grpo/train.parquet" data.val_files="$out/data/grpo/dev.parquet" \
+    actor_rollout_ref.model.path="$out/models/sft" trainer.default_local_dir="$out/grpo" ${overrides[@]+"${overrides[@]}"}
 
 step "7/8 merge"
 [[ -e $out/models/grpo/config.json ]] || $py -m recipe.merge "$out/grpo" --out "$out/models/grpo"

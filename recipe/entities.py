@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 IGNORED_TYPES = frozenset({"", "na", "n a", "misc", "else", "other", "nan"})
 
 
+JSON_FORMAT = "json"  # that of what was written before there were others
+
+
 class DataError(ValueError):
     """A user's input is wrong. The message is one line and names file, record and remedy."""
 
@@ -31,6 +34,7 @@ class Example:
     entities: tuple[Entity, ...] = ()
     dataset: str = ""
     reasoning: str | None = None
+    format: str = JSON_FORMAT  # the name of one of recipe.answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +75,14 @@ def has_lone_surrogate(text: str) -> bool:
 def to_ground_truth(example: Example) -> str:
     """`{"types": [...], "entities": [{"name": .., "type": ..}, ...], "sentence": ..}`: what scoring an answer needs.
 
-    JSON, because a nested Parquet column would become an Arrow struct with the union of all keys.
+    JSON, because a nested Parquet column would become an Arrow struct with the union of all keys. `format` is there
+    where it isn't "json".
     """
     entities = [{"name": entity.name, "type": entity.type} for entity in example.entities]
-    return json.dumps(
-        {"types": list(example.types), "entities": entities, "sentence": example.sentence}, ensure_ascii=False
-    )
+    value = {"types": list(example.types), "entities": entities, "sentence": example.sentence}
+    if example.format != JSON_FORMAT:
+        value["format"] = example.format
+    return json.dumps(value, ensure_ascii=False)
 
 
 def from_ground_truth(text: str) -> Example:
@@ -84,10 +90,15 @@ def from_ground_truth(text: str) -> Example:
     try:
         value = json.loads(text)
         entities = tuple(Entity(entity["name"], entity["type"]) for entity in value["entities"])
-        example = Example(value["sentence"], tuple(value["types"]), entities)
+        example = Example(value["sentence"], tuple(value["types"]), entities, format=value.get("format", JSON_FORMAT))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(_not_ground_truth(text)) from error
-    strings = [example.sentence, *example.types, *(part for entity in entities for part in (entity.name, entity.type))]
+    strings = [
+        example.sentence,
+        example.format,
+        *example.types,
+        *(part for entity in entities for part in (entity.name, entity.type)),
+    ]
     if (
         not isinstance(value["types"], list)
         or not isinstance(value["entities"], list)

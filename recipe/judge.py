@@ -16,8 +16,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from recipe import answers
 from recipe.align import Span, locate
-from recipe.answers import json_answer
 from recipe.entities import IGNORED_TYPES, Answer, Entity, Example
 from recipe.errors import Error, classify
 from recipe.metrics import RULES, Counts
@@ -43,7 +43,7 @@ def judge(example: Example, completion: str, drop_else: bool = True) -> Judged:
     With `drop_else` the residual types (else, misc, other, ...) count neither in the gold nor in an answer that was
     asked for them; an answer that wasn't has an off-schema entity.
     """
-    answer = json_answer.parse(completion)
+    answer = answers.parse(completion, example)
     if drop_else and (residual := IGNORED_TYPES.intersection(example.types)):
         example = replace(
             example,

@@ -13,15 +13,14 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recipe import answers, eos
 from recipe import config as experiment
-from recipe import eos
-from recipe.answers import json_answer
 from recipe.chat import encode_prompt
 from recipe.command_line import exit_status
 from recipe.entities import DataError, from_ground_truth
@@ -199,7 +198,7 @@ def _reward(config: DictConfig) -> Callable[..., dict]:
 def _check_gold(row: dict[str, Any], reward: Callable[..., dict]) -> None:
     """DataError unless the row's gold, written as an answer, is worth more than an answer that can't be read."""
     truth = row["reward_model"]["ground_truth"]
-    gold = json_answer.render_answer(from_ground_truth(truth).entities, "These are named.")
+    gold = answers.render_answer(replace(from_ground_truth(truth), reasoning="These are named."))
     scores = [reward(row["data_source"], text, truth, row["extra_info"])["score"] for text in (gold, "")]
     if scores[0] <= scores[1]:
         raise DataError(f"its own gold answer gets {scores[0]:g}, an unreadable one {scores[1]:g}")

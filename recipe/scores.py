@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from recipe.answers import json_answer
+from recipe import answers
 from recipe.entities import DataError, Entity
 from recipe.errors import KINDS, Error
 from recipe.judge import KEYED, SCORED_RULES, Judged, count_overlaps, judge, keys
@@ -87,7 +87,7 @@ def score(
         raise DataError(f"predictions: {len(outputs)} for {len(rows)} rows; one for each row is needed")
     tallies: dict[str, _Tally] = {}
     for batch in _batches(list(zip(rows, outputs, strict=True)), 2048):
-        texts = [json_answer.parts(output) for _, output in batch]
+        texts = [answers.parts(output, row.example) for row, output in batch]
         lengths = (measure or words)([text for pair in texts for text in pair])
         for number, (row, output) in enumerate(batch):
             tally = tallies.setdefault(row.dataset, _Tally())

@@ -30,7 +30,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from recipe.answers import json_answer
+from recipe import answers
 from recipe.entities import Answer, DataError, Example, from_ground_truth
 from recipe.metrics import RULES, Counts, count
 
@@ -106,12 +106,14 @@ def compute_score(
     wrong, which would spoil the run as a whole; `check_reward_kwargs` finds that before it starts.
     """
     config = check_reward_kwargs({name: value for name, value in reward_kwargs.items() if name not in _FROM_VERL})
-    answer = json_answer.parse(solution_str) if isinstance(solution_str, str) else Answer()
+    completion = solution_str if isinstance(solution_str, str) else ""
     try:
         example = from_ground_truth(ground_truth)
+        answer = answers.parse(completion, example)
     except DataError as error:
         logging.getLogger(__name__).error("%s (data_source %s)", error, data_source)
-        return _scores(config, data_source, Answer(reasoning=answer.reasoning), Example("", ()), Counts())
+        reasoning = answers.parts(completion, Example("", ()))[0] or None
+        return _scores(config, data_source, Answer(reasoning=reasoning), Example("", ()), Counts())
     counts = count(answer.entities, example.entities, config.matching)
     return _scores(config, data_source, answer, example, counts)
 

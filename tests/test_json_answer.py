@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from recipe.answers.json_answer import (
     DEFAULT_TEMPLATE,
-    check_template,
     parse,
     render_answer,
     render_prompt,
     template_reasoning,
 )
+from recipe.answers.prompt import check_template
 from recipe.corpora import SPLITS, find_datasets, read_instructuie
 from recipe.entities import Answer, DataError, Entity, Example, normalize_type
 

@@ -21,9 +21,9 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-from recipe.entities import Answer, DataError, Entity, Example, has_lone_surrogate, normalize_type
-
-OPEN, CLOSE = "<think>", "</think>"
+from recipe.answers.prompt import fill
+from recipe.answers.think import CLOSE, OPEN, with_reasoning
+from recipe.entities import Answer, Entity, Example, has_lone_surrogate, normalize_type
 
 # The wording is ours; a checkpoint trained on another wording brings its own with --prompt-template. It does not ask
 # for reasoning: SFT teaches that, so that the runs with and without a chain of thought differ in the answers alone.
@@ -39,7 +39,6 @@ Answer with JSON of this form, each name copied exactly from the sentence, types
 }
 Sentence: {{SENTENCE}}"""
 
-_PLACEHOLDER = re.compile(r"\{\{(SCHEMA|SENTENCE)\}\}")
 _ANSWER_START = re.compile(r'\{\s*"entities"\s*:')
 _FENCE_OPEN = re.compile(r"```[A-Za-z]*[ \t]*\r?\n?")
 
@@ -47,19 +46,9 @@ _FENCE_OPEN = re.compile(r"```[A-Za-z]*[ \t]*\r?\n?")
 # ---------------------------------------------------------------------------------------------- prompt and answer
 
 
-def check_template(template: str) -> str:
-    """The template itself, if it holds each placeholder; DataError otherwise."""
-    for name in ("{{SCHEMA}}", "{{SENTENCE}}"):
-        if name not in template:
-            raise DataError(f"prompt template: no {name} in it; put both {{{{SCHEMA}}}} and {{{{SENTENCE}}}} there")
-    return template
-
-
 def render_prompt(example: Example, template: str = DEFAULT_TEMPLATE, add_source: bool = False) -> str:
-    """The user message for one sentence. Placeholders are filled in one pass, so text that comes in is not scanned."""
-    fields = {"SCHEMA": json.dumps(list(example.types), ensure_ascii=False), "SENTENCE": example.sentence}
-    prompt = _PLACEHOLDER.sub(lambda match: fields[match.group(1)], template)
-    return f"Source: {example.dataset}\n{prompt}" if add_source and example.dataset else prompt
+    """The user message for one sentence."""
+    return fill(template, example, add_source)
 
 
 def render_answer(entities: Iterable[Entity], reasoning: str | None = None) -> str:
@@ -70,12 +59,7 @@ def render_answer(entities: Iterable[Entity], reasoning: str | None = None) -> s
     by_type: dict[str, list[str]] = {}
     for entity in entities:
         by_type.setdefault(entity.type, []).append(entity.name)
-    answer = _layout(sorted(by_type.items()))
-    if reasoning is None:
-        return answer
-    if OPEN in reasoning or CLOSE in reasoning:
-        raise DataError(f"reasoning: holds {OPEN} or {CLOSE} itself; take it out")
-    return f"{OPEN}\n{reasoning.strip()}\n{CLOSE}\n{answer}"
+    return with_reasoning(_layout(sorted(by_type.items())), reasoning)
 
 
 def _layout(by_type: Iterable[tuple[str, list[str]]]) -> str:

@@ -21,15 +21,18 @@ about: its result says so in `error`. Importing this package loads nothing heavy
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipe.answers import json_answer
+from recipe import answers
+from recipe.answers import bio
+from recipe.answers.prompt import check_template
 from recipe.chat import encode_prompt, find_control_token
 from recipe.constrained import grammar
-from recipe.entities import DataError, Example, has_lone_surrogate
+from recipe.entities import JSON_FORMAT, DataError, Example, has_lone_surrogate
 from recipe.generate import MAX_NEW_TOKENS, Decoding, Engine, Request, fit_lengths, load_tokenizer, model_folder
 from recipe.predict.readings import Result, join, read, vote
 from recipe.predict.windows import Window, cut
@@ -39,6 +42,7 @@ from recipe.texts import Record, as_records
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+MANIFEST = "data_manifest.json"  # recipe.merge put it there
 ANSWER_ROOM = 1024  # tokens that a constrained answer has at least, or half of a smaller limit
 CLOSING_ROOM = 16  # tokens that closing a think block may take, more than enough
 
@@ -50,6 +54,7 @@ class Settings:
     `window`: at most so many "tokens" or "words" of text at a time, such as (200, "words"); None: as many as there is
     room for. `max_reasoning_tokens`: a longer think block is closed. `constrained`: the answer keeps to its layout and
     to the types. `samples`: so many answers a text, of which an entity needs the share `min_agreement`.
+    `answer_format`, `template`: those that the model was trained on; None: `load` looks in the model's folder.
     """
 
     window: tuple[int, str] | None = None
@@ -59,7 +64,8 @@ class Settings:
     temperature: float = 0.0
     min_agreement: float = 0.5
     seed: int = 0
-    template: str = json_answer.DEFAULT_TEMPLATE
+    answer_format: str | None = None
+    template: str | None = None
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -74,7 +80,16 @@ class Settings:
             raise DataError(f"--max-reasoning-tokens {self.max_reasoning_tokens}: at least 1 is needed")
         if self.window and (self.window[0] < 1 or self.window[1] not in ("tokens", "words")):
             raise DataError(f"--window {self.window}: so many tokens or words, at least 1, are needed")
-        json_answer.check_template(self.template)
+        if self.answer_format is not None:
+            answers.check_format(self.answer_format)
+        if self.constrained and self.answer_format not in (None, JSON_FORMAT):
+            raise DataError(f"--constrained: is for answers in JSON, and this model's are {self.answer_format}")
+        if self.template is not None:
+            check_template(self.template)
+
+    def asked(self, text: str, types: tuple[str, ...]) -> Example:
+        """A text as an example to ask about."""
+        return Example(text, types, format=self.answer_format or JSON_FORMAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +175,7 @@ class Predictor:
         return len(pieces) > limit
 
     def _question(self, text: str, types: tuple[str, ...]) -> str:
-        return json_answer.render_prompt(Example(text, types), self.settings.template)
+        return answers.render_prompt(self.settings.asked(text, types), self.settings.template)
 
     def _encode(self, text: str, types: tuple[str, ...]) -> tuple[int, ...]:
         return tuple(encode_prompt(self.tokenizer, [{"role": "user", "content": self._question(text, types)}]))
@@ -229,7 +244,7 @@ def assemble(index: int, plan: Plan, completions: Sequence[Prediction], settings
     for number, window in enumerate(plan.windows):
         text = record.text[window.start : window.end]
         made = completions[number * samples : (number + 1) * samples]
-        readings = [read(text, record.types, prediction.output) for prediction in made]
+        readings = [read(settings.asked(text, record.types), prediction.output) for prediction in made]
         parsed += sum(reading.parsed for reading in readings)
         votes.append(vote(readings, settings.min_agreement))
     return Result(
@@ -243,6 +258,17 @@ def assemble(index: int, plan: Plan, completions: Sequence[Prediction], settings
         error=plan.error,
         id=record.id,
     )
+
+
+def trained_on(folder: Path) -> dict[str, str | None]:
+    """Answer format and wording of the rows that a model was trained on, as the data's manifest in its folder says."""
+    try:
+        entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).values()
+        arguments = next(entry["arguments"] for entry in entries)
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, StopIteration):
+        arguments = {}
+    template = bio.ONE_STEP_TEMPLATE if arguments.get("one_step") else None
+    return {"answer_format": arguments.get("answer_format") or JSON_FORMAT, "template": template}
 
 
 def load(
@@ -261,8 +287,10 @@ def load(
     """
     from recipe.eos import wanted_eos
 
-    chosen = Settings(**settings)
-    folder = model_folder(str(model))
+    chosen, folder = Settings(**settings), model_folder(str(model))
+    if chosen.answer_format is None:
+        found = trained_on(folder)
+        chosen = replace(chosen, answer_format=found["answer_format"], template=chosen.template or found["template"])
     max_model_len, longest = fit_lengths(folder, max_model_len, max_new_tokens)
     if max_new_tokens is None:  # half of a short model, so that there is room for texts
         longest = min(MAX_NEW_TOKENS, max_model_len // 2)

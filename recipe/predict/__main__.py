@@ -23,6 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from recipe import answers
 from recipe.command_line import exit_status
 from recipe.entities import DataError
 from recipe.predict import Plan, Predictor, Settings, load
@@ -62,7 +63,6 @@ def _run(args: argparse.Namespace, out: TextIO) -> None:
 
 
 def _settings(args: argparse.Namespace) -> Settings:
-    from recipe.answers.json_answer import DEFAULT_TEMPLATE
     from recipe.json_files import read_text
 
     if args.temperature is None:
@@ -75,7 +75,8 @@ def _settings(args: argparse.Namespace) -> Settings:
         temperature=args.temperature,
         min_agreement=args.min_agreement,
         seed=args.seed,
-        template=read_text(args.prompt_template) if args.prompt_template else DEFAULT_TEMPLATE,
+        answer_format=args.answer_format,
+        template=read_text(args.prompt_template) if args.prompt_template else None,
     )
 
 
@@ -171,7 +172,7 @@ def _manifest(predictor: Predictor, records: Sequence[Record]) -> dict[str, obje
     for record in records:
         digest.update(json.dumps([record.text, record.types]).encode() + b"\n")
     settings = asdict(predictor.settings)
-    settings["template"] = hashlib.sha256(settings["template"].encode("utf-8", "replace")).hexdigest()
+    settings["template"] = hashlib.sha256((settings["template"] or "").encode("utf-8", "replace")).hexdigest()
     del settings["min_agreement"]
     decoding = {key: value for key, value in asdict(predictor.decoding).items() if key in _LENGTHS}
     return {
@@ -253,6 +254,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--temperature", type=float, metavar="T", help="default: 0, or 0.7 with --samples")
     add("--min-agreement", type=float, default=0.5, metavar="SHARE", help="of the answers an entity needs; default 0.5")
     add("--seed", type=int, default=0, help="of the samples; default 0")
+    add("--answer-format", choices=tuple(answers.FORMATS), help="default: what the model was trained on, or json")
     add("--prompt-template", type=Path, metavar="FILE", help="the wording that a model was trained on, if not ours")
     add("--max-model-len", type=_positive, metavar="N", help="prompt and answer, tokens; 8192, or what the model holds")
     add("--max-new-tokens", type=_positive, metavar="N", help="answer, tokens; 4096, or half of what the model holds")

@@ -1,6 +1,6 @@
 """What answers say about a text: entities with their places, the vote of several answers, windows put together.
 
-    read("Ada met Bob .", ("person",), '{"entities": {"person": ["Ada", "Eve"], "verb": ["met"]}}')
+    read(Example("Ada met Bob .", ("person",)), '{"entities": {"person": ["Ada", "Eve"], "verb": ["met"]}}')
     Reading(spans={Span(0, 3, "person")}, not_in_text={Entity("Eve", "person")}, off_schema={Entity("met", "verb")})
 
 Every span says where its text stands, so its name is `text[start:end]` and never the answer's spelling. A name that is
@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from recipe import answers
 from recipe.align import Span, locate, occurs
-from recipe.answers import json_answer
-from recipe.entities import Entity
+from recipe.entities import Entity, Example
 from recipe.predict.windows import Window
 
 
@@ -96,9 +96,9 @@ class Result:
         }
 
 
-def read(text: str, types: Collection[str], completion: str) -> Reading:
+def read(example: Example, completion: str) -> Reading:
     """One answer, located in the text that it is about. Never raises."""
-    answer = json_answer.parse(completion)
+    text, types, answer = example.sentence, example.types, answers.parse(completion, example)
     asked = [entity for entity in answer.entities if entity.type in types]
     spans = locate(text, asked)
     without = {entity for entity, span in zip(asked, spans, strict=True) if span is None}

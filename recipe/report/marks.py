@@ -14,8 +14,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from recipe import answers
 from recipe.align import Span, locate
-from recipe.answers import json_answer
 from recipe.entities import Entity, Example
 from recipe.errors import KINDS
 from recipe.judge import Judged
@@ -49,7 +49,7 @@ def answer_card(judged: Judged, output: str) -> dict:
     the completion where it couldn't be read.
     """
     kinds = {error.kind for error in judged.errors}
-    shown = {"kinds": [kind for kind in KINDS if kind in kinds], "reasoning": json_answer.parts(output)[0]}
+    shown = {"kinds": [kind for kind in KINDS if kind in kinds], "reasoning": answers.parts(output, judged.example)[0]}
     if not judged.answer.parsed:
         return shown | {"answer": None, "reasoning": "", "raw": output}
     pieces, rest = _draw(judged.example.sentence, sides(judged)[1])

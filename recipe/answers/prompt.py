@@ -1,0 +1,25 @@
+"""The wording of a prompt: placeholders are filled in one pass, so that text that comes in is not scanned."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from recipe.entities import DataError, Example
+
+_PLACEHOLDER = re.compile(r"\{\{(SCHEMA|SENTENCE)\}\}")
+
+
+def check_template(template: str) -> str:
+    """The template itself, if it holds each placeholder; DataError otherwise."""
+    for name in ("{{SCHEMA}}", "{{SENTENCE}}"):
+        if name not in template:
+            raise DataError(f"prompt template: no {name} in it; put both {{{{SCHEMA}}}} and {{{{SENTENCE}}}} there")
+    return template
+
+
+def fill(template: str, example: Example, add_source: bool = False) -> str:
+    """The prompt for one sentence; with `add_source`, a line that names its dataset goes first."""
+    fields = {"SCHEMA": json.dumps(list(example.types), ensure_ascii=False), "SENTENCE": example.sentence}
+    prompt = _PLACEHOLDER.sub(lambda match: fields[match.group(1)], template)
+    return f"Source: {example.dataset}\n{prompt}" if add_source and example.dataset else prompt

@@ -1,0 +1,35 @@
+"""The think block that goes before an answer, whatever the answer's format."""
+
+from __future__ import annotations
+
+from recipe.entities import DataError
+
+OPEN, CLOSE = "<think>", "</think>"
+
+
+def with_reasoning(answer: str, reasoning: str | None) -> str:
+    """The completion: a think block, if there is reasoning, and the answer. DataError for a think tag in reasoning."""
+    if reasoning is None:
+        return answer
+    if OPEN in reasoning or CLOSE in reasoning:
+        raise DataError(f"reasoning: holds {OPEN} or {CLOSE} itself; take it out")
+    return f"{OPEN}\n{reasoning.strip()}\n{CLOSE}\n{answer}"
+
+
+def split_reasoning(text: str) -> tuple[str | None, str, bool]:
+    """Reasoning, the answer, and whether the think block, if any, is well-formed.
+
+    A block that never closes has no reasoning, and all of it may be the answer. A prompt may have opened the block.
+    """
+    text = text.strip()
+    head, closed, tail = text.partition(CLOSE)
+    if not closed:
+        return None, text.removeprefix(OPEN), not text.startswith(OPEN)
+    before, opened, thought = head.partition(OPEN)
+    return (thought if opened else before).strip(), tail.strip(), not (opened and before.strip())
+
+
+def parts(completion: str) -> tuple[str, str]:
+    """The text of the reasoning, closed or not, and that of the answer; either may be empty. Lengths are of these."""
+    reasoning, answer, _ = split_reasoning(completion)
+    return reasoning or "", answer
