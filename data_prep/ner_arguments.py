@@ -13,7 +13,8 @@ from recipe.protocols import protocol_names
 
 GRPO_SAMPLES, GRPO_DEV, GRPO_CAP = 5000, 300, 10000  # ReasoningNER's
 # They came later than manifests did: where one isn't given, a manifest is the same as before.
-LATER_OPTIONS = ("answer_format", "columns", "dev_ner_cot", "drop_else", "one_step", "protocol")
+LATER_OPTIONS = ("answer_format", "columns", "dev_ner_cot", "drop_else", "one_step", "protocol", "worked_seed")
+WORKED_SEED = 42  # not --seed: training and evaluation are to show the same examples
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -117,6 +118,8 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
     add("--answer-format", choices=tuple(FORMATS), help="how entities are answered (default: json)")
     add("--one-step", action="store_true", default=None, help="bio: a prompt without the two steps, for the ablation")
+    worked = f"entity_tags: draws the worked examples that prompts show (default: {WORKED_SEED})"
+    add("--worked-seed", type=int, metavar="N", help=worked)
     add("--prompt-template", type=Path, metavar="FILE", help="prompt with {{SCHEMA}} and {{SENTENCE}}")
     add("--add-source", action="store_true", help="begin the prompt with the dataset's name")
     add("--tokenizer", type=Path, metavar="DIR", help="the model's tokenizer, for the limits")

@@ -17,13 +17,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from recipe import answers
-from recipe.chat import encode_prompt, find_control_token
+from recipe.chat import THINK_TAGS, encode_prompt, find_control_token
 from recipe.entities import JSON_FORMAT, DataError, Example, to_ground_truth
 from recipe.metrics import count
+from recipe.queries import FORMAT as ENTITY_TAGS
+from recipe.queries import Wordings, split
 
 if TYPE_CHECKING:
     import pyarrow
@@ -43,9 +45,15 @@ class RowRules:
     max_prompt_tokens: int | None = None
     max_tokens: int | None = None  # prompt, answer and end token
     keep_out: Mapping[int, str] = field(default_factory=dict)  # sentence_key -> reason
+    wordings: Wordings = field(default_factory=Wordings)  # of entity_tags
 
     def prompt(self, example: Example) -> str:
-        return answers.render_prompt(example, self.template, self.add_source)
+        template = self.wordings.of(example) if self.format == ENTITY_TAGS else None
+        return answers.render_prompt(example, template or self.template, self.add_source)
+
+    def asked(self, example: Example) -> tuple[Example, ...]:
+        """The examples of the rows that a sentence gets: one, or one for each type."""
+        return split(example) if self.format == ENTITY_TAGS else (replace(example, format=self.format),)
 
 
 def sentence_key(sentence: str) -> int:
@@ -65,8 +73,10 @@ def refusal(example: Example, rules: RowRules) -> str | None:
     if rules.keep_out and (reason := rules.keep_out.get(sentence_key(example.sentence))):
         return reason
     prompt = rules.prompt(example)
-    names = "\n".join(entity.name for entity in example.entities)
-    if any(find_control_token(text, rules.tokenizer) for text in (prompt, names, example.reasoning or "")):
+    own = "\n".join((example.sentence, *example.types, *(entity.name for entity in example.entities)))
+    if any(find_control_token(text, rules.tokenizer) for text in (own, example.reasoning or "")):
+        return "control_token"
+    if find_control_token(prompt, rules.tokenizer, THINK_TAGS):
         return "control_token"
     try:
         answer = answers.render_answer(example)

@@ -80,7 +80,7 @@ class Scan:
 
     def _read(self, source: Source, skipped: Counter, noted: Counter | None) -> Iterator[Example]:
         for example in source.read(skipped if self.skip_bad else None, noted):
-            yield replace(example, format=self.rules.format)
+            yield from self.rules.asked(example)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ if __name__ == "__main__":  # run as a script, from anywhere: Python put this fo
 
 from tqdm import tqdm
 
-from data_prep.ner_arguments import LATER_OPTIONS, check, parser
+from data_prep.ner_arguments import LATER_OPTIONS, WORKED_SEED, check, parser
 from data_prep.ner_output import staged, write_manifest, write_parquet
 from data_prep.ner_rows import RowRules, question_row, row_schema, sentence_key, sft_row
 from data_prep.ner_selection import Selection, say, select, with_split
@@ -52,14 +52,16 @@ from data_prep.ner_sources import (
     sentence_files,
     sentences,
 )
-from recipe.answers import bio
+from data_prep.ner_wordings import KEPT_OUT, choose_wordings
+from recipe.answers import bio, entity_tags
 from recipe.answers.prompt import check_template
-from recipe.chat import find_control_token
+from recipe.chat import THINK_TAGS, find_control_token
 from recipe.command_line import exit_status
 from recipe.conll import FIRST_AND_LAST, Columns
 from recipe.entities import JSON_FORMAT, DataError, Example
 from recipe.files import sha256
 from recipe.json_files import read_text
+from recipe.queries import FORMAT as ENTITY_TAGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def plan(args: argparse.Namespace, selection: Selection) -> list[Split]:
             dev = [Split("dev", own, Amount(args.num_dev))]
         return [*dev, Split("train", sources, amount)]
     cot = args.command == "sft" and args.cot == "template"
-    reading = Reading(cot, args.drop_else is False, args.columns or FIRST_AND_LAST)
+    reading = Reading(cot, args.drop_else is False, _columns(args))
     if args.command == "eval":
         datasets = with_split(selection.found, selection.split)
         return [Split(selection.split, dataset_sources(datasets, selection.split, reading), Amount())]
@@ -122,13 +124,24 @@ def row_rules(args: argparse.Namespace) -> RowRules:
             check_template(template)
         except DataError as error:
             raise DataError(f"{args.prompt_template}: {error}") from error
-        if token := find_control_token(template, tokenizer):
+        if token := find_control_token(template, tokenizer, THINK_TAGS):
             raise DataError(f"{args.prompt_template}: holds the control token {token!r}; the chat template adds those")
     files = _overlap_files(args)
-    keep_out = {
-        sentence_key(text): "overlap" for path in files for text in sentences(path, args.columns or FIRST_AND_LAST)
-    }
+    keep_out = {sentence_key(text): "overlap" for path in files for text in sentences(path, _columns(args))}
     return RowRules(name, template, args.add_source, tokenizer, args.max_prompt_tokens, max_tokens, keep_out)
+
+
+def with_wordings(rules: RowRules, args: argparse.Namespace, selection: Selection) -> RowRules:
+    """The rules with a template for each type; training rows are not about the sentences that those show."""
+    reading = Reading(args.command == "sft" and args.cot == "template", args.drop_else is False, _columns(args))
+    template = rules.template or entity_tags.DEFAULT_TEMPLATE
+    wordings = choose_wordings(selection.found, reading, args.worked_seed or WORKED_SEED, template)
+    shown = {} if args.command == "eval" else {sentence_key(text): KEPT_OUT for text in wordings.shown}
+    return replace(rules, wordings=wordings, keep_out={**shown, **rules.keep_out})
+
+
+def _columns(args: argparse.Namespace) -> Columns:
+    return args.columns or FIRST_AND_LAST
 
 
 def _overlap_files(args: argparse.Namespace) -> list[Path]:
@@ -152,6 +165,8 @@ def run(args: argparse.Namespace) -> None:
     rules = row_rules(args)
     selection = select(args)
     splits = plan(args, selection)
+    if rules.format == ENTITY_TAGS:
+        rules = with_wordings(rules, args, selection)
     with staged(args.out) as stage:
         entries = {}
         for split in splits:
@@ -170,6 +185,8 @@ def run(args: argparse.Namespace) -> None:
                 raise DataError(f"{split.name} split: no row is left; {_reasons(tallies)}")
             entry = _entry(args, selection, split, tallies)
             entries[path.name] = entry | {"rows": count, "sha256": sha256(path)} | _about(args, selection)
+            if rules.wordings.templates:
+                entries[path.name]["wordings"] = rules.wordings.templates
         write_manifest(stage, args.out, entries)
     for name, entry in entries.items():
         _report(args.out / name, entry)

@@ -2,14 +2,15 @@
 # The whole pipeline without a GPU: real sentences, verl's SFT, verl's GRPO on Ray with vLLM, merge, evaluation.
 #
 #   bash launch/quickstart.sh            # everything goes to outputs/quickstart; a second run skips what is done
-#   bash launch/quickstart.sh answer_format=bio     # a tag for each word, and the recall-oriented loss; to outputs/quickstart_bio
+#   bash launch/quickstart.sh answer_format=bio             # a tag for each word; to outputs/quickstart_bio
+#   bash launch/quickstart.sh answer_format=entity_tags     # one type a question
 #   OUT=/tmp/ner bash launch/quickstart.sh trainer.total_epochs=6      # overrides go to GRPO
 #
 # The model is the shipped 4M-parameter stand-in for Qwen3-8B-Base; the data is the shipped sample.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 py=.venv/bin/python
-format=json overrides=()
+format=json longest=256 overrides=()
 for argument; do
     case $argument in
     answer_format=*) format=${argument#*=} ;;
@@ -18,10 +19,14 @@ for argument; do
 done
 # What SFT is taught, with how many rows, and by which experiments.
 case $format in
-json) default=quickstart suffix="" taught=(--cot template --num-samples 2560 --max-tokens 448) room=256 ;;
-bio) default=quickstart_bio suffix=_bio taught=(--no-cot --num-samples 1600 --max-tokens 448) room=320 ;;
+json) default=quickstart sft=sft_tiny suffix="" taught=(--cot template --num-samples 2560 --max-tokens 448) room=256 ;;
+bio) default=quickstart_bio sft=sft_tiny_bio suffix=_bio taught=(--no-cot --num-samples 1280 --max-tokens 448) room=320 ;;
+entity_tags)
+    default=quickstart_entity_tags sft=sft_tiny suffix=_entity_tags room=160 longest=512
+    taught=(--cot template --num-samples 1280 --max-tokens 640)
+    ;;
 *)
-    echo "quickstart: answer_format=$format: not known; json or bio" >&2
+    echo "quickstart: answer_format=$format: not known; json, bio or entity_tags" >&2
     exit 2
     ;;
 esac
@@ -40,13 +45,13 @@ step "2/8 corpora to Parquet"
 [[ -e $out/data/sft/manifest.json ]] || $py data_prep/to_parquet.py sft "${common[@]}" "${limits[@]}" "${asked[@]}" \
     "${taught[@]}" --num-dev 0 --out "$out/data/sft"
 [[ -e $out/data/grpo/manifest.json ]] || $py data_prep/to_parquet.py grpo "${common[@]}" "${limits[@]}" "${asked[@]}" \
-    --num-samples 120 --num-dev 120 --max-prompt-tokens 256 --out "$out/data/grpo"
+    --num-samples 120 --num-dev 120 --max-prompt-tokens "$longest" --out "$out/data/grpo"
 [[ -e $out/data/eval/manifest.json ]] || $py data_prep/to_parquet.py eval "${common[@]}" "${asked[@]}" --split test \
     --out "$out/data/eval"
 evaluate=("$py" -m recipe.evaluate --data "$out/data/eval/test.parquet" --limit 300 --max-new-tokens "$room")
 
 step "3/8 SFT: verl's FSDP trainer teaches the answer format"
-$py -m recipe.train "sft_tiny$suffix" data.train_files="$out/data/sft/train.parquet" trainer.default_local_dir="$out/sft"
+$py -m recipe.train "$sft" data.train_files="$out/data/sft/train.parquet" trainer.default_local_dir="$out/sft"
 
 step "4/8 merge to a Hugging Face folder"
 [[ -e $out/models/sft/config.json ]] || $py -m recipe.merge "$out/sft" --out "$out/models/sft"

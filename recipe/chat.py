@@ -10,10 +10,11 @@ template to the whole message, so nothing later can tell the sentence's `<|im_en
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from recipe.answers.think import CLOSE, OPEN
 from recipe.entities import DataError
 
 if TYPE_CHECKING:
@@ -30,23 +31,25 @@ CONTROL_TOKEN = re.compile(
     r"|\[(?:CLS|SEP|PAD|UNK|MASK|BOS|EOS)\]"
     r"|<</?SYS>>"  # Llama 2
 )
+# A prompt may say that the answer begins with a think block; they end no turn. A sentence may not hold them.
+THINK_TAGS = (OPEN, CLOSE)
 _TAG = re.compile(r"[<＜\[].*[>＞\]]", re.DOTALL)
 
 
-def find_control_token(text: str, tokenizer: PreTrainedTokenizerBase | None = None) -> str | None:
-    """The first control token in a text that should hold none, or None.
+def find_control_token(
+    text: str, tokenizer: PreTrainedTokenizerBase | None = None, allowed: Collection[str] = ()
+) -> str | None:
+    """The first control token in a text that should hold none but the `allowed` ones, or None.
 
     Without a tokenizer: what looks like one of any known family. With one: also whatever it turns into one of its own
     special or tag-like added tokens, decided on the token ids.
     """
-    match = CONTROL_TOKEN.search(text)
-    if match:
-        return match.group()
-    if tokenizer is None:
-        return None
+    found = next((match.group() for match in CONTROL_TOKEN.finditer(text) if match.group() not in allowed), None)
+    if found or tokenizer is None:
+        return found
     control = _control_ids(tokenizer)
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return next((control[i] for i in ids if i in control), None)
+    return next((control[i] for i in ids if i in control and control[i] not in allowed), None)
 
 
 @lru_cache(maxsize=8)
@@ -61,12 +64,12 @@ def encode_prompt(
 ) -> list[int]:
     """Token ids of a prompt, (seq,), with the generation prompt: the same call as verl's agent loop makes.
 
-    `template_kwargs` are verl's `data.apply_chat_template_kwargs`. DataError if a message holds a control token or
-    the tokenizer has no chat template.
+    `template_kwargs` are verl's `data.apply_chat_template_kwargs`. DataError if a message holds a control token
+    other than a think tag, or the tokenizer has no chat template.
     """
     messages = [dict(message) for message in messages]
     for message in messages:
-        token = find_control_token(message["content"], tokenizer)
+        token = find_control_token(message["content"], tokenizer, THINK_TAGS)
         if token is not None:
             raise DataError(f"message of role {message['role']!r}: holds the control token {token!r}; take it out")
     if not tokenizer.chat_template:

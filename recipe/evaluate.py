@@ -27,9 +27,10 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from recipe.command_line import exit_status
@@ -39,6 +40,8 @@ from recipe.files import sha256, write_json
 from recipe.judge import SCORED_RULES
 from recipe.predictions import FILE, Prediction, check_complete, journal, read_predictions
 from recipe.protocols import check, comparison, protocol_names, read_protocol
+from recipe.queries import FORMAT as ENTITY_TAGS
+from recipe.queries import group, merge
 from recipe.scores import PARTS, Sentence, score
 
 COLUMNS = ("data_source", "prompt", "reward_model")
@@ -55,7 +58,7 @@ class Row:
 
 
 def read_rows(path: Path, limit: int | None = None) -> list[Row]:
-    """The rows of an evaluation file, or the first `limit` of each of its datasets.
+    """The rows of an evaluation file, or those about the first `limit` sentences of each of its datasets.
 
     DataError for a file or a row that data_prep/to_parquet.py did not write.
     """
@@ -74,15 +77,48 @@ def read_rows(path: Path, limit: int | None = None) -> list[Row]:
         raise DataError(f"{path}: not a Parquet file that can be read; {remedy}") from error
     if not records:
         raise DataError(f"{path}: no rows in it; {remedy}")
-    rows, seen = [], dict.fromkeys((record["data_source"] for record in records), 0)
+    rows = []
     for index, record in enumerate(records):
-        seen[record["data_source"]] += 1
-        if limit is None or seen[record["data_source"]] <= limit:
-            try:
-                rows.append(_read_row(index, record))
-            except DataError as error:
-                raise DataError(f"{path}, row {index}: {error}") from error
-    return rows
+        try:
+            rows.append(_read_row(index, record))
+        except DataError as error:
+            raise DataError(f"{path}, row {index}: {error}") from error
+    return rows if limit is None else _first(rows, limit)
+
+
+def _first(rows: Sequence[Row], limit: int) -> list[Row]:
+    """The rows about the first `limit` sentences of each dataset."""
+    kept, seen = [], Counter()
+    for positions in _sentences(rows):
+        dataset = rows[positions[0]].dataset
+        seen[dataset] += 1
+        if seen[dataset] <= limit:
+            kept += positions
+    return [rows[position] for position in sorted(kept)]
+
+
+def _sentences(rows: Sequence[Row]) -> list[list[int]]:
+    """The positions of the rows about each sentence: one, unless a row asks about one type alone."""
+    if not any(row.example.format == ENTITY_TAGS for row in rows):
+        return [[position] for position in range(len(rows))]
+    return group(replace(row.example, dataset=row.dataset) for row in rows)
+
+
+def whole_sentences(rows: Sequence[Row], outputs: Sequence[str]) -> tuple[list[Row], list[str]]:
+    """What is scored: a row and a completion for each sentence. Answers about single types become one, in JSON.
+
+    Such a row has the index of its first question. An answer that can't be read names nothing; where none can, the
+    sentence's is unparsable.
+    """
+    if not any(row.example.format == ENTITY_TAGS for row in rows):
+        return list(rows), list(outputs)
+    merged_rows, completions = [], []
+    for positions in _sentences(rows):
+        asked = [rows[position] for position in positions]
+        merged = merge([row.example for row in asked], [outputs[position] for position in positions])
+        merged_rows.append(replace(asked[0], example=merged.example))
+        completions.append(merged.completion)
+    return merged_rows, completions
 
 
 def _read_row(index: int, record: dict) -> Row:
@@ -268,7 +304,7 @@ def _run(args: argparse.Namespace) -> None:
         whole = [text.encode("utf-8", "replace").decode() for text in texts]  # a lone surrogate has no token
         return [len(ids) for ids in tokenizer(whole, add_special_tokens=False)["input_ids"]]
 
-    outputs = [predictions[row.index].output for row in rows]
+    rows, outputs = whole_sentences(rows, [predictions[row.index].output for row in rows])
     scores, sentences = score(rows, outputs, tokens if tokenizer else None, args.drop_else)
     saved = args.predictions or args.out / FILE
     scores["source"] = {

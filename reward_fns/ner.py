@@ -25,7 +25,6 @@ Validation averages these over sentences, which is not the micro F1 of a dataset
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -33,9 +32,7 @@ from typing import Any
 from recipe import answers
 from recipe.entities import Answer, DataError, Example, from_ground_truth
 from recipe.metrics import RULES, Counts, count
-
-# verl hands these to every reward function of a run that has a reward model; this one needs none.
-_FROM_VERL = frozenset({"reward_router_address", "reward_model_tokenizer"})
+from reward_fns.settings import FROM_VERL, check_settings, number, shortness
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +52,7 @@ class RewardConfig:
         if not isinstance(self.matching, str) or self.matching not in RULES:
             raise DataError(f"reward_kwargs.matching: {self.matching!r} is no matching rule; one of {', '.join(RULES)}")
         for name in (field.name for field in fields(self) if field.name != "matching"):
-            # YAML that another program wrote may hold a number as a string, such as 1e-1.
-            object.__setattr__(self, name, _number(name, getattr(self, name)))
+            object.__setattr__(self, name, number(name, getattr(self, name)))
         if not (self.f1_weight or self.schema_weight or self.format_weight or self.length_weight):
             raise DataError("reward_kwargs: every weight is 0, so no answer is better than another; set f1_weight")
         if self.empty_value > 1:
@@ -68,28 +64,12 @@ class RewardConfig:
             )
 
 
-def _number(name: str, value: object) -> float:
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number) or number < 0:
-        raise DataError(f"reward_kwargs.{name}: {value!r} is not a finite number of at least 0")
-    return number
-
-
 def check_reward_kwargs(reward_kwargs: Mapping[str, Any]) -> RewardConfig:
     """The configuration that `reward_kwargs` stands for; DataError for an unknown key or a value out of range.
 
     For the checks before a run: inside it an exception surfaces as a replay-buffer error far from its cause.
     """
-    if not isinstance(reward_kwargs, Mapping):
-        raise DataError(f"reward_kwargs: {reward_kwargs!r} is not a mapping; leave the key out to use the defaults")
-    known = [field.name for field in fields(RewardConfig)]
-    for name in reward_kwargs:
-        if name not in known:
-            raise DataError(f"reward_kwargs.{name}: no such setting; there are {', '.join(known)}")
-    return RewardConfig(**reward_kwargs)
+    return check_settings(RewardConfig, reward_kwargs)
 
 
 def compute_score(
@@ -105,7 +85,7 @@ def compute_score(
     all get 0, so that nothing is learned from them, and the log says why. DataError only for `reward_kwargs` that are
     wrong, which would spoil the run as a whole; `check_reward_kwargs` finds that before it starts.
     """
-    config = check_reward_kwargs({name: value for name, value in reward_kwargs.items() if name not in _FROM_VERL})
+    config = check_reward_kwargs({name: value for name, value in reward_kwargs.items() if name not in FROM_VERL})
     completion = solution_str if isinstance(solution_str, str) else ""
     try:
         example = from_ground_truth(ground_truth)
@@ -125,7 +105,7 @@ def _scores(
     f1 = _f1(config, answer, counts)
     schema = float(answer.layout and set(answer.types) <= set(example.types))
     form = float(answer.layout and words > 0)
-    length = form * _shortness(words, config.length_target, config.length_limit)
+    length = form * shortness(words, config.length_target, config.length_limit)
     score = (
         config.f1_weight * f1
         + config.schema_weight * schema
@@ -151,8 +131,3 @@ def _f1(config: RewardConfig, answer: Answer, counts: Counts) -> float:
     if not answer.parsed:
         return 0.0
     return counts.f1 if counts.predicted or counts.gold else config.empty_value
-
-
-def _shortness(words: int, target: float, limit: float) -> float:
-    """1 up to `target`, 0 from `limit` on, a straight line between them."""
-    return min(1.0, max(0.0, (limit - words) / (limit - target)))

@@ -2,23 +2,36 @@
 
     torchrun --nproc_per_node 8 -m sft.train --config-dir hydra_configs --config-name sft_qwen3_8b
 
-The trainer is verl's own. Added around it: a check before anything is loaded, and a guard against verl's resume at the
-end of an epoch, where the restored data loader is already exhausted, the next epoch is skipped and the run still
-exits 0 (verl issue 7401).
+The trainer is verl's own. Added to it: the loss that the configuration's `loss` describes (sft/losses.py), and a guard
+against verl's resume at the end of an epoch, where the restored data loader is already exhausted, the next epoch is
+skipped and the run still exits 0 (verl issue 7401).
 """
 
 from __future__ import annotations
 
 import hydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from verl.trainer.sft_trainer import SFTTrainer
 from verl.utils.checkpoint.checkpoint_manager import get_checkpoint_tracker_filename
 from verl.utils.device import auto_set_device
 from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
+from sft.losses import BEGIN_MASK, configured_loss
+
 
 class AnswerTrainer(SFTTrainer):
-    """verl's trainer, which resumes at an epoch's end with a fresh data loader."""
+    """verl's trainer with the configured loss, which resumes at an epoch's end with a fresh data loader."""
+
+    def _build_dataset(self) -> None:
+        self.own_loss = configured_loss(self.config.get("loss"))
+        if self.own_loss:  # one setting for both: the loss, and the field that it needs
+            OmegaConf.update(self.config, f"data.{BEGIN_MASK}", True, force_add=True)
+        super()._build_dataset()
+
+    def _build_engine(self) -> None:
+        super()._build_engine()  # with verl's loss, whatever the configuration
+        if self.own_loss:
+            self.training_client.set_loss_fn(self.own_loss)
 
     def _build_ckpt_handler(self) -> None:
         super()._build_ckpt_handler()

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from recipe.config import CONFIG_DIR, compose, experiments
 from recipe.entities import DataError
-from reward_fns.ner import check_reward_kwargs
+from sft.losses import configured_loss
 
 GRPO = [name for name in experiments() if name.startswith("grpo")]
 SFT = [name for name in experiments() if name.startswith("sft")]
@@ -22,6 +22,7 @@ OPEN = (
     "actor_rollout_ref.model.override_config",
     "model.override_config",
     "ray_kwargs.ray_init",
+    "loss.",  # ours alone: read by sft/train.py
 )
 
 
@@ -115,7 +116,7 @@ def test_verl_accepts_it(name):
     from verl.utils.config import validate_config
 
     config = compose(name)
-    assert config.trainer.n_gpus_per_node == (1 if "tiny" in name else 8)
+    assert config.trainer.n_gpus_per_node == (1 if "tiny" in name else 2 if "qwen2_5" in name else 8)
     assert not need_critic(config)
     validate_config(config, need_reference_policy(config), use_critic=False)
 
@@ -132,7 +133,27 @@ def test_sft_sections_become_verls_dataclasses(name):
 
 @pytest.mark.parametrize("name", GRPO)
 def test_reward_settings_are_ones_that_the_reward_knows(name):
-    check_reward_kwargs(OmegaConf.to_container(compose(name).reward.custom_reward_function.reward_kwargs))
+    reward = compose(name).reward.custom_reward_function
+    module = import_module(reward.path.removeprefix("pkg://"))
+    module.check_reward_kwargs(OmegaConf.to_container(reward.reward_kwargs))
+
+
+@pytest.mark.parametrize("name", SFT)
+def test_loss_settings_are_ones_that_the_loss_knows(name):
+    loss = configured_loss(compose(name).get("loss"))
+    assert (loss is not None) == name.endswith("_bio")
+
+
+def test_the_plain_loss_is_a_switch():
+    assert configured_loss(compose("sft_tiny_bio", ["loss=plain"]).loss) is None
+    assert configured_loss(compose("sft_tiny_bio", ["loss.alpha=1.5"]).loss).keywords["alpha"] == 1.5
+
+
+def test_the_tiny_bio_run_is_the_tiny_run_but_for_lengths_and_loss():
+    bio, tiny = (flat(OmegaConf.to_container(compose(name), resolve=True)) for name in ("sft_tiny_bio", "sft_tiny"))
+    differ = {key for key in bio.keys() | tiny.keys() if bio.get(key) != tiny.get(key)}
+    run = {"trainer.experiment_name", "trainer.default_local_dir"}
+    assert differ - run == {"data.max_length", "loss.name", "loss.alpha", "loss.beta", "loss.confidence"}
 
 
 def test_ray_knows_the_settings_given_to_it():
@@ -205,6 +226,16 @@ def test_sft_as_in_the_paper(size):
     )
     assert (config.optim.clip_grad, config.model.use_remove_padding, config.model.use_liger) == (1.0, True, True)
     assert config.model.enable_gradient_checkpointing
+
+
+@pytest.mark.parametrize("size", ["0_6b", "1_7b"])
+def test_bio_sft_as_in_the_paper(size):
+    config = compose(f"sft_qwen3_{size}_bio")
+    assert (config.data.train_batch_size, config.data.max_length, config.trainer.total_epochs) == (16, 640, 6)
+    optim = config.optim
+    assert (optim.optimizer, optim.lr, optim.lr_scheduler_type, optim.weight_decay) == ("AdamW", 5e-5, "constant", 0)
+    assert optim.lr_warmup_steps_ratio == 0
+    assert (config.loss.alpha, config.loss.beta, config.loss.confidence) == (1.2, 1.0, True)
 
 
 def test_an_unknown_experiment_or_override_is_one_line():

@@ -7,7 +7,7 @@ import recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = [
-    "entities", "answers.json_answer", "metrics", "align", "errors", "json_files", "corpora", "conll", "records",
+    "entities", "answers", "queries", "mrc", "metrics", "align", "errors", "json_files", "corpora", "conll", "records",
     "sampling", "sentence_overlap", "protocols", "published", "chat",
 ]  # fmt: skip
 HEAVY = ["torch", "ray", "vllm", "verl", "pandas", "pyarrow", "numpy", "transformers", "tqdm"]

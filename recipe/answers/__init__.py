@@ -2,6 +2,7 @@
 
     json            a think block, then {"entities": {type: [names]}}         ReasoningNER
     bio             every word of the sentence with its tag                   ReCoT-NER
+    entity_tags     a think block, then <entity>a, b</entity>, a type a time  RL Meets NER
 
 `Example.format` names the format that a sentence is asked in; these functions do what it says. Any format works with
 any stage, and all are scored alike.
@@ -11,11 +12,11 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from recipe.answers import bio, json_answer
+from recipe.answers import bio, entity_tags, json_answer
 from recipe.answers.think import parts as _parts
 from recipe.entities import Answer, DataError, Example
 
-FORMATS: dict[str, ModuleType] = {"json": json_answer, "bio": bio}
+FORMATS: dict[str, ModuleType] = {"json": json_answer, "bio": bio, "entity_tags": entity_tags}
 
 
 def check_format(name: str) -> str:

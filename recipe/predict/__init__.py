@@ -28,16 +28,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipe import answers
-from recipe.answers import bio
+from recipe.answers import bio, entity_tags
 from recipe.answers.prompt import check_template
 from recipe.chat import encode_prompt, find_control_token
 from recipe.constrained import grammar
 from recipe.entities import JSON_FORMAT, DataError, Example, has_lone_surrogate
 from recipe.generate import MAX_NEW_TOKENS, Decoding, Engine, Request, fit_lengths, load_tokenizer, model_folder
-from recipe.predict.readings import Result, join, read, vote
+from recipe.predict.readings import Result, join, read, together, vote
 from recipe.predict.windows import Window, cut
 from recipe.predictions import Prediction
+from recipe.queries import FORMAT as ENTITY_TAGS
+from recipe.queries import split, template_for
 from recipe.texts import Record, as_records
+from recipe.type_descriptions import describe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -54,7 +57,8 @@ class Settings:
     `window`: at most so many "tokens" or "words" of text at a time, such as (200, "words"); None: as many as there is
     room for. `max_reasoning_tokens`: a longer think block is closed. `constrained`: the answer keeps to its layout and
     to the types. `samples`: so many answers a text, of which an entity needs the share `min_agreement`.
-    `answer_format`, `template`: those that the model was trained on; None: `load` looks in the model's folder.
+    `answer_format`, `template` and, for questions about one type, `wordings` (type -> template): those that the model
+    was trained on; None: `load` looks in the model's folder.
     """
 
     window: tuple[int, str] | None = None
@@ -66,6 +70,7 @@ class Settings:
     seed: int = 0
     answer_format: str | None = None
     template: str | None = None
+    wordings: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         if self.samples < 1:
@@ -87,14 +92,27 @@ class Settings:
         if self.template is not None:
             check_template(self.template)
 
-    def asked(self, text: str, types: tuple[str, ...]) -> Example:
-        """A text as an example to ask about."""
-        return Example(text, types, format=self.answer_format or JSON_FORMAT)
+    def asked(self, text: str, types: tuple[str, ...]) -> tuple[Example, ...]:
+        """A text as the examples to ask about: one, or one for each type."""
+        example = Example(text, types, format=self.answer_format or JSON_FORMAT)
+        return split(example) if self.answer_format == ENTITY_TAGS else (example,)
+
+    def prompt(self, example: Example) -> str:
+        """What is asked about an example; about a type that wasn't trained on, without worked examples."""
+        template = self.template
+        if example.format == ENTITY_TAGS:
+            [label] = example.types
+            known = (self.wordings or {}).get(label)
+            template = known or template_for(label, describe(label), (), template or entity_tags.DEFAULT_TEMPLATE)
+        return answers.render_prompt(example, template)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is asked about one record: its windows and their prompts as token ids. None of either with an `error`."""
+    """What is asked about one record: its windows and their prompts as token ids, as many about each.
+
+    None of either with an `error`.
+    """
 
     record: Record
     windows: tuple[Window, ...] = ()
@@ -146,20 +164,21 @@ class Predictor:
             return Plan(record, error="the text holds half of a surrogate pair; take it out")
         if token := find_control_token(record.text, self.tokenizer):
             return Plan(record, error=f"the text holds the control token {token!r}; take it out")
-        if record.prompt is not None and record.prompt != self._question(record.text, record.types):
+        if record.prompt is not None and [record.prompt] != self._questions(record.text, record.types):
             raise DataError("the row's prompt has another wording; give it with --prompt-template")
-        made: dict[str, tuple[int, ...]] = {}
+        made: dict[str, list[tuple[int, ...]]] = {}
 
         def fits(text: str) -> bool:
             if self._over_window(text):
                 return False
             made[text] = self._encode(text, record.types)
-            return len(made[text]) <= self._prompt_room
+            return all(len(prompt) <= self._prompt_room for prompt in made[text])
 
         try:
             windows = cut(record.text, fits)
             parts = [record.text[window.start : window.end] for window in windows]
-            return Plan(record, windows, tuple(made.get(part) or self._encode(part, record.types) for part in parts))
+            prompts = (prompt for part in parts for prompt in made.get(part) or self._encode(part, record.types))
+            return Plan(record, windows, tuple(prompts))
         except DataError as error:
             return Plan(record, error=str(error))
 
@@ -174,21 +193,24 @@ class Predictor:
         pieces = self.tokenizer(text, add_special_tokens=False)["input_ids"] if unit == "tokens" else text.split()
         return len(pieces) > limit
 
-    def _question(self, text: str, types: tuple[str, ...]) -> str:
-        return answers.render_prompt(self.settings.asked(text, types), self.settings.template)
+    def _questions(self, text: str, types: tuple[str, ...]) -> list[str]:
+        return [self.settings.prompt(example) for example in self.settings.asked(text, types)]
 
-    def _encode(self, text: str, types: tuple[str, ...]) -> tuple[int, ...]:
-        return tuple(encode_prompt(self.tokenizer, [{"role": "user", "content": self._question(text, types)}]))
+    def _encode(self, text: str, types: tuple[str, ...]) -> list[tuple[int, ...]]:
+        messages = ([{"role": "user", "content": question}] for question in self._questions(text, types))
+        return [tuple(encode_prompt(self.tokenizer, message)) for message in messages]
 
     def requests(self, plans: Iterable[Plan]) -> Iterator[Request]:
-        """A request for each sample of each window, numbered from 0: plan by plan, window by window."""
+        """A request for each sample of each question about each window of each plan, numbered from 0, in this order."""
         settings, number = self.settings, 0
         limit = settings.max_reasoning_tokens
         if settings.constrained and limit is None:
             room = self.decoding.max_new_tokens
             limit = max(1, room - min(ANSWER_ROOM, room // 2) - CLOSING_ROOM)
         for plan in plans:
-            for window, prompt in zip(plan.windows, plan.prompts, strict=True):
+            each = len(plan.prompts) // max(1, len(plan.windows))  # prompts about a window: 1, or 1 a type
+            for place, prompt in enumerate(plan.prompts):
+                window = plan.windows[place // each]
                 text = plan.record.text[window.start : window.end]
                 rules = grammar(plan.record.types, text) if settings.constrained else None
                 for sample in range(settings.samples):
@@ -212,7 +234,7 @@ class Predictor:
         first = 0
         completions = self.completions((r for r in self.requests(plans) if r.key not in known), save)
         for index, plan in enumerate(plans):
-            count = len(plan.windows) * self.settings.samples
+            count = len(plan.prompts) * self.settings.samples
             numbers = range(first, first + count)
             while not all(number in there for number in numbers):
                 prediction = next(completions)
@@ -238,14 +260,17 @@ class Predictor:
 
 
 def assemble(index: int, plan: Plan, completions: Sequence[Prediction], settings: Settings) -> Result:
-    """The result of a plan out of its completions: for each window in order as many as there are samples."""
+    """The result of a plan out of its completions: for each window and question in order as many as samples."""
     record, samples = plan.record, settings.samples
     votes, parsed = [], 0
     for number, window in enumerate(plan.windows):
         text = record.text[window.start : window.end]
-        made = completions[number * samples : (number + 1) * samples]
-        readings = [read(settings.asked(text, record.types), prediction.output) for prediction in made]
-        parsed += sum(reading.parsed for reading in readings)
+        size = len(completions) // len(plan.windows)
+        made = completions[number * size : (number + 1) * size]
+        asked = settings.asked(text, record.types)
+        each = [read(asked[place // samples], prediction.output) for place, prediction in enumerate(made)]
+        readings = [together(each[sample::samples]) for sample in range(samples)]
+        parsed += sum(reading.parsed for reading in each)
         votes.append(vote(readings, settings.min_agreement))
     return Result(
         index,
@@ -260,15 +285,23 @@ def assemble(index: int, plan: Plan, completions: Sequence[Prediction], settings
     )
 
 
-def trained_on(folder: Path) -> dict[str, str | None]:
+def trained_on(folder: Path) -> dict[str, object]:
     """Answer format and wording of the rows that a model was trained on, as the data's manifest in its folder says."""
     try:
         entries = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).values()
-        arguments = next(entry["arguments"] for entry in entries)
+        entry = next(iter(entries))
+        arguments = entry["arguments"]
     except (OSError, ValueError, AttributeError, KeyError, TypeError, StopIteration):
-        arguments = {}
+        entry, arguments = {}, {}
     template = bio.ONE_STEP_TEMPLATE if arguments.get("one_step") else None
-    return {"answer_format": arguments.get("answer_format") or JSON_FORMAT, "template": template}
+    by_dataset = entry.get("wordings") if isinstance(entry.get("wordings"), dict) else {}
+    # A type that several datasets have is asked about as in the first of them.
+    wordings = {label: text for name in sorted(by_dataset, reverse=True) for label, text in by_dataset[name].items()}
+    return {
+        "answer_format": arguments.get("answer_format") or JSON_FORMAT,
+        "template": template,
+        "wordings": wordings or None,
+    }
 
 
 def load(
@@ -290,7 +323,8 @@ def load(
     chosen, folder = Settings(**settings), model_folder(str(model))
     if chosen.answer_format is None:
         found = trained_on(folder)
-        chosen = replace(chosen, answer_format=found["answer_format"], template=chosen.template or found["template"])
+        given = {"template": chosen.template, "wordings": chosen.wordings}
+        chosen = replace(chosen, **found | {name: value for name, value in given.items() if value})
     max_model_len, longest = fit_lengths(folder, max_model_len, max_new_tokens)
     if max_new_tokens is None:  # half of a short model, so that there is room for texts
         longest = min(MAX_NEW_TOKENS, max_model_len // 2)

@@ -173,6 +173,7 @@ def _manifest(predictor: Predictor, records: Sequence[Record]) -> dict[str, obje
         digest.update(json.dumps([record.text, record.types]).encode() + b"\n")
     settings = asdict(predictor.settings)
     settings["template"] = hashlib.sha256((settings["template"] or "").encode("utf-8", "replace")).hexdigest()
+    settings["wordings"] = hashlib.sha256(json.dumps(settings["wordings"], sort_keys=True).encode()).hexdigest()
     del settings["min_agreement"]
     decoding = {key: value for key, value in asdict(predictor.decoding).items() if key in _LENGTHS}
     return {

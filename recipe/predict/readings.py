@@ -111,6 +111,20 @@ def read(example: Example, completion: str) -> Reading:
     )
 
 
+def together(readings: Sequence[Reading]) -> Reading:
+    """The answers about the types of one text as one; it is parsed if all are."""
+    if len(readings) == 1:
+        return readings[0]
+    thoughts = [reading.reasoning for reading in readings if reading.reasoning]
+    return Reading(
+        frozenset().union(*(reading.spans for reading in readings)),
+        frozenset().union(*(reading.not_in_text for reading in readings)),
+        frozenset().union(*(reading.off_schema for reading in readings)),
+        "\n".join(thoughts) if thoughts else None,
+        all(reading.parsed for reading in readings),
+    )
+
+
 def vote(readings: Sequence[Reading], min_agreement: float) -> Vote:
     """What at least the share `min_agreement` of the answers says, and the reasoning of the answer closest to that.
 

@@ -129,7 +129,7 @@ def read_scored(folder: Path, scores: dict, data: Path | None = None) -> list[Sc
     """
     from tqdm import tqdm
 
-    from recipe.evaluate import read_rows
+    from recipe.evaluate import read_rows, whole_sentences
     from recipe.predictions import FILE as PREDICTIONS
     from recipe.predictions import check_complete, read_predictions
 
@@ -149,8 +149,8 @@ def read_scored(folder: Path, scores: dict, data: Path | None = None) -> list[Sc
     wanted = {row.index for row in rows}
     check_complete(saved, wanted & set(predictions), wanted, data)
     scored = []
-    for row in tqdm(rows, desc="answers", unit="row", leave=False):
-        output = predictions[row.index].output
+    rows, outputs = whole_sentences(rows, [predictions[row.index].output for row in rows])
+    for row, output in zip(tqdm(rows, desc="answers", unit="row", leave=False), outputs, strict=True):
         scored.append(Scored(row.index, row.dataset, output, judge(row.example, output, source["drop_else"])))
     _check_counts(folder, scores, scored, again)
     return scored

@@ -1,0 +1,127 @@
+"""The GRPO reward of one entity-tag answer: layout, the whole set, right and wrong names ("RL Meets NER").
+
+    reward.custom_reward_function:
+      path: pkg://reward_fns.entity_tags
+      name: compute_score
+      reward_kwargs: {format_weight: 0.5, exact_weight: 2.0, right_weight: 0.5, wrong_weight: 0.5}
+
+    compute_score("CoNLL 2003", "<think>\nTwo teams.\n</think>\n<entity>Japan, Syria, Asian Cup</entity>", ground_truth)
+    {"score": 1.0, "acc": 0.8, "f1": 0.8, "exact": 0.0, "schema": 1.0, "format": 1.0, "n_match": 2.0, "n_pred": 3.0,
+     "n_gold": 2.0, "reasoning_length": 2.0, "unparsable": 0.0, "data_source": "CoNLL 2003"}     # gold: Japan, Syria
+
+    score = format_weight format + exact_weight exact + right_weight n_match - wrong_weight (n_pred - n_match)
+            + length_weight length
+
+format  1 if a closed, non-empty think block comes before an answer in the layout, and nothing else.
+exact   1 if the names are those of the gold, none missing and none more; a question without an entity is answered
+        so by an empty tag. 0 for an answer that can't be read.
+length  ours, off: as in reward_fns.ner, and paid only where `format` is.
+
+Names are compared as sets, so that to repeat one neither pays nor costs. `matching` says how: `strict` by their exact
+text, `published` by the normalisation of recipe.metrics. `f1` is that of the sets.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from recipe.answers import entity_tags
+from recipe.entities import Answer, DataError, Example, from_ground_truth
+from recipe.metrics import RULES, Counts
+from reward_fns.settings import FROM_VERL, check_settings, number, shortness
+
+
+@dataclass(frozen=True, slots=True)
+class RewardConfig:
+    """What `reward_kwargs` may say; all numbers are at least 0. Raises DataError for a value that makes no sense."""
+
+    format_weight: float = 0.5
+    exact_weight: float = 2.0
+    right_weight: float = 0.5
+    wrong_weight: float = 0.5
+    length_weight: float = 0.0
+    matching: str = "strict"
+    length_target: float = 100.0
+    length_limit: float = 400.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.matching, str) or self.matching not in RULES:
+            raise DataError(f"reward_kwargs.matching: {self.matching!r} is no matching rule; one of {', '.join(RULES)}")
+        for name in (field.name for field in fields(self) if field.name != "matching"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
+        if not (self.format_weight or self.exact_weight or self.right_weight or self.length_weight):
+            raise DataError("reward_kwargs: no weight pays for anything, so no answer is better; set exact_weight")
+        if self.length_limit <= self.length_target:
+            raise DataError(
+                f"reward_kwargs.length_limit: {self.length_limit} words; must be above length_target, "
+                f"which is {self.length_target}"
+            )
+
+
+def check_reward_kwargs(reward_kwargs: Mapping[str, Any]) -> RewardConfig:
+    """The configuration that `reward_kwargs` stands for; DataError for an unknown key or a value out of range."""
+    return check_settings(RewardConfig, reward_kwargs)
+
+
+def compute_score(
+    data_source: str,
+    solution_str: str,
+    ground_truth: str,
+    extra_info: Mapping[str, Any] | None = None,
+    **reward_kwargs: Any,
+) -> dict[str, float | str]:
+    """Score and its parts for one decoded completion; the same keys from every call. Linear time, no state.
+
+    Whatever a model writes has a score. A ground truth that can't be read, or is not about one type, is not the model's
+    fault: the row's answers all get 0, and the log says why. DataError only for `reward_kwargs` that are wrong, which
+    `check_reward_kwargs` finds before a run starts.
+    """
+    config = check_reward_kwargs({name: value for name, value in reward_kwargs.items() if name not in FROM_VERL})
+    completion = solution_str if isinstance(solution_str, str) else ""
+    try:
+        example = _question(ground_truth)
+    except DataError as error:
+        logging.getLogger(__name__).error("%s (data_source %s)", error, data_source)
+        reasoning = entity_tags.parse(completion, Example("", ())).reasoning
+        return _scores(config, data_source, Answer(reasoning=reasoning), Counts())
+    answer = entity_tags.parse(completion, example)
+    names, gold = (set(RULES[config.matching](each.entities)) for each in (answer, example))
+    return _scores(config, data_source, answer, Counts(len(names & gold), len(names), len(gold)))
+
+
+def _question(ground_truth: str) -> Example:
+    example = from_ground_truth(ground_truth)
+    if len(example.types) != 1 or any(entity.type != example.types[0] for entity in example.entities):
+        raise DataError(f"ground truth: asks about {len(example.types)} types, not one; write rows of this format")
+    return example
+
+
+def _scores(config: RewardConfig, data_source: str, answer: Answer, counts: Counts) -> dict[str, float | str]:
+    words = len((answer.reasoning or "").split())
+    form = float(answer.layout and words > 0)
+    exact = float(answer.parsed and counts.matched == counts.predicted == counts.gold)
+    f1 = counts.f1 if answer.parsed else 0.0
+    score = (
+        config.format_weight * form
+        + config.exact_weight * exact
+        + config.right_weight * counts.matched
+        - config.wrong_weight * (counts.predicted - counts.matched)
+        + config.length_weight * form * shortness(words, config.length_target, config.length_limit)
+    )
+    return {
+        "score": score,
+        "acc": f1,  # the name by which verl finds the core validation metric
+        "f1": f1,
+        "exact": exact,
+        "schema": float(answer.layout),  # there is one type, and the tag can't name another
+        "format": form,
+        "n_match": float(counts.matched),
+        "n_pred": float(counts.predicted),
+        "n_gold": float(counts.gold),
+        "reasoning_length": float(words),
+        "unparsable": float(not answer.parsed),
+        "data_source": str(data_source),  # verl's dumps do not say it otherwise
+    }

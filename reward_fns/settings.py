@@ -1,0 +1,42 @@
+"""What the reward functions share: how `reward_kwargs` are checked, and the part that pays for short reasoning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from recipe.entities import DataError
+
+Config = TypeVar("Config")
+
+# verl hands these to every reward function of a run that has a reward model; these need none.
+FROM_VERL = frozenset({"reward_router_address", "reward_model_tokenizer"})
+
+
+def check_settings(config: type[Config], reward_kwargs: Mapping[str, Any]) -> Config:
+    """The dataclass that `reward_kwargs` stand for; DataError for an unknown key or what the class itself refuses."""
+    if not isinstance(reward_kwargs, Mapping):
+        raise DataError(f"reward_kwargs: {reward_kwargs!r} is not a mapping; leave the key out to use the defaults")
+    known = [field.name for field in fields(config)]
+    for name in reward_kwargs:
+        if name not in known:
+            raise DataError(f"reward_kwargs.{name}: no such setting; there are {', '.join(known)}")
+    return config(**reward_kwargs)
+
+
+def number(name: str, value: object) -> float:
+    """The value as a finite number of at least 0, also where YAML that another program wrote holds it as a string."""
+    try:
+        converted = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        converted = math.nan
+    if not math.isfinite(converted) or converted < 0:
+        raise DataError(f"reward_kwargs.{name}: {value!r} is not a finite number of at least 0")
+    return converted
+
+
+def shortness(words: int, target: float, limit: float) -> float:
+    """1 up to `target`, 0 from `limit` on, a straight line between them."""
+    return min(1.0, max(0.0, (limit - words) / (limit - target)))

@@ -1,0 +1,143 @@
+"""Reading-comprehension files: what a record says, and which record of which file is wrong."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from recipe.entities import DataError, Entity, Example
+from recipe.mrc import read_mrc, read_queries
+
+QUERY = "organization entities are groups that act as one."
+
+
+def record(**changes):
+    found = {
+        "context": "EU rejects German call by New Rome",
+        "query": QUERY,
+        "entity_label": "ORG",
+        "qas_id": "0.1",
+        "impossible": False,
+        "start_position": [0, 5],
+        "end_position": [0, 6],
+        "span_position": ["0;0", "5;6"],
+    }
+    return {key: value for key, value in {**found, **changes}.items() if value is not ...}
+
+
+def empty(**changes):
+    return record(**{"impossible": True, "start_position": [], "end_position": [], "span_position": [], **changes})
+
+
+@pytest.fixture
+def mrc(tmp_path):
+    def write(*records):
+        path = tmp_path / "mrc-ner.train"
+        path.write_text(json.dumps(records), encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_a_record_is_one_type_asked_of_one_sentence(mrc):
+    assert list(read_mrc(mrc(record()), "CoNLL 2003")) == [
+        Example(
+            "EU rejects German call by New Rome",
+            ("organization",),
+            (Entity("EU", "organization"), Entity("New Rome", "organization")),
+            "CoNLL 2003",
+            format="entity_tags",
+        )
+    ]
+
+
+def test_impossible_questions_are_kept(mrc):
+    examples = list(read_mrc(mrc(record(), empty(entity_label="PER", query="person"))))
+    assert [(example.types, len(example.entities)) for example in examples] == [
+        (("organization",), 2),
+        (("person",), 0),
+    ]
+    assert examples[0].dataset == "mrc-ner"
+
+
+def test_the_file_describes_its_types(mrc):
+    path = mrc(record(), empty(), empty(entity_label="PER", query=" person ", qas_id="0.2"))
+    assert read_queries(path) == {"organization": QUERY, "person": "person"}
+
+
+def test_residual_types_are_left_out_unless_they_are_wanted(mrc):
+    path, noted = mrc(record(entity_label="MISC")), Counter()
+    assert list(read_mrc(path, noted=noted)) == []
+    assert noted["residual_entity"] == 2
+    assert [example.types for example in read_mrc(path, keep_else=True)] == [("misc",)]
+
+
+def test_types_may_be_called_otherwise(mrc):
+    (example,) = read_mrc(mrc(record(entity_label="Drug")), names={"drug": "chemical"})
+    assert example.types == ("chemical",)
+
+
+def test_nested_entities_are_paired_by_their_spans(mrc):
+    nested = record(start_position=[4, 5], end_position=[6, 6], span_position=["4;6", "5;6"])
+    (example,) = read_mrc(mrc(nested))
+    assert [entity.name for entity in example.entities] == ["by New Rome", "New Rome"]
+
+
+def test_span_position_may_be_missing(mrc):
+    (example,) = read_mrc(mrc(record(span_position=..., impossible=..., qas_id=...)))
+    assert [entity.name for entity in example.entities] == ["EU", "New Rome"]
+
+
+def test_a_no_break_space_parts_no_tokens_and_several_blanks_part_two(mrc):
+    odd = record(context="5\u00a0% of  EU", start_position=[2], end_position=[2], span_position=["2;2"])
+    assert [example.entities[0].name for example in read_mrc(mrc(odd))] == ["EU"]
+
+
+WRONG = [
+    (7, "a number, not an object"),
+    (record(context=...), "lacks 'context'"),
+    (record(query=...), "lacks 'query'"),
+    (record(start_position=...), "lacks 'start_position'"),
+    (record(context=" "), "'context' is empty"),
+    (record(context="\ud83d"), "lone surrogate"),
+    (record(query=None), "'query' is null"),
+    (record(entity_label=3), "'entity_label' is a number"),
+    (record(start_position="0"), "'start_position' is not a list of whole numbers"),
+    (record(end_position=[True, 6]), "'end_position' is not a list of whole numbers"),
+    (record(span_position=["0-0", "5;6"]), "'span_position' is not a list of texts"),
+    (record(span_position="0;0"), "'span_position' is not a list of texts"),
+    (record(span_position=["0;0"]), "is not what 'start_position'"),
+    (record(start_position=[0], span_position=...), "1 start and 2 end positions"),
+    (record(end_position=[0, 7], span_position=["0;0", "5;7"]), "span 5 to 7 is none of the 7 tokens"),
+    (record(start_position=[-1], end_position=[0], span_position=...), "span -1 to 0"),
+    (record(start_position=[6], end_position=[5], span_position=["6;5"]), "span 6 to 5"),
+    (record(impossible=True), "'impossible' is true, the record has 2 spans"),
+    (empty(impossible=False), "'impossible' is false, the record has 0 spans"),
+    (record(impossible="no"), "'impossible' is a string"),
+    (record(query="Where is it?"), "'query' is not that of record 1"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "message"), WRONG, ids=[message[:24] for _, message in WRONG])
+def test_a_wrong_record_is_one_line_with_its_file_and_number(mrc, wrong, message):
+    path = mrc(record(), wrong)
+    with pytest.raises(DataError, match=message) as error:
+        list(read_mrc(path))
+    assert str(error.value).startswith(f"{path}: record 2: ")
+    assert "\n" not in str(error.value)
+    assert str(error.value).endswith("correct it or skip such records")
+
+
+def test_wrong_records_can_be_counted_instead(mrc):
+    path, skipped = mrc(*(wrong for wrong, _ in WRONG[:-1]), record()), Counter()
+    assert len(list(read_mrc(path, skipped=skipped))) == 1
+    assert skipped.total() == len(WRONG) - 1
+    assert skipped["bad_positions"] == 9
+    assert read_queries(path) == {"organization": QUERY}
+
+
+def test_a_file_that_is_no_json_list_is_told(tmp_path):
+    path = tmp_path / "dev.json"
+    path.write_text('{"context": 1}\n{"context": 2}')
+    with pytest.raises(DataError, match="JSON Lines, not a list"):
+        list(read_mrc(path))
