@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 py=.venv/bin/python
-format=json longest=256 overrides=()
+format=json longest=256 sentences=300 overrides=()
 for argument; do
     case $argument in
     answer_format=*) format=${argument#*=} ;;
@@ -22,7 +22,7 @@ case $format in
 json) default=quickstart sft=sft_tiny suffix="" taught=(--cot template --num-samples 2560 --max-tokens 448) room=256 ;;
 bio) default=quickstart_bio sft=sft_tiny_bio suffix=_bio taught=(--no-cot --num-samples 1280 --max-tokens 448) room=320 ;;
 entity_tags)
-    default=quickstart_entity_tags sft=sft_tiny suffix=_entity_tags room=160 longest=512
+    default=quickstart_entity_tags sft=sft_tiny suffix=_entity_tags room=160 longest=512 sentences=150
     taught=(--cot template --num-samples 1280 --max-tokens 640)
     ;;
 *)
@@ -48,7 +48,7 @@ step "2/8 corpora to Parquet"
     --num-samples 120 --num-dev 120 --max-prompt-tokens "$longest" --out "$out/data/grpo"
 [[ -e $out/data/eval/manifest.json ]] || $py data_prep/to_parquet.py eval "${common[@]}" "${asked[@]}" --split test \
     --out "$out/data/eval"
-evaluate=("$py" -m recipe.evaluate --data "$out/data/eval/test.parquet" --limit 300 --max-new-tokens "$room")
+evaluate=("$py" -m recipe.evaluate --data "$out/data/eval/test.parquet" --limit "$sentences" --max-new-tokens "$room")
 
 step "3/8 SFT: verl's FSDP trainer teaches the answer format"
 $py -m recipe.train "$sft" data.train_files="$out/data/sft/train.parquet" trainer.default_local_dir="$out/sft"

@@ -141,7 +141,16 @@ def _read(files: object, columns: Sequence[str], remedy: str) -> list[dict[str, 
     return rows
 
 
+def _check_loss(config: DictConfig) -> None:
+    """DataError for a `loss` that isn't known: inside torchrun it would be a traceback of every rank."""
+    from omegaconf import OmegaConf
+
+    if loss := config.get("loss"):
+        import_module("sft.losses").configured_loss(OmegaConf.to_container(loss, resolve=True))
+
+
 def _check_sft_data(config: DictConfig, tokenizer) -> int:
+    _check_loss(config)
     remedy = "write it with: python data_prep/to_parquet.py sft"
     rows = _read(config.data.train_files, ["messages"], remedy)
     if config.data.val_files:

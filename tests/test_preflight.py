@@ -145,6 +145,12 @@ def test_a_gpu_experiment_where_there_is_none(monkeypatch):
     assert "wants a GPU" in problem("grpo_qwen3_8b_paper", [])
 
 
+def test_a_misspelt_loss_setting(tmp_path, model, monkeypatch):
+    monkeypatch.setenv("VERL_PLATFORM", "cpu")
+    overrides = [f"model.path={model}", f"trainer.default_local_dir={tmp_path / 'run'}", "+loss.gamma=2"]
+    assert "loss.gamma: not known" in problem("sft_tiny_bio", overrides)
+
+
 def test_sft_rows_and_ranks(tmp_path, model, monkeypatch):
     monkeypatch.setenv("VERL_PLATFORM", "cpu")
     answer = render_answer(EXAMPLE.entities, "Two persons.")
