@@ -73,7 +73,7 @@ def _add_corpora(command: argparse.ArgumentParser, group: argparse._ActionsConta
         type=Path,
         dest="instructuie",
         metavar="DIR",
-        help="holds a folder for each dataset: InstructUIE's or B2NERD's JSON, or CoNLL/BIO columns",
+        help="holds a folder for each dataset: InstructUIE's or B2NERD's JSON, CoNLL/BIO columns, MRC questions",
         **flags,
     )
     which = command.add_mutually_exclusive_group()

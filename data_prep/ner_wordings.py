@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from data_prep.ner_sources import Reading, dataset_sources
 from recipe import corpora
+from recipe.mrc import read_queries
 from recipe.queries import Wordings, template_for, worked_examples
 from recipe.type_descriptions import describe
 
@@ -20,7 +21,10 @@ KEPT_OUT = "worked_example"
 
 
 def choose_wordings(datasets: Sequence[corpora.Dataset], reading: Reading, seed: int, template: str) -> Wordings:
-    """Worked examples are of a dataset's dev split, or of train where it has none; the seed draws them."""
+    """Worked examples are of a dataset's dev split, or of train where it has none; the seed draws them.
+
+    A type is described as the dataset's own questions do, where it has such.
+    """
     templates, kept_out = {}, set()
     for dataset in datasets:
         split = "dev" if dataset.file("dev").is_file() else "train"
@@ -30,8 +34,9 @@ def choose_wordings(datasets: Sequence[corpora.Dataset], reading: Reading, seed:
         examples = list(source.read(None, None))
         short, long = (worked_examples(examples, seed, longest=longest) for longest in (SHORT, LONGEST))
         worked = long | {label: shown for label, shown in short.items() if len(shown) == len(long[label])}
+        own = read_queries(dataset.file(split)) if dataset.in_questions else {}
         templates[dataset.name] = {
-            label: template_for(label, describe(label, dataset.name), shown, template)
+            label: template_for(label, own.get(label) or describe(label, dataset.name), shown, template)
             for label, shown in worked.items()
         }
         kept_out |= {example.sentence for shown in worked.values() for example in shown}

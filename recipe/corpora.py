@@ -7,6 +7,7 @@
                   a record may have "labels", the types that may be asked for in its sentence
     CoNLL/BIO     <Dataset>/{train,dev,test}.txt, .conll, .bio, .iob2, .tsv in columns (see recipe.conll), and
                   perhaps labels.json or labels.txt: the types, or {"PER": "person"}, which renames the tags' types
+    MRC           <Dataset>/mrc-ner.{train,dev,test}: a question about each type of each sentence (see recipe.mrc)
     NER-CoT       a JSON list, or JSON Lines where the file's name ends in .jsonl, of
                   {"sentence": "EU rejects", "schema": ["organization"], "source": "Pile-NER", "cot": "EU is ...",
                    "entities": [{"text": "EU", "label": "organization"}], "guid": "17"}
@@ -23,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe import conll
+from recipe import conll, mrc
 from recipe.entities import IGNORED_TYPES, DataError, Entity, Example, has_lone_surrogate, normalize_type
 from recipe.json_files import read_lines, read_list, read_text
 from recipe.records import (
@@ -75,8 +76,15 @@ class Dataset:
         """True for CoNLL/BIO files, False for JSON; a folder that holds both is JSON."""
         return not _has_json(self.folder) and self.folder.is_dir() and conll.has_split(self.folder)
 
+    @property
+    def in_questions(self) -> bool:
+        """True for reading-comprehension files; a folder that holds InstructUIE's JSON, too, is that."""
+        return not _has_json(self.folder) and _has_questions(self.folder)
+
     def file(self, split: str) -> Path:
         """The split's file, or the one that should be there."""
+        if self.in_questions:
+            return _questions(self.folder, split)
         if self.in_columns:
             return conll.split_file(self.folder, split) or self.folder / f"{split}.txt"
         return self.folder / f"{split}.json"
@@ -84,6 +92,8 @@ class Dataset:
     @property
     def label_files(self) -> tuple[Path, ...]:
         """The files that the types are read from: all splits, where tags alone tell them."""
+        if self.in_questions:
+            return ()
         if not self.in_columns:
             return (self.folder / "labels.json",)
         named = [path for path in (self.folder / "labels.json", self.folder / "labels.txt") if path.is_file()]
@@ -97,6 +107,14 @@ class Dataset:
 
 def _has_json(folder: Path) -> bool:
     return any((folder / f"{split}.json").is_file() for split in SPLITS)
+
+
+def _has_questions(folder: Path) -> bool:
+    return any(_questions(folder, split).is_file() for split in SPLITS)
+
+
+def _questions(folder: Path, split: str) -> Path:
+    return folder / f"mrc-ner.{split}"
 
 
 def dataset_name(folder: str) -> str:
@@ -150,7 +168,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _dataset_folders(folder: Path, depth: int) -> list[Path]:
     """The folder itself if it holds a dataset's files, else those below it that do."""
-    if (folder / "labels.json").is_file() or _has_json(folder) or conll.has_split(folder):
+    if (folder / "labels.json").is_file() or _has_json(folder) or _has_questions(folder) or conll.has_split(folder):
         return [folder]
     if depth == _DEEPEST:
         return []
@@ -197,6 +215,8 @@ def read_dataset(
     `else`; the entity is left out), `name_not_in_sentence`, and `repaired_entity` (tags in no right order).
     With `keep_else`, `else`, `misc` and `other` are types like any other. `columns` are those of CoNLL files.
     """
+    if dataset.in_questions:
+        return mrc.read_sentences(dataset.file(split), dataset.name, skipped, noted, keep_else)
     if dataset.in_columns:
         return read_columns(dataset, split, skipped, noted, keep_else, columns)
     return read_instructuie(dataset, split, skipped, noted, keep_else)

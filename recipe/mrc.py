@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from recipe.entities import Entity, Example, normalize_type
 from recipe.json_files import read_list
+from recipe.queries import in_order
 from recipe.records import Wrong, check_text, ignored_types, kind_of, note, refuse
 
 FORMAT = "entity_tags"
@@ -43,6 +44,34 @@ def read_mrc(
     """
     for example, _ in _read(path, dataset, skipped, noted, keep_else, names):
         yield example
+
+
+def read_sentences(
+    path: Path,
+    dataset: str = "",
+    skipped: Counter | None = None,
+    noted: Counter | None = None,
+    keep_else: bool = False,
+    names: Mapping[str, str] = TYPE_NAMES,
+) -> Iterator[Example]:
+    """The sentences of a file in order, each with the types that are asked of it; arguments as for `read_mrc`.
+
+    Records of one sentence stand together. One that is there twice is two: the second question about a type begins it.
+    """
+    asked: list[Example] = []
+    for example in read_mrc(path, dataset, skipped, noted, keep_else, names):
+        if asked and (example.sentence != asked[0].sentence or example.types in [one.types for one in asked]):
+            yield _whole(asked)
+            asked = []
+        asked.append(example)
+    if asked:
+        yield _whole(asked)
+
+
+def _whole(asked: Sequence[Example]) -> Example:
+    types = tuple(sorted(example.types[0] for example in asked))
+    entities = in_order(asked[0].sentence, (entity for example in asked for entity in example.entities))
+    return Example(asked[0].sentence, types, entities, asked[0].dataset)
 
 
 def read_queries(path: Path, keep_else: bool = False, names: Mapping[str, str] = TYPE_NAMES) -> dict[str, str]:

@@ -5,8 +5,9 @@ from collections import Counter
 
 import pytest
 
+from recipe.corpora import find_datasets, read_dataset
 from recipe.entities import DataError, Entity, Example
-from recipe.mrc import read_mrc, read_queries
+from recipe.mrc import read_mrc, read_queries, read_sentences
 
 QUERY = "organization entities are groups that act as one."
 
@@ -141,3 +142,51 @@ def test_a_file_that_is_no_json_list_is_told(tmp_path):
     path.write_text('{"context": 1}\n{"context": 2}')
     with pytest.raises(DataError, match="JSON Lines, not a list"):
         list(read_mrc(path))
+
+
+# -------------------------------------------------------------------------------------------------------- sentences
+
+
+def test_the_questions_about_a_sentence_become_the_sentence(mrc):
+    about_ann = {"context": "Ann left", "span_position": ["0;0"], "start_position": [0], "end_position": [0]}
+    person = record(**about_ann, entity_label="PER", query="person")
+    path = mrc(record(), empty(entity_label="PER", query="person"), empty(context="Ann left"), person)
+    assert list(read_sentences(path, "news")) == [
+        Example(
+            "EU rejects German call by New Rome",
+            ("organization", "person"),
+            (Entity("EU", "organization"), Entity("New Rome", "organization")),
+            "news",
+        ),
+        Example("Ann left", ("organization", "person"), (Entity("Ann", "person"),), "news"),
+    ]
+
+
+def test_a_sentence_that_is_there_twice_is_two(mrc):
+    assert len(list(read_sentences(mrc(record(), record())))) == 2
+
+
+def test_a_folder_of_questions_is_a_dataset(tmp_path):
+    folder = tmp_path / "conll03"
+    folder.mkdir()
+    (folder / "mrc-ner.test").write_text(json.dumps([record()]), encoding="utf-8")
+    [dataset], _ = find_datasets(tmp_path)
+    [example] = read_dataset(dataset, "test")
+    assert (example.dataset, example.types) == ("conll03", ("organization",))
+
+
+def test_the_files_own_questions_describe_the_types(tmp_path):
+    from data_prep.to_parquet import main
+
+    folder = tmp_path / "corpora" / "conll03"
+    folder.mkdir(parents=True)
+    for split, sentence in (("train", "Ann Smith left"), ("dev", "Bob Jones came"), ("test", "Eve Brown stays")):
+        spans = {"span_position": ["0;1"], "start_position": [0], "end_position": [1]}
+        records = [record(context=sentence, **spans)]
+        (folder / f"mrc-ner.{split}").write_text(json.dumps(records), encoding="utf-8")
+    out = tmp_path / "out"
+    command = ["eval", "--corpora", str(tmp_path / "corpora"), "--answer-format", "entity_tags", "--out", str(out)]
+    assert main(command) == 0
+    [template] = json.loads((out / "manifest.json").read_text())["test.parquet"]["wordings"]["conll03"].values()
+    assert f"Description: {QUERY}" in template
+    assert "Sentence: Bob Jones came\n" in template
