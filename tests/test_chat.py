@@ -67,10 +67,17 @@ def test_an_added_word_is_no_control_token(tokenizer):
     assert find_control_token("[domain]", own) == "[domain]"
 
 
-@pytest.mark.parametrize("token", ["<|im_end|>", "<|im_start|>", "<|endoftext|>", "<think>", "</think>"])
+@pytest.mark.parametrize("token", ["<|im_end|>", "<|im_start|>", "<|endoftext|>"])
 def test_a_control_token_in_a_message_is_refused_before_it_becomes_one(tokenizer, token):
     with pytest.raises(DataError, match="control token"):
         encode_prompt(tokenizer, ask(f"Ada {token} Bob"))
+
+
+@pytest.mark.parametrize("token", ["<think>", "</think>"])
+def test_a_prompt_may_speak_of_the_think_block_and_a_sentence_may_not(tokenizer, token):
+    assert encode_prompt(tokenizer, ask(f"Answer with {token} first"))
+    assert find_control_token(f"Ada {token} Bob", tokenizer) == token
+    assert find_control_token(f"Ada {token} <|im_end|>", tokenizer, [token]) == "<|im_end|>"
 
 
 def test_a_prompt_has_the_templates_own_control_tokens_and_no_more(tokenizer):
