@@ -25,13 +25,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from recipe.answers import entity_tags
 from recipe.entities import Answer, DataError, Example, from_ground_truth
 from recipe.metrics import RULES, Counts
-from reward_fns.settings import FROM_VERL, check_settings, number, shortness
+from reward_fns.settings import FROM_VERL, check_settings, check_values, shortness
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +48,9 @@ class RewardConfig:
     length_limit: float = 400.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.matching, str) or self.matching not in RULES:
-            raise DataError(f"reward_kwargs.matching: {self.matching!r} is no matching rule; one of {', '.join(RULES)}")
-        for name in (field.name for field in fields(self) if field.name != "matching"):
-            object.__setattr__(self, name, number(name, getattr(self, name)))
+        check_values(self)
         if not (self.format_weight or self.exact_weight or self.right_weight or self.length_weight):
             raise DataError("reward_kwargs: no weight pays for anything, so no answer is better; set exact_weight")
-        if self.length_limit <= self.length_target:
-            raise DataError(
-                f"reward_kwargs.length_limit: {self.length_limit} words; must be above length_target, "
-                f"which is {self.length_target}"
-            )
 
 
 def check_reward_kwargs(reward_kwargs: Mapping[str, Any]) -> RewardConfig:

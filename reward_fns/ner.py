@@ -26,13 +26,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from recipe import answers
 from recipe.entities import Answer, DataError, Example, from_ground_truth
-from recipe.metrics import RULES, Counts, count
-from reward_fns.settings import FROM_VERL, check_settings, number, shortness
+from recipe.metrics import Counts, count
+from reward_fns.settings import FROM_VERL, check_settings, check_values, shortness
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +49,11 @@ class RewardConfig:
     length_limit: float = 400.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.matching, str) or self.matching not in RULES:
-            raise DataError(f"reward_kwargs.matching: {self.matching!r} is no matching rule; one of {', '.join(RULES)}")
-        for name in (field.name for field in fields(self) if field.name != "matching"):
-            object.__setattr__(self, name, number(name, getattr(self, name)))
+        check_values(self)
         if not (self.f1_weight or self.schema_weight or self.format_weight or self.length_weight):
             raise DataError("reward_kwargs: every weight is 0, so no answer is better than another; set f1_weight")
         if self.empty_value > 1:
             raise DataError(f"reward_kwargs.empty_value: {self.empty_value} is more than 1, the best F1; lower it")
-        if self.length_limit <= self.length_target:
-            raise DataError(
-                f"reward_kwargs.length_limit: {self.length_limit} words; must be above length_target, "
-                f"which is {self.length_target}"
-            )
 
 
 def check_reward_kwargs(reward_kwargs: Mapping[str, Any]) -> RewardConfig:

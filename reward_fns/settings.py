@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from recipe.entities import DataError
+from recipe.metrics import RULES
 
 Config = TypeVar("Config")
 
@@ -24,6 +25,19 @@ def check_settings(config: type[Config], reward_kwargs: Mapping[str, Any]) -> Co
         if name not in known:
             raise DataError(f"reward_kwargs.{name}: no such setting; there are {', '.join(known)}")
     return config(**reward_kwargs)
+
+
+def check_values(config: object) -> None:
+    """Make the numbers of a reward's dataclass floats; DataError for a value that no reward can have."""
+    if not isinstance(config.matching, str) or config.matching not in RULES:
+        raise DataError(f"reward_kwargs.matching: {config.matching!r} is no matching rule; one of {', '.join(RULES)}")
+    for name in (field.name for field in fields(config) if field.name != "matching"):
+        object.__setattr__(config, name, number(name, getattr(config, name)))
+    if config.length_limit <= config.length_target:
+        raise DataError(
+            f"reward_kwargs.length_limit: {config.length_limit} words; must be above length_target, "
+            f"which is {config.length_target}"
+        )
 
 
 def number(name: str, value: object) -> float:
