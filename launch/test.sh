@@ -23,5 +23,6 @@ fi
 status=0 # what the linter says doesn't hide what the tests say
 .venv/bin/ruff check . || status=1
 .venv/bin/ruff format --check . || status=1
-.venv/bin/python -m pytest --durations=10 "$@" || status=$?
+# Two processes: one takes the slow tests, one after the other (tests/conftest.py), while the other takes the rest.
+.venv/bin/python -m pytest -n 2 --dist loadgroup --durations=15 "$@" || status=$?
 exit "$status"
