@@ -9,8 +9,8 @@ A GRPO or evaluation row; `ground_truth` is JSON because Arrow would make a dict
 An evaluation row written with --drop-else, --keep-else or --protocol has `extra_info.drop_else` too: true where the
 residual types (`else`, `misc`, `other`) are in neither schema nor gold. A row without it is one where they are not.
 
-An SFT row has `messages` (user, assistant) in place of `prompt` and `reward_model`, and says in `extra_info.cot` where
-its reasoning is from: "ner_cot" (written by a teacher), "template" (built from the gold), "none".
+An SFT row has `messages` (user, assistant) in place of `prompt` and `reward_model`, and in `extra_info` the `types` it
+asks for and `cot`, where its reasoning is from: "ner_cot" (a teacher), "template" (built from the gold), "none".
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def sft_row(example: Example, index: int, split: str, rules: RowRules, cot: str)
         "data_source": example.dataset,
         "messages": [_message("user", rules.prompt(example)), _message("assistant", answer)],
         "ability": ABILITY,
-        "extra_info": {**_extra(example, index, split), "cot": cot},
+        "extra_info": {**_extra(example, index, split), "types": list(example.types), "cot": cot},
     }
 
 
@@ -142,7 +142,7 @@ def row_schema(sft: bool, drop_else: bool = False) -> pyarrow.Schema:
     extra = {"index": pa.int64(), "split": text, "dataset": text, "sentence": text}
     if sft:
         columns = {"data_source": text, "messages": messages, "ability": text}
-        return pa.schema({**columns, "extra_info": pa.struct({**extra, "cot": text})})
+        return pa.schema({**columns, "extra_info": pa.struct({**extra, "types": pa.list_(text), "cot": text})})
     reward = pa.struct({"style": text, "ground_truth": text})
     columns = {"data_source": text, "prompt": messages, "ability": text, "reward_model": reward}
     extra |= {"drop_else": pa.bool_()} if drop_else else {}

@@ -4,26 +4,28 @@
 #   bash launch/quickstart.sh            # everything goes to outputs/quickstart; a second run skips what is done
 #   bash launch/quickstart.sh answer_format=bio             # a tag for each word; to outputs/quickstart_bio
 #   bash launch/quickstart.sh answer_format=entity_tags     # one type a question
+#   bash launch/quickstart.sh rows=1280                     # as many rows for SFT
 #   OUT=/tmp/ner bash launch/quickstart.sh trainer.total_epochs=6      # overrides go to GRPO
 #
 # The model is the shipped 4M-parameter stand-in for Qwen3-8B-Base; the data is the shipped sample.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 py=.venv/bin/python
-format=json longest=256 sentences=300 overrides=()
+format=json longest=256 sentences=300 rows="" overrides=()
 for argument; do
     case $argument in
     answer_format=*) format=${argument#*=} ;;
+    rows=*) rows=${argument#*=} ;;
     *) overrides+=("$argument") ;;
     esac
 done
 # What SFT is taught, with how many rows, and by which experiments.
 case $format in
-json) default=quickstart sft=sft_tiny suffix="" taught=(--cot template --num-samples 2560 --max-tokens 448) room=256 ;;
-bio) default=quickstart_bio sft=sft_tiny_bio suffix=_bio taught=(--no-cot --num-samples 1280 --max-tokens 448) room=320 ;;
+json) default=quickstart sft=sft_tiny suffix="" taught=(--cot template --max-tokens 448) room=256 many=2560 ;;
+bio) default=quickstart_bio sft=sft_tiny_bio suffix=_bio taught=(--no-cot --max-tokens 448) room=320 many=1280 ;;
 entity_tags)
     default=quickstart_entity_tags sft=sft_tiny suffix=_entity_tags room=160 longest=512 sentences=150
-    taught=(--cot template --num-samples 1280 --max-tokens 640)
+    taught=(--cot template --max-tokens 640) many=1280
     ;;
 *)
     echo "quickstart: answer_format=$format: not known; json, bio or entity_tags" >&2
@@ -43,7 +45,7 @@ bash launch/setup.sh
 
 step "2/8 corpora to Parquet"
 [[ -e $out/data/sft/manifest.json ]] || $py data_prep/to_parquet.py sft "${common[@]}" "${limits[@]}" "${asked[@]}" \
-    "${taught[@]}" --num-dev 0 --out "$out/data/sft"
+    "${taught[@]}" --num-samples "${rows:-$many}" --num-dev 0 --out "$out/data/sft"
 [[ -e $out/data/grpo/manifest.json ]] || $py data_prep/to_parquet.py grpo "${common[@]}" "${limits[@]}" "${asked[@]}" \
     --num-samples 120 --num-dev 120 --max-prompt-tokens "$longest" --out "$out/data/grpo"
 [[ -e $out/data/eval/manifest.json ]] || $py data_prep/to_parquet.py eval "${common[@]}" "${asked[@]}" --split test \

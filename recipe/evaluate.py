@@ -14,6 +14,9 @@ and each sentence's own counts in OUT/sentences.parquet:
      "macro": {"published": 0.3333, ...}, "macro_interval": {"published": [0.31, 0.35], ...}, "micro": {...},
      "source": {"data_sha256": ..., "predictions_sha256": ..., "drop_else": true}}
 
+Where rows ask about single types (entity_tags), sentences are scored, and `questions` has their number and the share of
+answers that can't be read: {"asked": 600, "unparsable": 0.01}.
+
 All figures are fractions. F1 is micro within a dataset, `macro` is the plain mean over datasets, `micro` pools their
 sentences. `low` and `high` bound a 95 % bootstrap interval over sentences (1,000 resamples, a fixed seed; recipe.judge
 has the rules, recipe.errors the classes). An entity whose type is not in the row's schema counts as predicted and
@@ -89,7 +92,7 @@ def read_rows(path: Path, limit: int | None = None) -> list[Row]:
 def _first(rows: Sequence[Row], limit: int) -> list[Row]:
     """The rows about the first `limit` sentences of each dataset."""
     kept, seen = [], Counter()
-    for positions in _sentences(rows):
+    for positions in by_sentence(rows):
         dataset = rows[positions[0]].dataset
         seen[dataset] += 1
         if seen[dataset] <= limit:
@@ -97,28 +100,30 @@ def _first(rows: Sequence[Row], limit: int) -> list[Row]:
     return [rows[position] for position in sorted(kept)]
 
 
-def _sentences(rows: Sequence[Row]) -> list[list[int]]:
+def by_sentence(rows: Sequence[Row]) -> list[list[int]]:
     """The positions of the rows about each sentence: one, unless a row asks about one type alone."""
     if not any(row.example.format == ENTITY_TAGS for row in rows):
         return [[position] for position in range(len(rows))]
     return group(replace(row.example, dataset=row.dataset) for row in rows)
 
 
-def whole_sentences(rows: Sequence[Row], outputs: Sequence[str]) -> tuple[list[Row], list[str]]:
+def whole_sentences(rows: Sequence[Row], outputs: Sequence[str]) -> tuple[list[Row], list[str], dict | None]:
     """What is scored: a row and a completion for each sentence. Answers about single types become one, in JSON.
 
     Such a row has the index of its first question. An answer that can't be read names nothing; where none can, the
-    sentence's is unparsable.
+    sentence's is unparsable. Then, unless there are none, how many questions were `asked` and the share of their
+    answers that is `unparsable`.
     """
     if not any(row.example.format == ENTITY_TAGS for row in rows):
-        return list(rows), list(outputs)
-    merged_rows, completions = [], []
-    for positions in _sentences(rows):
+        return list(rows), list(outputs), None
+    merged_rows, completions, unparsable = [], [], 0
+    for positions in by_sentence(rows):
         asked = [rows[position] for position in positions]
         merged = merge([row.example for row in asked], [outputs[position] for position in positions])
         merged_rows.append(replace(asked[0], example=merged.example))
         completions.append(merged.completion)
-    return merged_rows, completions
+        unparsable += merged.unparsable
+    return merged_rows, completions, {"asked": len(rows), "unparsable": unparsable / len(rows)}
 
 
 def _read_row(index: int, record: dict) -> Row:
@@ -304,8 +309,10 @@ def _run(args: argparse.Namespace) -> None:
         whole = [text.encode("utf-8", "replace").decode() for text in texts]  # a lone surrogate has no token
         return [len(ids) for ids in tokenizer(whole, add_special_tokens=False)["input_ids"]]
 
-    rows, outputs = whole_sentences(rows, [predictions[row.index].output for row in rows])
+    rows, outputs, questions = whole_sentences(rows, [predictions[row.index].output for row in rows])
     scores, sentences = score(rows, outputs, tokens if tokenizer else None, args.drop_else)
+    if questions:
+        scores["questions"] = questions
     saved = args.predictions or args.out / FILE
     scores["source"] = {
         "data": str(args.data),
@@ -321,6 +328,9 @@ def _run(args: argparse.Namespace) -> None:
     write_sentences(args.out / "sentences.parquet", sentences)
     write_json(args.out / "scores.json", scores)
     print(table(scores, args.drop_else))
+    if questions:
+        share = _percent(questions["unparsable"])
+        print(f"asked {questions['asked']:,} questions about single types; {share} % of their answers can't be read")
     if protocol:
         print("\n" + comparison(protocol, scores, check(protocol, rows)))
 

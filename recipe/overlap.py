@@ -19,7 +19,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recipe.command_line import exit_status
@@ -53,6 +53,18 @@ def sentences(path: Path) -> Iterator[tuple[str, str]]:
                     row += 1
     except (pa.ArrowException, KeyError) as error:
         raise DataError(f"{path}: has no data_source and extra_info.sentence to read; {remedy}") from error
+
+
+def first_rows(path: Path, total: int) -> Sequence[int]:
+    """The row of each sentence of an evaluation file: all of them, or its first where rows ask about single types."""
+    from pyarrow import parquet
+
+    from recipe.evaluate import COLUMNS, by_sentence, read_rows
+
+    if set(COLUMNS) - set(parquet.read_schema(path).names):
+        return range(total)
+    rows = read_rows(path)
+    return [rows[positions[0]].index for positions in by_sentence(rows)]
 
 
 def count_rows(path: Path) -> int | None:
@@ -175,7 +187,7 @@ class Answers:
 
 def read_answers(args: argparse.Namespace) -> Answers | None:
     """What --predictions or --scores names; None without them. DataError unless it belongs to the evaluation rows."""
-    from recipe.evaluate import read_rows
+    from recipe.evaluate import read_rows, whole_sentences
     from recipe.predictions import check_complete, read_predictions
 
     if not (args.predictions or args.scores):
@@ -186,7 +198,8 @@ def read_answers(args: argparse.Namespace) -> Answers | None:
     rows = read_rows(args.eval, limit)
     predictions = read_predictions(path)
     check_complete(path, predictions, {row.index for row in rows}, args.eval)
-    return Answers(rows, {index: prediction.output for index, prediction in predictions.items()}, drop_else)
+    rows, outputs, _ = whole_sentences(rows, [predictions[row.index].output for row in rows])
+    return Answers(rows, {row.index: output for row, output in zip(rows, outputs, strict=True)}, drop_else)
 
 
 def _source(args: argparse.Namespace) -> tuple[Path, int | None, bool]:
@@ -215,6 +228,8 @@ def _run(args: argparse.Namespace) -> None:
     rows = list(sentences(args.eval))
     if not rows:
         raise DataError(f"{args.eval}: no rows in it; write it with: python data_prep/to_parquet.py eval")
+    places = first_rows(args.eval, len(rows))
+    rows = [rows[place] for place in places]
 
     def train() -> Iterator[tuple[str, int, str]]:
         for path in args.train:
@@ -222,7 +237,7 @@ def _run(args: argparse.Namespace) -> None:
             for number, (_, text) in tqdm(stream, path.name, count_rows(path), unit=" rows", leave=False, disable=None):
                 yield str(path), number, text
 
-    found = find_overlap(train(), rows)
+    found = [replace(item, index=places[item.index]) for item in find_overlap(train(), rows)]
     report = {
         "train": [str(path) for path in args.train],
         "eval": str(args.eval),

@@ -4,7 +4,7 @@ verl's own MultiTurnSFTDataset renders each message through the template, and Qw
 what it takes for history: the model would be trained on the JSON alone. Named in the configs as `data.custom_cls`.
 
 A row's `messages` column: [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]. For BIO
-answers `extra_info.types`, if there, lists the types asked for: it is needed where one holds parentheses.
+answers `extra_info.types`, if there, lists the types asked for: the loss's mask needs it where one holds parentheses.
 """
 
 from __future__ import annotations

@@ -76,6 +76,7 @@ def test_sft_rows_are_in_the_format(tmp_path, name):
         read = answers.parse(answer, Example(row["extra_info"]["sentence"], tuple(types), format=name))
         assert read.layout
         assert read.reasoning
+        assert row["extra_info"]["types"] == types
         assert prompt.endswith(f"Sentence: {row['extra_info']['sentence']}")
 
 

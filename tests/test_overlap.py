@@ -1,6 +1,7 @@
 """Overlap of evaluation sentences with training data: each kind by hand, the command, and the scores without them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from recipe.evaluate import main as evaluate
 from recipe.evaluate import read_rows
 from recipe.files import sha256
 from recipe.overlap import counts, main, scores_without
+from recipe.queries import split
 from recipe.sentence_overlap import Found, find_overlap, words
 
 TEN = "one two three four five six seven eight nine ten"
@@ -157,6 +159,32 @@ def test_a_folder_of_scores_will_do_with_the_limit_they_are_of(files, prediction
     assert main([*files, "--scores", str(tmp_path / "scored")]) == 0
     news = next(line for line in capsys.readouterr().out.split("F1 %")[1].splitlines() if line.startswith("news"))
     assert news.split()[1:3] == ["1", "0"]
+
+
+def test_questions_about_single_types_are_one_sentence(files, tmp_path, capsys):
+    asked = [
+        question_row(question, index, "test", RowRules(format="entity_tags"))
+        for index, question in enumerate(
+            question for row in ROWS for question in split(replace(row, types=("person", "place")))
+        )
+    ]
+    write_parquet(tmp_path / "asked.parquet", asked, row_schema(sft=False))
+    lines = [{"index": i, "output": f"<entity>{'Paris' * (i % 2)}</entity>"} for i in range(len(asked) - 1)]
+    lines.append({"index": len(asked) - 1, "output": "Paris"})
+    (tmp_path / "tags.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = ["--predictions", str(tmp_path / "tags.jsonl"), "--out", str(tmp_path / "overlap.json")]
+    assert main([*files[:2], str(tmp_path / "asked.parquet"), *options]) == 0
+    report = json.loads((tmp_path / "overlap.json").read_text())
+    assert report["datasets"]["news"] == {"sentences": 3, "exact": 1, "normalised": 2, "8-gram": 2}
+    assert [row["index"] for row in report["rows"]] == [0, 2, 6]
+    assert report["scores"]["datasets"]["news"]["strict"] == [1, 1]
+    assert report["scores"]["datasets"]["wiki"]["strict"] == [0, None]
+
+    options = ["--predictions", str(tmp_path / "tags.jsonl"), "--out", str(tmp_path / "scored")]
+    assert evaluate([*options, "--data", str(tmp_path / "asked.parquet")]) == 0
+    scores = json.loads((tmp_path / "scored" / "scores.json").read_text())
+    assert scores["questions"] == {"asked": 8, "unparsable": 1 / 8}
+    assert "8 questions about single types; 12.50 % of their answers can't be read" in capsys.readouterr().out
 
 
 def refused(capsys, *args):

@@ -3,7 +3,8 @@
     python tests/benchmarks/recall_oriented.py --work outputs/recall_oriented
 
 Each run is the tiny model's SFT on a sample of Broad Tweet Corpus (the seed draws it), merged and evaluated on test
-sentences: with and without the loss, with and without the two steps. Prints a table and writes recall_oriented.json
+sentences: with and without the loss, with and without the two steps, and with alpha alone, without the loss's factor
+(1 - p), which weighs all tokens. Prints a table and writes recall_oriented.json
 beside this file. What is done stays in --work, so that the same command goes on after an interruption.
 """
 
@@ -24,7 +25,11 @@ HERE = Path(__file__).resolve()
 ROOT = HERE.parents[2]
 CORPUS = ["--corpora", "data_prep/sample/IE_INSTRUCTIONS", "--datasets", "Broad Tweet Corpus", "--answer-format", "bio"]
 WORDINGS = {"two steps": [], "one step": ["--one-step"]}
-LOSSES = ("recall_oriented", "plain")
+LOSSES = {
+    "recall-oriented": ["loss=recall_oriented"],
+    "alpha alone": ["loss=recall_oriented", "loss.confidence=false"],
+    "plain": ["loss=plain"],
+}
 FIGURES = ("precision", "recall", "f1")
 
 
@@ -47,7 +52,7 @@ def run(work: Path, wording: str, loss: str, seed: int, rows: int, sentences: in
         python(prepare, "eval", *CORPUS, *about, "--out", test)
     if not (out / "scores" / "scores.json").exists():
         settings = [f"data.train_files={data / 'train.parquet'}", f"trainer.default_local_dir={out / 'sft'}"]
-        python("-m", "recipe.train", "sft_tiny_bio", *settings, f"loss={loss}")
+        python("-m", "recipe.train", "sft_tiny_bio", *settings, *LOSSES[loss])
         if not (out / "model" / "config.json").exists():
             python("-m", "recipe.merge", out / "sft", "--out", out / "model")
         evaluate = ["--data", test / "test.parquet", "--limit", sentences, "--max-new-tokens", 320]
