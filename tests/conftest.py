@@ -61,6 +61,7 @@ def record():
     return make
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items):
     """With pytest-xdist, what starts Ray, vLLM or torchrun goes to one worker: two of them at once would starve."""
     for item in items:
