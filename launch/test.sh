@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up if needed, then lints and runs every test, the slow ones too; arguments go to pytest.
+# Sets up if needed, then lints and runs every test, the slow ones too. With arguments, one pytest that gets them.
 #
 #   bash launch/test.sh
 #   bash launch/test.sh -m "not slow" -x
@@ -23,6 +23,17 @@ fi
 status=0 # what the linter says doesn't hide what the tests say
 .venv/bin/ruff check . || status=1
 .venv/bin/ruff format --check . || status=1
-# Two processes: one takes the slow tests, one after the other (tests/conftest.py), while the other takes the rest.
-.venv/bin/python -m pytest -n 2 --dist loadgroup --durations=15 "$@" || status=$?
+pytest=(.venv/bin/python -m pytest --durations=15)
+if (($#)); then
+    "${pytest[@]}" "$@" || status=$?
+else
+    # The quick tests go on beside the slow ones, which wait much of the time: for Ray, for vLLM, for each other.
+    quick=$(mktemp)
+    "${pytest[@]}" -m "not slow" >"$quick" 2>&1 &
+    beside=$!
+    trap 'kill "$beside" 2>/dev/null; rm -f "$quick"' EXIT
+    "${pytest[@]}" -m slow || status=$?
+    wait "$beside" || status=$?
+    cat "$quick"
+fi
 exit "$status"

@@ -63,11 +63,3 @@ def record():
         return {"sentence": f"Ada {number} met Bob in Paris .", "entities": entities, **changes}
 
     return make
-
-
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items):
-    """With pytest-xdist, what starts Ray, vLLM or torchrun goes to one worker: two of them at once would starve."""
-    for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.xdist_group("slow"))
