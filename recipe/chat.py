@@ -79,3 +79,43 @@ def encode_prompt(
         messages, tokenize=True, add_generation_prompt=True, return_dict=False, **template_kwargs
     )
     return [int(i) for i in encoded]
+
+
+def check_template(tokenizer: PreTrainedTokenizerBase) -> None:
+    """DataError if the chat template can't be this tokenizer's, or is of no use for a question and its answer."""
+    from jinja2 import TemplateError
+
+    name = getattr(tokenizer, "name_or_path", "") or "tokenizer"
+    if not tokenizer.chat_template:
+        raise DataError(
+            f"{name}: has no chat template; save one there (chat_template.jinja), or set model.custom_chat_template"
+        )
+    question, answer = {"role": "user", "content": "a question"}, {"role": "assistant", "content": "an answer"}
+    try:
+        texts = [
+            tokenizer.apply_chat_template([question], tokenize=False, add_generation_prompt=True),
+            tokenizer.apply_chat_template([question, answer], tokenize=False),
+        ]
+    except (TemplateError, TypeError) as error:
+        raise DataError(f"{name}: its chat template fails on a question ({error}); correct the template") from error
+    if "a question" not in texts[0] or "an answer" not in texts[1]:
+        raise DataError(f"{name}: its chat template leaves out a message's text; correct the template")
+    added = {token.content for token in tokenizer.added_tokens_decoder.values()}
+    for match in CONTROL_TOKEN.finditer("".join(texts)):
+        token = match.group()
+        # Llama 2 spells [INST] and <<SYS>> out of ordinary tokens.
+        if token not in added and token not in THINK_TAGS and token[0] in "<＜" and token[1] != "<":
+            raise DataError(
+                f"{name}: its chat template writes {token}, which is no token of this tokenizer; use the template that "
+                "belongs to the model"
+            )
+    ids = encode_prompt(tokenizer, [question])
+    if tokenizer.bos_token_id is not None and ids[:2] == [tokenizer.bos_token_id] * 2:
+        raise DataError(f"{name}: a prompt would begin with {tokenizer.bos_token} twice; take one out of the template")
+
+
+def lacks_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """True if the tokenizer begins a plain text with its BOS and the chat template begins a prompt without it."""
+    bos = tokenizer.bos_token_id
+    prompt = encode_prompt(tokenizer, [{"role": "user", "content": "a question"}])
+    return bos is not None and tokenizer("a question")["input_ids"][0] == bos != prompt[0]

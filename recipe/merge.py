@@ -4,12 +4,14 @@
     merge: 1/4 merging the shards of step 40 (8 ranks, GRPO)
     ...
     outputs/grpo_qwen3_8b/merged/global_step_40
+    python -m recipe.merge outputs/grpo_qwen3_8b_lora --adapter-only     # .../adapter/global_step_40, in peft's layout
 
 verl's own merger joins the shards (SFT's or GRPO's), in bf16 and safetensors. What is added around it: LoRA weights are
 folded in; tokenizer, chat template and generation_config come along, with the end of turn among the EOS ids
 (`recipe.eos`); a model card says where the model comes from. Then the folder is loaded, generates, and is compared with
 the shards, which are read a second time without verl: every weight, and the logits on prompts and answers of the task.
-The folder appears only when all of that holds. The check takes 4 bytes of memory a weight.
+The folder appears only when all of that holds. The check takes 4 bytes of memory a weight. An adapter exported alone is
+loaded by peft on the checkpoint's own base and compared in the same way.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +33,7 @@ from recipe.checkpoints import Checkpoint, find_checkpoint
 from recipe.command_line import exit_status
 from recipe.entities import DataError, Entity, Example
 from recipe.eos import end_of_turn_id, write_eos
+from recipe.lora import Lora, base_weights, fold_lora, read_lora, stands_alone, write_adapter
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
 WEIGHT_TOLERANCE = 2.0**-8
 # Logits are sums over many rounded weights, whose errors are independent: of the order of one rounding, more in depth.
 LOGIT_TOLERANCE = 2.0**-5
+# An adapter is exported in the run's precision and compared in fp32; only the order of the sums differs.
+ADAPTER_TOLERANCE = 1e-4
 EMBEDDING, TIED = "model.embed_tokens.weight", "lm_head.weight"
 
 
@@ -57,10 +62,11 @@ class Comparison:
     tokens: int
     relative_error: float
     agreement: float
+    tolerance: float
 
     def __str__(self) -> str:
         return (
-            f"relative logit error {self.relative_error:.1e} (at most {LOGIT_TOLERANCE:.1e}), "
+            f"relative logit error {self.relative_error:.1e} (at most {self.tolerance:.1e}), "
             f"same best token at {self.agreement:.1%} of {self.tokens} positions"
         )
 
@@ -101,35 +107,6 @@ def load_shards(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     return whole
 
 
-def fold_lora(state: dict[str, torch.Tensor], scale: float) -> dict[str, torch.Tensor]:
-    """The plain model's weights: W + scale * B A for each adapted W, in W's precision (LoRA, Hu et al. 2021, eq. 3)."""
-    plain = {}
-    for name, weight in state.items():
-        if ".lora_" in name:
-            continue
-        stem = name.removesuffix(".base_layer.weight")
-        if stem != name:
-            a, b = (state[f"{stem}.lora_{part}.default.weight"].float() for part in "AB")
-            weight = (weight.float() + scale * (b @ a)).to(weight.dtype)
-        name = name.removeprefix("base_model.model.").replace(".base_layer.", ".")
-        plain[name] = weight
-    return plain
-
-
-def lora_scale(checkpoint: Checkpoint, names: Collection[str]) -> float | None:
-    """alpha / rank of a LoRA run, None of any other. DataError if alpha isn't recorded or the adapter stands alone."""
-    if not any(".lora_" in name for name in names):
-        return None
-    if not any(name.endswith(".base_layer.weight") for name in names):
-        raise DataError(f"{checkpoint.folder}: holds the LoRA adapter alone; train without save_lora_only")
-    path = checkpoint.folder / "lora_train_meta.json"
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-        return float(meta["lora_alpha"]) / float(meta["r"])
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
-        raise DataError(f"{path}: names no r and lora_alpha; write the run's there") from error
-
-
 # -------------------------------------------------------------------------------------------------------------- merge
 
 
@@ -141,7 +118,11 @@ def merge(checkpoint: Checkpoint, target: Path) -> None:
 
     logging.getLogger("torch.distributed.device_mesh").setLevel(logging.ERROR)  # a line a shard about torch.compile
     names = torch.load(checkpoint.shards[0], map_location="cpu", weights_only=False, mmap=True).keys()
-    is_lora = lora_scale(checkpoint, names) is not None
+    lora = read_lora(checkpoint, names)
+    if lora and stands_alone(names):
+        raise DataError(
+            f"{checkpoint.folder}: holds the LoRA adapter alone (save_lora_only); export it with --adapter-only"
+        )
     config = ModelMergerConfig(
         operation="merge",
         backend="fsdp",
@@ -151,7 +132,7 @@ def merge(checkpoint: Checkpoint, target: Path) -> None:
     )
     with contextlib.redirect_stdout(sys.stderr):
         FSDPModelMerger(config).merge_and_save()
-    if is_lora:
+    if lora:
         _fold_adapter(checkpoint, target)
     for name in ("generation_config.json", "chat_template.jinja"):
         # As the checkpoint has them: transformers would refuse or rewrite some of the fields.
@@ -202,19 +183,29 @@ def check(checkpoint: Checkpoint, target: Path, device: str = "cpu") -> Comparis
     del model
 
     state = load_shards(checkpoint)
-    scale = lora_scale(checkpoint, state)
-    if scale is not None:
-        state = fold_lora(state, scale)
+    if lora := read_lora(checkpoint, state):
+        state = fold_lora(state, lora)
     _check_weights(state, target)
     return compare_logits(_logits(_plain_model(checkpoint, state), sequences, device), exported)
 
 
-def compare_logits(reference: torch.Tensor, exported: torch.Tensor) -> Comparison:
-    """Both (tokens, vocabulary). MergeError if they differ by more than bf16 weights can explain."""
+def check_adapter(checkpoint: Checkpoint, state: dict[str, torch.Tensor], lora: Lora, target: Path) -> Comparison:
+    """Load the adapter in `target` with peft, on the checkpoint's own base, and compare it with the folded shards."""
+    from peft import PeftModel
+    from transformers import AutoTokenizer
+
+    sequences = task_sequences(AutoTokenizer.from_pretrained(target))
+    reference = _logits(_plain_model(checkpoint, fold_lora(state, lora)), sequences, "cpu")
+    model = PeftModel.from_pretrained(_plain_model(checkpoint, base_weights(state)), target)
+    return compare_logits(reference, _logits(model, sequences, "cpu"), ADAPTER_TOLERANCE)
+
+
+def compare_logits(reference: torch.Tensor, exported: torch.Tensor, tolerance: float | None = None) -> Comparison:
+    """Both (tokens, vocabulary). MergeError if they differ by more than `tolerance`, else what bf16 weights explain."""
     error = ((exported - reference).norm() / reference.norm()).item()
     same = (exported.argmax(-1) == reference.argmax(-1)).float().mean().item()
-    comparison = Comparison(len(reference), error, same)
-    if not error <= LOGIT_TOLERANCE:  # NaN, too
+    comparison = Comparison(len(reference), error, same, LOGIT_TOLERANCE if tolerance is None else tolerance)
+    if not error <= comparison.tolerance:  # NaN, too
         raise MergeError(f"the exported model's logits differ from the checkpoint's: {comparison}")
     return comparison
 
@@ -363,6 +354,36 @@ def export(checkpoint: Checkpoint, out: Path, device: str = "cpu") -> Comparison
     return comparison
 
 
+def export_adapter(checkpoint: Checkpoint, out: Path) -> Comparison | None:
+    """The adapter alone in `out`, with tokenizer and card; None where the checkpoint has no base to check it on."""
+    state = load_shards(checkpoint)
+    lora = read_lora(checkpoint, state)
+    if lora is None:
+        raise DataError(f"{checkpoint.folder}: not a LoRA run; export the model without --adapter-only")
+    record = model_card.read_run(checkpoint.run, checkpoint.step)
+    if record.base is None:
+        raise DataError(f"{checkpoint.run}: no config.yaml names the base model; copy it from the machine that trained")
+    base = str(Path(record.base).absolute()) if Path(record.base).is_dir() else record.base
+    with staged(out) as work:
+        _say(f"1/2 the adapter of step {checkpoint.step}: rank {lora.rank}, alpha {lora.alpha:g}, for {base}")
+        write_adapter(state, lora, base, work)
+        for path in checkpoint.huggingface.iterdir():
+            if path.name.startswith(("token", "special_tokens", "vocab", "merges", "chat_template")):
+                shutil.copyfile(path, work / path.name)
+        comparison = None if stands_alone(state) else check_adapter(checkpoint, state, lora, work)
+        facts = {"LoRA": f"rank {lora.rank}, alpha {lora.alpha:g}"}
+        facts["checked against the checkpoint"] = str(comparison or "no: it was saved without the model")
+        layout = "GRPO" if checkpoint.folder.name == "actor" else "SFT"
+        card = model_card.render(record, checkpoint.step, layout, facts, library="peft")
+        (work / "README.md").write_text(card, encoding="utf-8")
+        if record.config_file:
+            shutil.copyfile(record.config_file, work / model_card.config_name(record))
+        for path in work.iterdir():
+            path.chmod(0o644)  # safetensors writes for its owner alone
+    _say(f"2/2 {facts['checked against the checkpoint']}")
+    return comparison
+
+
 def _say(text: str) -> None:
     print(f"merge: {text}", file=sys.stderr, flush=True)
 
@@ -383,23 +404,29 @@ def main(argv: list[str] | None = None) -> int:
         epilog="examples:\n"
         "  python -m recipe.merge outputs/sft_tiny\n"
         "  python -m recipe.merge outputs/grpo_qwen3_8b_paper --step 40 --out models/ner-8b\n"
-        "  python -m recipe.merge outputs/grpo_qwen3_8b_paper --device cuda",
+        "  python -m recipe.merge outputs/grpo_qwen3_8b_paper --device cuda\n"
+        "  python -m recipe.merge outputs/sft_qwen3_8b_lora --adapter-only",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder that holds global_step_N")
     parser.add_argument("--step", type=_step, default=None, metavar="N|latest", help="default latest")
-    parser.add_argument("--out", type=Path, help="the model's folder (default RUN/merged/global_step_N)")
+    parser.add_argument("--out", type=Path, help="the folder to make (default RUN/merged or RUN/adapter/global_step_N)")
+    parser.add_argument("--adapter-only", action="store_true", help="of a LoRA run: the adapter, for peft and vLLM")
     parser.add_argument("--overwrite", action="store_true", help="replace --out if it is there")
     parser.add_argument("--device", default="cpu", help="where the check computes: cpu (fp32, 4 bytes a weight), cuda")
     args = parser.parse_args(argv)
 
     def run() -> int:
         checkpoint = find_checkpoint(args.run, args.step)
-        out = args.out or checkpoint.run / "merged" / f"global_step_{checkpoint.step}"
+        kind = "adapter" if args.adapter_only else "merged"
+        out = args.out or checkpoint.run / kind / f"global_step_{checkpoint.step}"
         if out.exists() and not args.overwrite:
             raise DataError(f"{out}: exists; give another --out, or --overwrite to replace it")
         try:
-            export(checkpoint, out, args.device)
+            if args.adapter_only:
+                export_adapter(checkpoint, out)
+            else:
+                export(checkpoint, out, args.device)
         except MergeError as error:
             print(f"merge: nothing was written: {error}", file=sys.stderr)
             return 1

@@ -51,11 +51,11 @@ def read_run(run: Path, step: int) -> RunRecord:
     return RunRecord(config_file, config, manifest_file, _read_mapping(manifest_file), validation_step, validation)
 
 
-def render(record: RunRecord, step: int, layout: str, facts: dict[str, str]) -> str:
+def render(record: RunRecord, step: int, layout: str, facts: dict[str, str], library: str = "transformers") -> str:
     """The card as Markdown. `layout` is "SFT" or "GRPO"; `facts` are lines about the export itself."""
     base = record.base
     is_local = base is None or base.count("/") != 1 or base.startswith(("/", ".", "~")) or Path(base).exists()
-    lines = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
+    lines = ["---", f"library_name: {library}", "pipeline_tag: text-generation"]
     lines += ["tags: [named-entity-recognition, verl]"]
     if not is_local:
         lines += [f"base_model: {base}"]

@@ -19,20 +19,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recipe import answers, eos
+from recipe import answers, backbone, eos
 from recipe import config as experiment
 from recipe.chat import encode_prompt
 from recipe.command_line import exit_status
 from recipe.entities import DataError, from_ground_truth
-from recipe.generate import load_tokenizer, model_folder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 # SFT rows that are tokenized here, to stay in seconds: enough to see a wrong limit or tokenizer.
 _ROWS_TOKENIZED = 512
-# fp32 parameters and two AdamW moments, as verl writes them, in bytes a parameter.
-_CHECKPOINT_BYTES = 12
+# fp32 parameters and two AdamW moments, as verl writes them, in bytes a parameter; with LoRA only the adapter has them.
+_CHECKPOINT_BYTES, _LORA_CHECKPOINT_BYTES = 12, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,9 @@ def check(name: str, overrides: Sequence[str] = (), ranks: int | None = None) ->
     except OmegaConfBaseException as error:
         raise DataError(f"{name}: {' '.join(str(error).split())}") from error
     _check_device(str(config.trainer.device), name)
-    folder, tokenizer = _check_model(section)
+    folder, tokenizer = backbone.check(section, stage)
+    backbone.check_lengths(config, stage, folder)
+    backbone.check_lora(section)
     if stage == "sft":
         rows = _check_sft_data(config, tokenizer)
         batch = int(config.data.train_batch_size)
@@ -83,11 +84,12 @@ def check(name: str, overrides: Sequence[str] = (), ranks: int | None = None) ->
             f"trainer.total_training_steps={steps}, but {rows} rows in batches of {batch} over {epochs} epochs "
             f"are {rows // batch * epochs} steps; raise trainer.total_epochs"
         )
-    need = _check_disk(run, folder, config)
+    need = _check_disk(run, folder, config, _LORA_CHECKPOINT_BYTES if section.get("lora_rank") else _CHECKPOINT_BYTES)
     lines = (
         f"stage      {stage}, {steps} steps of {batch} rows, {world} rank(s) on {config.trainer.device}",
         f"data       {config.data.train_files}: {rows} rows",
         f"model      {folder}",
+        backbone.describe(tokenizer),
         f"run        {run} (about {need / 1e9:.1f} GB of checkpoints)",
     )
     return Plan(stage, steps, run, folder, lines)
@@ -113,14 +115,6 @@ def _check_device(device: str, name: str) -> None:
                 f"{name}: wants a GPU and this machine shows none; set RAY_ADDRESS to a cluster that has some, "
                 "or take grpo_tiny, sft_tiny or another experiment with hardware=cpu"
             )
-
-
-def _check_model(section: DictConfig) -> tuple[Path, Any]:
-    """The model's folder, fetched now if it is one of the hub's, and its tokenizer."""
-    folder = model_folder(str(Path(str(section.path)).expanduser()))
-    tokenizer = load_tokenizer(folder)
-    eos.end_of_turn_id(tokenizer)
-    return folder, tokenizer
 
 
 def _read(files: object, columns: Sequence[str], remedy: str) -> list[dict[str, Any]]:
@@ -237,11 +231,11 @@ def _check_grpo_batches(config: DictConfig, world: int) -> int:
     return batch
 
 
-def _check_disk(run: Path, folder: Path, config: DictConfig) -> int:
-    """Bytes that the run's checkpoints take at their most; DataError if the disk hasn't as much."""
+def _check_disk(run: Path, folder: Path, config: DictConfig, each: int) -> int:
+    """Bytes that checkpoints take at their most, at `each` a parameter; DataError if the disk hasn't as much."""
     parameters = sum(path.stat().st_size for path in folder.glob("*.safetensors")) // 2  # bf16 weights
     keep = config.trainer.get("max_ckpt_to_keep") or config.trainer.get("max_actor_ckpt_to_keep") or 1
-    need = parameters * _CHECKPOINT_BYTES * (int(keep) + 1)  # the new one is written before the oldest goes
+    need = parameters * each * (int(keep) + 1)  # the new one is written before the oldest goes
     at = run.absolute()
     while not at.exists():
         at = at.parent

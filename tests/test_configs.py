@@ -156,6 +156,27 @@ def test_the_tiny_bio_run_is_the_tiny_run_but_for_lengths_and_loss():
     assert differ - run == {"data.max_length", "loss.name", "loss.alpha", "loss.beta", "loss.confidence"}
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIG_DIR / "model").glob("*.yaml")))
+def test_every_model_file_is_one_for_both_stages(name):
+    keys = flat(yaml.safe_load((CONFIG_DIR / "model" / f"{name}.yaml").read_text())).keys() - {"defaults"}
+    path = compose("sft_tiny", [f"model={name}"]).model.path
+    assert compose("grpo_tiny", [f"model@actor_rollout_ref.model={name}"]).actor_rollout_ref.model.path == path
+    base = upstream("sft_tiny")
+    assert [key for key in keys if not f"model.{key}".startswith(OPEN) and not known(base, f"model.{key}")] == []
+
+
+@pytest.mark.parametrize("name", [name for name in SFT if not name.endswith("_lora")])
+def test_lora_goes_over_any_sft_experiment(name):
+    config = compose(name, ["+lora=sft"])
+    assert (config.model.lora_rank, config.model.target_modules, config.optim.lr) == (32, "all-linear", 2e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in GRPO if not name.endswith("_lora")])
+def test_lora_goes_over_any_grpo_experiment(name):
+    config = compose(name, ["+lora=grpo"]).actor_rollout_ref
+    assert (config.model.lora_rank, config.rollout.load_format, config.actor.optim.lr) == (32, "safetensors", 1e-5)
+
+
 def test_ray_knows_the_settings_given_to_it():
     import ray
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from recipe import merge, model_card
 from recipe.checkpoints import find_checkpoint
+from recipe.lora import write_adapter
 from recipe.tiny_model import make_random
 
 SCRIPT = Path(__file__).resolve().parent / "fsdp_checkpoint.py"
@@ -171,6 +172,53 @@ def test_an_adapter_saved_alone_is_refused_in_one_line(runs, tmp_path, capsys):
         torch.save({name: value for name, value in state.items() if "lora_" in name}, shard)
     assert merge.main([str(run), "--out", str(tmp_path / "model")]) == 2
     assert "holds the LoRA adapter alone" in capsys.readouterr().err
+
+
+@pytest.fixture
+def lora_run(runs, tmp_path):
+    """A copy of the LoRA run that knows its base."""
+    run = Path(shutil.copytree(runs / "lora", tmp_path / "run", ignore=shutil.ignore_patterns("merged")))
+    (run / "config.yaml").write_text(f"model: {{path: {runs / 'base'}}}\n")
+    return run
+
+
+def test_the_adapter_alone_is_the_checkpoints_and_names_its_base(runs, merged, lora_run, capsys):
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoModelForCausalLM
+
+    assert merge.main([str(lora_run), "--adapter-only"]) == 0
+    folder = lora_run / "adapter" / "global_step_1"
+    assert capsys.readouterr().out.strip() == str(folder)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["r"], config["lora_alpha"]) == (str(runs / "base"), 4, 8)
+    assert {"tokenizer.json", "chat_template.jinja", "README.md"} <= {path.name for path in folder.iterdir()}
+    ids = torch.arange(40).view(1, 40)
+    with torch.inference_mode():
+        ours = AutoPeftModelForCausalLM.from_pretrained(folder, dtype=torch.float32)(ids).logits
+        plain = AutoModelForCausalLM.from_pretrained(merged["lora"], dtype=torch.float32)(ids).logits
+    assert (ours - plain).norm() / plain.norm() < 0.01  # the merged one is rounded to bf16
+
+
+def test_an_adapter_that_differs_from_the_checkpoint_is_not_written(lora_run, monkeypatch, capsys):
+    monkeypatch.setattr(merge, "write_adapter", lambda state, lora, base, target: write_adapter(
+        {name: weight * (2 if "lora_B" in name else 1) for name, weight in state.items()}, lora, base, target
+    ))  # fmt: skip
+    assert merge.main([str(lora_run), "--adapter-only"]) == 1
+    assert "logits differ" in capsys.readouterr().err
+    assert not list((lora_run / "adapter").iterdir())
+
+
+def test_an_adapter_saved_alone_is_exported_alone(runs, lora_run):
+    for shard in find_checkpoint(lora_run).shards:
+        state = torch.load(shard, weights_only=False)
+        torch.save({name: value for name, value in state.items() if "lora_" in name}, shard)
+    assert merge.main([str(lora_run), "--adapter-only"]) == 0
+    assert "no: it was saved without the model" in (lora_run / "adapter/global_step_1/README.md").read_text()
+
+
+def test_a_full_fine_tuning_has_no_adapter_to_export(runs, capsys):
+    assert merge.main([str(runs / "sft"), "--adapter-only"]) == 2
+    assert "not a LoRA run; export the model without --adapter-only" in capsys.readouterr().err
 
 
 def test_the_card_tells_base_data_configuration_and_validation(runs, tmp_path):
