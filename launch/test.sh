@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Sets up if needed, then lints and runs every test, the slow ones too. With arguments, one pytest that gets them.
+# Sets up if needed, then lints and tests, the slow tests too. With arguments, one pytest that gets them.
 #
 #   bash launch/test.sh
+#   bash launch/test.sh -m long            # what takes minutes each: two nodes, LoRA in both stages, Ray Data; before a release
 #   bash launch/test.sh -m "not slow" -x
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,13 +28,13 @@ pytest=(.venv/bin/python -m pytest --durations=15)
 if (($#)); then
     "${pytest[@]}" "$@" || status=$?
 else
-    # The quick tests go on beside the slow ones, which wait much of the time: for Ray, for vLLM, for each other.
-    quick=$(mktemp)
-    "${pytest[@]}" -m "not slow" >"$quick" 2>&1 &
+    # The training runs on Ray wait much of the time, for each other and for their processes: the other tests go on beside.
+    others=$(mktemp)
+    "${pytest[@]}" -m "not ray and not long" >"$others" 2>&1 &
     beside=$!
-    trap 'kill "$beside" 2>/dev/null; rm -f "$quick"' EXIT
-    "${pytest[@]}" -m slow || status=$?
+    trap 'kill "$beside" 2>/dev/null; rm -f "$others"' EXIT
+    "${pytest[@]}" -m "ray and not long" || status=$?
     wait "$beside" || status=$?
-    cat "$quick"
+    cat "$others"
 fi
 exit "$status"

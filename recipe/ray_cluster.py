@@ -1,13 +1,38 @@
-"""Joining a Ray cluster that others started."""
+"""A Ray cluster's nodes: started alike with known ports, waited for, joined, and only what was started here stopped.
+
+    python -m recipe.ray_cluster head --slots 8
+    export RAY_ADDRESS=10.0.0.1:6379
+    python -m recipe.ray_cluster worker --address 10.0.0.1:6379 --slots 8         # on every other machine
+    python -m recipe.ray_cluster wait --nodes 2 --slots 8
+    10.0.0.1 (5f0c1d2e)  8 slots, 96 CPUs
+    10.0.0.2 (a7b1e93c)  8 slots, 96 CPUs
+    python -m recipe.ray_cluster stop                                              # on every machine
+
+The workers of a run have the environment that their node was started with, so what they need on every node (NCCL_*,
+GLOO_SOCKET_IFNAME, HF_HOME, ...) must be set before. What was started is recorded in a folder of this machine.
+
+Ports: --port for the head (6379); from --first-port on (20000), six for the node's services and, a hundred later, its
+workers'; 8265 for the dashboard, where jobs are submitted. verl, NCCL and vLLM choose free ones of the system's.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
+import socket
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from recipe import nodes, ray_node
+from recipe.command_line import exit_status
 from recipe.entities import DataError
+
+_TRY = 20  # seconds for one answer: Ray's command alone takes some to load
+_REMEDY = "see that machine's log in its state folder, or raise --deadline"
 
 
 def join(address: str, seconds: float = 60) -> None:
@@ -21,9 +46,11 @@ def join(address: str, seconds: float = 60) -> None:
     answer = _status(address, seconds)
     if "AuthenticationError" in answer and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
+        if "ray._raylet" in sys.modules:  # it read the mode when it was loaded
+            sys.modules["ray._raylet"].Config.initialize("")
         answer = _status(address, seconds)
     if answer:
-        remedy = "start it with `ray start --head`, or unset RAY_ADDRESS to have a Ray of this run's own"
+        remedy = "start it with `launch/ray_cluster.sh head`, or unset RAY_ADDRESS to have a Ray of this run's own"
         if "AuthenticationError" in answer:
             remedy = "copy its ~/.ray/auth_token to this machine, or set RAY_AUTH_TOKEN"
         raise DataError(f"RAY_ADDRESS={address}: {answer.splitlines()[-1][:200]}; {remedy}")
@@ -37,3 +64,133 @@ def _status(address: str, seconds: float) -> str:
     except subprocess.TimeoutExpired:
         return f"no answer within {seconds:.0f} s"
     return "" if done.returncode == 0 else done.stderr.strip() or f"`ray status` ended with {done.returncode}"
+
+
+def wait(address: str, wanted: int, slots: int, seconds: float, expected: Sequence[str] = ()) -> list[nodes.Node]:
+    """The live nodes with `slots` slots, once they are `wanted`; after `seconds` a DataError that says who isn't there.
+
+    `expected` are host names or addresses of the machines that are to come.
+    """
+    deadline, problem, found, cluster = time.monotonic() + seconds, "", [], None
+    while True:
+        try:
+            if cluster is None:
+                join(address, seconds=_TRY)
+                cluster = nodes.Cluster(address)
+            found = [node for node in cluster.nodes() if node.alive]
+            problem = ""
+        except DataError as error:
+            problem = str(error)
+        except nodes.silence() as error:
+            problem = " ".join(str(error).split())[:120] or type(error).__name__
+        able = [node for node in found if node.slots >= slots]
+        if len(able) >= wanted and not problem:
+            return able
+        if time.monotonic() > deadline:
+            raise DataError(
+                f"{address}: {_shortage(able, found, wanted, slots, seconds, expected)}; {problem or _REMEDY}"
+            )
+        time.sleep(1)
+
+
+def join_soon(address: str, seconds: float) -> None:
+    """Like `join`, of a cluster that may take up to `seconds` to be there."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return join(address, _TRY)
+        except DataError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(1)
+
+
+def _shortage(able, found, wanted: int, slots: int, seconds: float, expected: Sequence[str]) -> str:
+    text = f"{len(able)} of {wanted} nodes with {slots} slots after {seconds:.0f} s"
+    few = [f"{node.name} has {node.slots}" for node in found if node not in able]
+    there = {node.ip for node in able}
+    missing = [name for name in expected if name not in there and _ip(name) not in there]
+    text += f"; there are {', '.join(node.name for node in able) or 'none'}"
+    return text + "".join(f"; {word}" for word in few) + (f"; missing: {', '.join(missing)}" if missing else "")
+
+
+def _ip(host: str) -> str:
+    try:
+        return socket.gethostbyname(host)
+    except OSError:
+        return ""
+
+
+def status(address: str | None, state: Path) -> int:
+    """Print what was started here and, if there is an address, the cluster's live nodes."""
+    for record in sorted(state.glob("*.json")):
+        node = ray_node.read(record)
+        life = "runs" if ray_node.is_running(node) else "is gone"
+        print(f"{node.role} on {node.host}, pid {node.pid}: {life}; {node.log}")
+        address = address or node.address
+    if not address:
+        raise DataError("no address: set RAY_ADDRESS, or give --address")
+    join(address)
+    _print([node for node in nodes.Cluster(address).nodes() if node.alive])
+    return 0
+
+
+def _print(found: Sequence[nodes.Node]) -> None:
+    for node in found:
+        print(f"{node.name}  {node.slots} slots, {node.cpus} CPUs")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m recipe.ray_cluster",
+        description="Start, wait for and stop the nodes of a Ray cluster. What follows `--` goes to `ray start`.",
+        epilog="examples:\n"
+        "  python -m recipe.ray_cluster head --slots 8\n"
+        "  python -m recipe.ray_cluster worker --address 10.0.0.1:6379 --slots 8 -- --object-store-memory=8000000000\n"
+        "  python -m recipe.ray_cluster wait --nodes 2 --slots 8 --deadline 300 --expect node01,node02\n"
+        "two nodes on one machine, without a GPU:\n"
+        "  python -m recipe.ray_cluster head --slots 1\n"
+        "  python -m recipe.ray_cluster worker --address HOST:6379 --slots 1 --first-port 21000",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    folder = Path(tempfile.gettempdir()) / f"reasoning-ner-ray-{os.getuid()}"
+    parser.add_argument("action", choices=("head", "worker", "wait", "status", "stop"))
+    parser.add_argument("--address", default=os.environ.get("RAY_ADDRESS"), help="the head's HOST:PORT (RAY_ADDRESS)")
+    parser.add_argument("--state", type=Path, default=folder, help=f"this machine's records and logs ({folder})")
+    parser.add_argument("--deadline", type=float, default=300, help="seconds to be up, or to wait (300)")
+    node = parser.add_argument_group("head and worker")
+    node.add_argument("--slots", type=int, help="GPUs to offer (default: those there are; 1 logical one on a CPU)")
+    node.add_argument("--cpus", type=int, help="CPUs to offer (default: the cores; 8 logical ones a slot on a CPU)")
+    node.add_argument("--node-ip", help="the address that others reach this machine at (default: Ray's guess)")
+    node.add_argument("--port", type=int, default=6379, help="the head's port (6379)")
+    node.add_argument("--first-port", type=int, default=20000, help="first of this node's block of 1,000 ports (20000)")
+    node.add_argument("--dashboard-host", default="127.0.0.1", help="0.0.0.0: jobs may be submitted from elsewhere")
+    node.add_argument("--dashboard-port", type=int, default=8265, help="head: 0 for no dashboard (8265)")
+    node.add_argument("--block", action="store_true", help="stay until the node ends (for srun)")
+    waiting = parser.add_argument_group("wait")
+    waiting.add_argument("--nodes", type=int, default=1, help="nodes to wait for")
+    waiting.add_argument("--expect", default="", help="their host names, comma-separated, to say who is missing")
+    given = list(sys.argv[1:] if argv is None else argv)
+    cut = given.index("--") if "--" in given else len(given)
+    args = parser.parse_args(given[:cut])
+
+    def run() -> int:
+        if args.action in ("worker", "wait") and not args.address:
+            raise DataError(f"{args.action}: no address; set RAY_ADDRESS, or give --address HOST:PORT of the head")
+        if args.action == "wait":
+            expected = [name for name in args.expect.split(",") if name]
+            _print(wait(args.address, args.nodes, args.slots or 1, args.deadline, expected))
+            return 0
+        if args.action == "status":
+            return status(args.address, args.state)
+        if args.action == "stop":
+            return ray_node.stop(args.state)
+        if args.action == "worker":
+            join_soon(args.address, args.deadline)  # for the token, which its `ray start` must show
+        return ray_node.start(args.action, args, given[cut + 1 :])
+
+    return exit_status("ray_cluster", run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

