@@ -188,10 +188,10 @@ def test_an_interruption_is_one_line(work, number, status):
     import signal
 
     path = work.with_name("texts.txt")
-    path.write_text("".join(f"Ann {i}\n" for i in range(1000)))
-    with TeacherServer(latency=0.1) as server:
-        process = start(server, work, path, "--concurrency", 4)
-        while len(server.log) < 10:
+    path.write_text("".join(f"Ann {i}\n" for i in range(5000)))
+    with TeacherServer() as server:  # answers at once, so that the signal comes while the event loop is at work
+        process = start(server, work, path, "--concurrency", 16)
+        while len(server.log) < 100:
             time.sleep(0.01)
         process.send_signal(getattr(signal, number))
         err = process.communicate(timeout=20)[1].decode()

@@ -10,9 +10,13 @@ import asyncio
 import json
 import os
 import random
+import signal
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -134,30 +138,31 @@ class Endpoint:
         loop = asyncio.new_event_loop()
         client = self._client(self.options.timeout)
         running: set[asyncio.Task] = set()
-        try:
-            finished: asyncio.Queue[asyncio.Task] = asyncio.Queue()
-            while True:
-                while len(running) < self.options.concurrency and not self._stop:
-                    if (question := next(feed, None)) is None:
+        finished: asyncio.Queue[asyncio.Task | None] = asyncio.Queue()
+        wake = partial(loop.call_soon_threadsafe, finished.put_nowait, None)
+        with closing(loop), _put_off(wake) as interrupted:
+            try:
+                while not interrupted:
+                    while len(running) < self.options.concurrency and not self._stop:
+                        if (question := next(feed, None)) is None:
+                            break
+                        task = loop.create_task(self._answer(client, question))
+                        task.add_done_callback(finished.put_nowait)
+                        running.add(task)
+                    if not running:
                         break
-                    task = loop.create_task(self._answer(client, question))
-                    task.add_done_callback(finished.put_nowait)
-                    running.add(task)
-                if not running:
-                    break
-                ready = [loop.run_until_complete(finished.get())]
-                while not finished.empty():
-                    ready.append(finished.get_nowait())
-                for task in ready:
-                    running.discard(task)
-                    if (reply := task.result()) is not None:
-                        self.meter.count(reply)
-                        yield reply
-            if self._stop:
-                raise self._stop
-        finally:
-            loop.run_until_complete(_end(client, running))
-            loop.close()
+                    ready = [loop.run_until_complete(finished.get())]
+                    while not finished.empty():
+                        ready.append(finished.get_nowait())
+                    for task in filter(None, ready):
+                        running.discard(task)
+                        if (reply := task.result()) is not None:
+                            self.meter.count(reply)
+                            yield reply
+                if self._stop:
+                    raise self._stop
+            finally:
+                loop.run_until_complete(_end(client, running))
 
     async def _answer(self, client: AsyncOpenAI, question: Question) -> Reply | None:
         """The reply to a question, after as many requests as it takes; None if asking stopped before there was one."""
@@ -236,6 +241,33 @@ class Endpoint:
 def _count(usage: object, name: str) -> int | None:
     value = usage.get(name) if isinstance(usage, dict) else None
     return value if type(value) is int else None
+
+
+@contextmanager
+def _put_off(wake: Callable[[], object]) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM wait for the end of the block, are listed in what it gets, and have `wake` called.
+
+    Raised inside an event loop, they would end one task of many, and asyncio would report the others one by one.
+    """
+    caught: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        caught.append(number)
+        wake()
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # no other gets signals
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: handler for number, handler in before.items() if callable(handler)}  # not those ignored
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in caught:
+            signal.raise_signal(number)
 
 
 async def _end(client: AsyncOpenAI, running: set[asyncio.Task]) -> None:
