@@ -2,9 +2,10 @@
 
     python tests/benchmarks/answer_formats.py --work outputs/answer_formats
 
-Runs launch/quickstart.sh for each format with as many rows of SFT (1,280, one pass) and as many GRPO steps (20), into a
-folder of its own, and scores the models on the same test sentences. Prints a table and writes answer_formats.json
-beside this file. What is done stays in --work, so that the same command goes on after an interruption.
+Runs launch/quickstart.sh for each format with as many rows of SFT (1,280) and as many GRPO steps (20 of 8 prompts),
+into a folder of its own, and scores the models on the same test sentences. Prints a table and writes
+answer_formats.json beside this file. What is done stays in --work, so that the same command goes on after an
+interruption.
 
 A row of entity_tags asks about one type, so that in the same rows it sees fewer sentences, and a sentence costs it an
 answer a type: tokens are counted for an answer and for a sentence.
@@ -29,6 +30,7 @@ HERE = Path(__file__).resolve()
 ROOT = HERE.parents[2]
 STAGES = {"SFT": "sft", "SFT + GRPO": "grpo"}
 ROOM = {"json": 256, "bio": 320, "entity_tags": 160}  # new tokens, as in launch/quickstart.sh
+PROMPTS = 8  # a GRPO step
 
 
 def call(*command: object, **environment: str) -> None:
@@ -58,13 +60,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "answer_formats", help="folder of the runs")
     parser.add_argument("--rows", type=int, default=1280, help="rows of SFT; default 1,280, 40 steps")
-    parser.add_argument("--epochs", type=int, default=2, help="epochs of GRPO, of ten steps each; default 2")
+    parser.add_argument("--steps", type=int, default=20, help="GRPO steps; default 20, at most two epochs")
     parser.add_argument("--sentences", type=int, default=300, help="test sentences of each dataset; default 300")
     args = parser.parse_args()
+    budget = [f"trainer.total_training_steps={args.steps}"]
+    budget += [f"{key}={PROMPTS}" for key in ("data.train_batch_size", "actor_rollout_ref.actor.ppo_mini_batch_size")]
     results = []
     for name in FORMATS:
         work = args.work.absolute() / name
-        settings = (f"answer_format={name}", f"rows={args.rows}", f"trainer.total_epochs={args.epochs}")
+        settings = (f"answer_format={name}", f"rows={args.rows}", "trainer.total_epochs=2", *budget)
         call("bash", "launch/quickstart.sh", *settings, OUT=str(work))
         for stage, model in STAGES.items():
             out = work / "table" / model
@@ -81,8 +85,8 @@ def main() -> None:
             f"{row['format']:12} {row['stage']:11} {100 * row['strict_f1']:9.1f} {100 * low:6.1f}-{100 * high:<6.1f} "
             f"{100 * row['unparsable_answers']:12.1f} {row['tokens_an_answer']:7.1f} {row['tokens_a_sentence']:10.1f}"
         )
-    budget = {"sft_rows": args.rows, "grpo_epochs": args.epochs, "sentences_a_dataset": args.sentences}
-    write_json(HERE.with_suffix(".json"), {**budget, "runs": results})
+    spent = {"sft_rows": args.rows, "grpo_steps": args.steps, "grpo_prompts": PROMPTS}
+    write_json(HERE.with_suffix(".json"), {**spent, "sentences_a_dataset": args.sentences, "runs": results})
 
 
 if __name__ == "__main__":
