@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 py=.venv/bin/python
-format=json longest=256 sentences=300 prompts=80 rows="" overrides=()
+format=json longest=256 rows="" overrides=()
 for argument; do
     case $argument in
     answer_format=*) format=${argument#*=} ;;
@@ -19,13 +19,17 @@ for argument; do
     *) overrides+=("$argument") ;;
     esac
 done
-# What SFT is taught, with how many rows, and by which experiments.
+# What SFT is taught, with how many rows, and by which experiments; how many rows GRPO has, and evaluation.
+many=1280 prompts=80 checked=60 sentences=150
 case $format in
-json) default=quickstart sft=sft_tiny suffix="" taught=(--cot template --max-tokens 448) room=256 many=2560 prompts=120 ;;
-bio) default=quickstart_bio sft=sft_tiny_bio suffix=_bio taught=(--no-cot --max-tokens 448) room=320 many=1280 ;;
+json)
+    default=quickstart sft=sft_tiny suffix="" taught=(--cot template --max-tokens 448) room=256
+    many=2560 prompts=120 checked=120 sentences=300
+    ;;
+bio) default=quickstart_bio sft=sft_tiny_bio suffix=_bio taught=(--no-cot --max-tokens 448) room=320 ;;
 entity_tags)
-    default=quickstart_entity_tags sft=sft_tiny suffix=_entity_tags room=160 longest=512 sentences=150
-    taught=(--cot template --max-tokens 640) many=1280
+    default=quickstart_entity_tags sft=sft_tiny suffix=_entity_tags room=160 longest=512
+    taught=(--cot template --max-tokens 640)
     ;;
 *)
     echo "quickstart: answer_format=$format: not known; json, bio or entity_tags" >&2
@@ -47,7 +51,7 @@ step "2/8 corpora to Parquet"
 [[ -e $out/data/sft/manifest.json ]] || $py data_prep/to_parquet.py sft "${common[@]}" "${limits[@]}" "${asked[@]}" \
     "${taught[@]}" --num-samples "${rows:-$many}" --num-dev 0 --out "$out/data/sft"
 [[ -e $out/data/grpo/manifest.json ]] || $py data_prep/to_parquet.py grpo "${common[@]}" "${limits[@]}" "${asked[@]}" \
-    --num-samples "$prompts" --num-dev 120 --max-prompt-tokens "$longest" --out "$out/data/grpo"
+    --num-samples "$prompts" --num-dev "$checked" --max-prompt-tokens "$longest" --out "$out/data/grpo"
 [[ -e $out/data/eval/manifest.json ]] || $py data_prep/to_parquet.py eval "${common[@]}" "${asked[@]}" --split test \
     --out "$out/data/eval"
 evaluate=("$py" -m recipe.evaluate --data "$out/data/eval/test.parquet" --limit "$sentences" --max-new-tokens "$room")
