@@ -1,4 +1,4 @@
-"""The GRPO reward of one answer: a weighted sum of its span F1, its layout, its reasoning and how short that is.
+"""The GRPO reward of one answer: a weighted sum of its span F1, its layout, its reasoning, and more where asked for.
 
     reward.custom_reward_function:
       path: pkg://reward_fns.ner
@@ -6,10 +6,10 @@
       reward_kwargs: {f1_weight: 10.0, schema_weight: 1.0}
 
     compute_score("bc5cdr", '<think>\nIt is a drug.\n</think>\n{"entities": {"chemical": ["Naloxone"]}}', ground_truth)
-    {"score": 11.0, "acc": 1.0, "f1": 1.0, "schema": 1.0, "format": 1.0, "n_match": 1.0, "n_pred": 1.0, "n_gold": 1.0,
-     "reasoning_length": 4.0, "unparsable": 0.0, "data_source": "bc5cdr"}
+    {"score": 11.0, "acc": 1.0, "f1": 1.0, "schema": 1.0, "format": 1.0, "fidelity": 0.0, "n_match": 1.0,
+     "n_pred": 1.0, "n_gold": 1.0, "reasoning_length": 4.0, "unparsable": 0.0, "data_source": "bc5cdr"}
 
-The parts, each in [0, 1] (10 F1 + 1 schema is ReasoningNER's reward, section "RE"; the other two are ours):
+The parts, each in [0, 1] (10 F1 + 1 schema is ReasoningNER's reward, section "RE"; the other three are ours):
 
 f1      span F1 of the sentence under the rule `matching` of recipe.metrics; `empty_value` where there was nothing to
         find and nothing was named; 0 for an answer that can't be read.
@@ -17,6 +17,8 @@ schema  1 if the answer keeps the layout and names only types of the schema.
 format  1 if a closed, non-empty think block comes before an answer in that layout.
 length  1 up to `length_target` words of reasoning, falling linearly to 0 at `length_limit`. Paid only where `format`
         is: no reasoning is not short reasoning.
+fidelity    of a BIO answer, how far its words are the sentence's (recipe.answers.bio); 0 in the other formats, which
+        don't repeat the sentence. A partial credit where hardly any answer has the whole layout yet.
 
 Validation averages these over sentences, which is not the micro F1 of a dataset; that is
 `2 mean(n_match) / (mean(n_pred) + mean(n_gold))`.
@@ -30,6 +32,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recipe import answers
+from recipe.answers import bio
 from recipe.entities import Answer, DataError, Example, from_ground_truth
 from recipe.metrics import Counts, count
 from reward_fns.settings import FROM_VERL, check_settings, check_values, shortness
@@ -43,6 +46,7 @@ class RewardConfig:
     schema_weight: float = 1.0
     format_weight: float = 0.0
     length_weight: float = 0.0
+    fidelity_weight: float = 0.0
     matching: str = "strict"
     empty_value: float = 1.0
     length_target: float = 100.0
@@ -50,7 +54,8 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         check_values(self)
-        if not (self.f1_weight or self.schema_weight or self.format_weight or self.length_weight):
+        weights = (self.f1_weight, self.schema_weight, self.format_weight, self.length_weight, self.fidelity_weight)
+        if not any(weights):
             raise DataError("reward_kwargs: every weight is 0, so no answer is better than another; set f1_weight")
         if self.empty_value > 1:
             raise DataError(f"reward_kwargs.empty_value: {self.empty_value} is more than 1, the best F1; lower it")
@@ -85,13 +90,14 @@ def compute_score(
     except DataError as error:
         logging.getLogger(__name__).error("%s (data_source %s)", error, data_source)
         reasoning = answers.parts(completion, Example("", ()))[0] or None
-        return _scores(config, data_source, Answer(reasoning=reasoning), Example("", ()), Counts())
+        return _scores(config, data_source, Answer(reasoning=reasoning), Example("", ()), Counts(), 0.0)
     counts = count(answer.entities, example.entities, config.matching)
-    return _scores(config, data_source, answer, example, counts)
+    fidelity = bio.fidelity(completion, example) if example.format == "bio" else 0.0
+    return _scores(config, data_source, answer, example, counts, fidelity)
 
 
 def _scores(
-    config: RewardConfig, data_source: str, answer: Answer, example: Example, counts: Counts
+    config: RewardConfig, data_source: str, answer: Answer, example: Example, counts: Counts, fidelity: float
 ) -> dict[str, float | str]:
     words = len((answer.reasoning or "").split())
     f1 = _f1(config, answer, counts)
@@ -103,6 +109,7 @@ def _scores(
         + config.schema_weight * schema
         + config.format_weight * form
         + config.length_weight * length
+        + config.fidelity_weight * fidelity
     )
     return {
         "score": score,
@@ -110,6 +117,7 @@ def _scores(
         "f1": f1,
         "schema": schema,
         "format": form,
+        "fidelity": fidelity,
         "n_match": float(counts.matched),
         "n_pred": float(counts.predicted),
         "n_gold": float(counts.gold),

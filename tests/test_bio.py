@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipe import answers
-from recipe.answers.bio import ONE_STEP_TEMPLATE, parse, render_answer, tagged_words
+from recipe.answers.bio import ONE_STEP_TEMPLATE, fidelity, parse, render_answer, tagged_words
 from recipe.corpora import SPLITS, find_datasets, read_dataset
 from recipe.entities import DataError, Entity, Example
 
@@ -111,6 +111,24 @@ def test_words_that_go_wrong_leave_the_entities_in_place(written):
     answer = parse(written, MEETING)
     assert answer.entities == MEETING.entities
     assert answer.layout == ("\n" in written)
+
+
+@pytest.mark.parametrize(
+    ("written", "kept", "of"),
+    [
+        (WRITTEN, 7, 7 + 7),
+        ("<think>\nAnn is a person.\n</think>\n" + WRITTEN, 7, 7 + 7),
+        (WRITTEN.removesuffix(" .(O)"), 6, 6 + 7),
+        (WRITTEN + " .(O)" * 7, 7, 14 + 7),
+        (WRITTEN.replace("met(O)", "met"), 6, 7 + 7),
+        (WRITTEN.replace("met(O)", "meets(O)"), 6, 7 + 7),
+        ("Rome(O) Bob(O)", 1, 2 + 7),
+        ("nothing", 0, 1 + 7),
+        ("", 0, 7),
+    ],
+)
+def test_what_is_left_out_changed_or_repeated_costs_fidelity(written, kept, of):
+    assert fidelity(written, MEETING) == pytest.approx(2 * kept / of)
 
 
 def test_an_i_of_another_type_begins_an_entity():

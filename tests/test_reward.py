@@ -12,7 +12,7 @@ from recipe.entities import DataError, Entity, Example, to_ground_truth
 from reward_fns.ner import RewardConfig, check_reward_kwargs, compute_score
 
 KEYS = [
-    *("score", "acc", "f1", "schema", "format", "n_match", "n_pred", "n_gold"),
+    *("score", "acc", "f1", "schema", "format", "fidelity", "n_match", "n_pred", "n_gold"),
     *("reasoning_length", "unparsable", "data_source"),
 ]
 TYPES = ("chemical", "disease")
@@ -43,6 +43,7 @@ def test_every_part_of_a_right_answer():
         "f1": 1.0,
         "schema": 1.0,
         "format": 1.0,
+        "fidelity": 0.0,
         "n_match": 1.0,
         "n_pred": 1.0,
         "n_gold": 1.0,
@@ -91,6 +92,15 @@ def test_length_falls_from_the_target_to_the_limit(words, bonus):
     scores = reward(completion, **kwargs)
     assert scores["score"] == bonus
     assert scores["reasoning_length"] == words
+
+
+def test_a_bio_answer_is_paid_for_the_words_that_it_copies():
+    gold = to_ground_truth(Example("Naloxone helps .", TYPES, (NALOXONE,), format="bio"))
+    only = {"f1_weight": 0, "schema_weight": 0, "fidelity_weight": 2}
+    assert reward("Naloxone(B-chemical) helps(O) .(O)", gold, **only)["score"] == 2
+    assert reward("Naloxone(B-chemical) .(O)", gold, **only)["score"] == 2 * 0.8
+    assert reward("Naloxone(B-chemical) helps(O) .(O)", gold)["score"] == 11  # off by default
+    assert reward(RIGHT, fidelity_weight=2)["score"] == 11  # of no meaning where nothing is copied
 
 
 def test_no_reasoning_is_not_short_reasoning():
