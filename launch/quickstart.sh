@@ -5,30 +5,31 @@
 #   bash launch/quickstart.sh answer_format=bio             # a tag for each word; to outputs/quickstart_bio
 #   bash launch/quickstart.sh answer_format=entity_tags     # one type a question
 #   bash launch/quickstart.sh rows=1280                     # as many rows for SFT
-#   OUT=/tmp/ner bash launch/quickstart.sh trainer.total_epochs=6      # overrides go to GRPO
+#   OUT=/tmp/ner bash launch/quickstart.sh trainer.total_epochs=6 sft.optim.lr=5e-4     # settings of GRPO, and of SFT
 #
 # The model is the shipped 4M-parameter stand-in for Qwen3-8B-Base; the data is the shipped sample.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 py=.venv/bin/python
-format=json longest=256 rows="" overrides=()
+format=json longest=256 rows="" sft_overrides=() overrides=()
 for argument; do
     case $argument in
     answer_format=*) format=${argument#*=} ;;
     rows=*) rows=${argument#*=} ;;
+    sft.*) sft_overrides+=("${argument#sft.}") ;;
     *) overrides+=("$argument") ;;
     esac
 done
-# What SFT is taught, with how many rows, and by which experiments; how many rows GRPO has, and evaluation.
+# What SFT is taught, and with how many rows; how many rows GRPO has, and evaluation.
 many=1280 prompts=80 checked=60 sentences=150
 case $format in
 json)
-    default=quickstart sft=sft_tiny suffix="" taught=(--cot template --max-tokens 448) room=256
+    default=quickstart suffix="" taught=(--cot template --max-tokens 448) room=256
     many=2560 prompts=120 checked=120 sentences=300
     ;;
-bio) default=quickstart_bio sft=sft_tiny_bio suffix=_bio taught=(--no-cot --max-tokens 448) room=320 ;;
+bio) default=quickstart_bio suffix=_bio taught=(--no-cot --max-tokens 448) room=320 ;;
 entity_tags)
-    default=quickstart_entity_tags sft=sft_tiny suffix=_entity_tags room=160 longest=512
+    default=quickstart_entity_tags suffix=_entity_tags room=160 longest=512
     taught=(--cot template --max-tokens 640)
     ;;
 *)
@@ -57,7 +58,8 @@ step "2/8 corpora to Parquet"
 evaluate=("$py" -m recipe.evaluate --data "$out/data/eval/test.parquet" --limit "$sentences" --max-new-tokens "$room")
 
 step "3/8 SFT: verl's FSDP trainer teaches the answer format"
-$py -m recipe.train "$sft" data.train_files="$out/data/sft/train.parquet" trainer.default_local_dir="$out/sft"
+$py -m recipe.train "sft_tiny$suffix" data.train_files="$out/data/sft/train.parquet" trainer.default_local_dir="$out/sft" \
+    ${sft_overrides[@]+"${sft_overrides[@]}"}
 
 step "4/8 merge to a Hugging Face folder"
 [[ -e $out/models/sft/config.json ]] || $py -m recipe.merge "$out/sft" --out "$out/models/sft"

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/answer_formats.py --work outputs/answer_formats
 
-Runs launch/quickstart.sh for each format with as many rows of SFT (1,280) and as many GRPO steps (20 of 8 prompts),
+Runs launch/quickstart.sh for each format with as many rows of SFT (1,280, in batches of 16) and as many GRPO steps (20 of 8 prompts),
 into a folder of its own, and scores the models on the same test sentences. Prints a table and writes
 answer_formats.json beside this file. What is done stays in --work, so that the same command goes on after an
 interruption.
@@ -30,7 +30,7 @@ HERE = Path(__file__).resolve()
 ROOT = HERE.parents[2]
 STAGES = {"SFT": "sft", "SFT + GRPO": "grpo"}
 ROOM = {"json": 256, "bio": 320, "entity_tags": 160}  # new tokens, as in launch/quickstart.sh
-PROMPTS = 8  # a GRPO step
+BATCH, PROMPTS = 16, 8  # a step of SFT, and of GRPO
 
 
 def call(*command: object, **environment: str) -> None:
@@ -59,16 +59,16 @@ def figures(scores_folder: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=ROOT / "outputs" / "answer_formats", help="folder of the runs")
-    parser.add_argument("--rows", type=int, default=1280, help="rows of SFT; default 1,280, 40 steps")
-    parser.add_argument("--steps", type=int, default=20, help="GRPO steps; default 20, at most two epochs")
+    parser.add_argument("--rows", type=int, default=1280, help="rows of SFT; default 1,280, 80 steps")
+    parser.add_argument("--steps", type=int, default=20, help="GRPO steps; default 20")
     parser.add_argument("--sentences", type=int, default=300, help="test sentences of each dataset; default 300")
     args = parser.parse_args()
-    budget = [f"trainer.total_training_steps={args.steps}"]
+    budget = [f"sft.data.train_batch_size={BATCH}", f"trainer.total_training_steps={args.steps}"]
     budget += [f"{key}={PROMPTS}" for key in ("data.train_batch_size", "actor_rollout_ref.actor.ppo_mini_batch_size")]
     results = []
     for name in FORMATS:
         work = args.work.absolute() / name
-        settings = (f"answer_format={name}", f"rows={args.rows}", "trainer.total_epochs=2", *budget)
+        settings = (f"answer_format={name}", f"rows={args.rows}", *budget)
         call("bash", "launch/quickstart.sh", *settings, OUT=str(work))
         for stage, model in STAGES.items():
             out = work / "table" / model
