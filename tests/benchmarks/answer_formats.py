@@ -2,8 +2,8 @@
 
     python tests/benchmarks/answer_formats.py --work outputs/answer_formats
 
-Runs launch/quickstart.sh for each format with as many rows of SFT (1,280, in batches of 16) and as many GRPO steps (20 of 8 prompts),
-into a folder of its own, and scores the models on the same test sentences. Prints a table and writes
+Runs launch/quickstart.sh for each format with as many rows of SFT (1,280, in batches of 16) and as many GRPO steps (20
+of 8 prompts), into a folder of its own, and scores the models on the same test sentences. Prints a table and writes
 answer_formats.json beside this file. What is done stays in --work, so that the same command goes on after an
 interruption.
 
