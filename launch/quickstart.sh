@@ -30,7 +30,7 @@ json)
 bio) default=quickstart_bio suffix=_bio taught=(--no-cot --max-tokens 448) room=320 ;;
 entity_tags)
     default=quickstart_entity_tags suffix=_entity_tags room=160 longest=512
-    taught=(--cot template --max-tokens 640)
+    taught=(--cot template --max-tokens 640) many=960 prompts=64 # a question's examples make it long
     ;;
 *)
     echo "quickstart: answer_format=$format: not known; json, bio or entity_tags" >&2
