@@ -14,7 +14,7 @@
 
 format  1 if a closed, non-empty think block comes before an answer in the layout, and nothing else.
 exact   1 if the names are those of the gold, none missing and none more; a question without an entity is answered
-        so by an empty tag. 0 for an answer that can't be read.
+        so by an empty tag, which pays `empty_value` of it (1, as published). 0 for an answer that can't be read.
 length  ours, off: as in reward_fns.ner, and paid only where `format` is.
 
 Names are compared as sets, so that to repeat one neither pays nor costs. `matching` says how: `strict` by their exact
@@ -44,6 +44,7 @@ class RewardConfig:
     wrong_weight: float = 0.5
     length_weight: float = 0.0
     matching: str = "strict"
+    empty_value: float = 1.0
     length_target: float = 100.0
     length_limit: float = 400.0
 
@@ -51,6 +52,8 @@ class RewardConfig:
         check_values(self)
         if not (self.format_weight or self.exact_weight or self.right_weight or self.length_weight):
             raise DataError("reward_kwargs: no weight pays for anything, so no answer is better; set exact_weight")
+        if self.empty_value > 1:
+            raise DataError(f"reward_kwargs.empty_value: {self.empty_value} is a share of exact_weight; at most 1")
 
 
 def check_reward_kwargs(reward_kwargs: Mapping[str, Any]) -> RewardConfig:
@@ -98,7 +101,7 @@ def _scores(config: RewardConfig, data_source: str, answer: Answer, counts: Coun
     f1 = counts.f1 if answer.parsed else 0.0
     score = (
         config.format_weight * form
-        + config.exact_weight * exact
+        + config.exact_weight * exact * (1.0 if counts.gold else config.empty_value)
         + config.right_weight * counts.matched
         - config.wrong_weight * (counts.predicted - counts.matched)
         + config.length_weight * form * shortness(words, config.length_target, config.length_limit)

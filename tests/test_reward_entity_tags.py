@@ -89,6 +89,11 @@ def test_names_are_a_set():
     assert score(answer("Cup", "Cup", "Cup")) == 0.5 - 0.5
 
 
+def test_the_value_of_a_right_empty_answer_is_configurable():
+    assert score(answer(), gold=(), empty_value=0.25) == 0.5 + 2 * 0.25
+    assert score(answer("Japan", "Syria"), empty_value=0.25) == 3.5
+
+
 def test_weights():
     kwargs = {"format_weight": 1, "exact_weight": 0, "right_weight": 4, "wrong_weight": 8}
     assert score(answer("Japan", "Cup"), **kwargs) == 1 + 4 - 8
@@ -207,6 +212,7 @@ def test_the_defaults_are_the_published_ones():
         ({"wrong_weight": -0.5}, "wrong_weight: -0.5 is not"),
         ({"exact_weight": None}, "exact_weight"),
         ({"length_target": 400}, "length_limit"),
+        ({"empty_value": 2}, "empty_value: 2.0 is a share"),
         ({"format_weight": 0, "exact_weight": 0, "right_weight": 0}, "no weight pays"),
         (None, "not a mapping"),
     ],
