@@ -7,6 +7,8 @@ of 8 prompts), into a folder of its own, and scores the models on the same test 
 answer_formats.json beside this file. What is done stays in --work, so that the same command goes on after an
 interruption.
 
+BIO can't express nested mentions: its test sentences are the first of those that it can, nearly the others'.
+
 A row of entity_tags asks about one type, so that in the same rows it sees fewer sentences, and a sentence costs it an
 answer a type: tokens are counted for an answer and for a sentence.
 """
