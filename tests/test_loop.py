@@ -144,26 +144,30 @@ def test_a_two_rank_checkpoint_becomes_a_folder_that_transformers_loads(merged):
     assert not list(merged.glob("*.bin"))
 
 
-@pytest.fixture(scope="module")
-def grpo(data, merged):
-    """A GRPO run with a Ray of its own, killed with kill -9 after its first step and resumed."""
-    run = data / "runs" / "grpo"
+def small_grpo(data, model, run, settings):
+    """The command of a GRPO run of four prompts and four answers a step, with a checkpoint after each."""
     settings = {
         "data.train_files": data / "grpo" / "train.parquet",
         "data.val_files": data / "grpo" / "dev.parquet",
         "data.train_batch_size": 4,
         "data.max_response_length": 48,
-        "actor_rollout_ref.model.path": merged,
+        "actor_rollout_ref.model.path": model,
         "actor_rollout_ref.actor.ppo_mini_batch_size": 4,
-        "actor_rollout_ref.actor.use_kl_loss": True,  # a reference model, too
         "actor_rollout_ref.rollout.n": 4,
         "trainer.default_local_dir": run,
-        "trainer.total_training_steps": 2,
         "trainer.save_freq": 1,
-        "trainer.test_freq": 2,
         "trainer.val_before_train": False,
+        **settings,
     }
-    command = ["-m", "recipe.train", "grpo_tiny", *(f"{key}={value}" for key, value in settings.items())]
+    return ["-m", "recipe.train", "grpo_tiny", *(f"{key}={value}" for key, value in settings.items())]
+
+
+@pytest.fixture(scope="module")
+def grpo(data, merged):
+    """A GRPO run with a Ray of its own, killed with kill -9 after its first step and resumed."""
+    run = data / "runs" / "grpo"
+    reference = {"actor_rollout_ref.actor.use_kl_loss": True}
+    command = small_grpo(data, merged, run, {**reference, "trainer.total_training_steps": 2, "trainer.test_freq": 2})
     start = subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT)
     deadline = time.monotonic() + 500
     while newest_step(run) < 1 and start.poll() is None and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Joining a cluster; tests/test_loop.py does it with a real one that wants a token."""
+"""Joining a cluster; tests/test_two_nodes.py does it with a real one that wants a token."""
 
 from __future__ import annotations
 

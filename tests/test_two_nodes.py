@@ -12,7 +12,7 @@ import time
 
 import psutil
 import pytest
-from test_loop import ROOT, data, model, processes_of, python, work  # noqa: F401
+from test_loop import ROOT, data, model, processes_of, python, small_grpo, work  # noqa: F401
 from test_loop import pytestmark as of_the_loop
 
 from recipe.checkpoints import find_checkpoint
@@ -71,22 +71,8 @@ def grpo(data, model, cluster):  # noqa: F811
     """Three steps on two nodes: the worker is killed during the third, comes back, and the run is resumed."""
     address, start = cluster
     run = data / "runs" / "grpo"
-    settings = {
-        "data.train_files": data / "grpo" / "train.parquet",
-        "data.val_files": data / "grpo" / "dev.parquet",
-        "data.train_batch_size": 4,
-        "data.max_response_length": 48,
-        "actor_rollout_ref.model.path": model,
-        "actor_rollout_ref.actor.ppo_mini_batch_size": 4,
-        "actor_rollout_ref.rollout.n": 4,
-        "trainer.nnodes": 2,
-        "trainer.default_local_dir": run,
-        "trainer.total_training_steps": 3,
-        "trainer.save_freq": 1,
-        "trainer.test_freq": -1,
-        "trainer.val_before_train": False,
-    }
-    command = ["-m", "recipe.train", "grpo_tiny", *(f"{key}={value}" for key, value in settings.items())]
+    length = {"trainer.total_training_steps": 3, "trainer.test_freq": -1}
+    command = small_grpo(data, model, run, {"trainer.nnodes": 2, **length})
     nodes = start()
     environment = {**os.environ, "RAY_ADDRESS": address}
     with (data / "first.txt").open("w") as log:

@@ -255,10 +255,8 @@ def _put_off(wake: Callable[[], object]) -> Iterator[list[int]]:
         caught.append(number)
         wake()
 
-    before = {}
-    if threading.current_thread() is threading.main_thread():  # no other gets signals
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        before = {number: handler for number, handler in before.items() if callable(handler)}  # not those ignored
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}  # not ignored
     for number in before:
         signal.signal(number, note)
     try:
