@@ -68,10 +68,10 @@ def raylet_of_the_worker():
 
 @pytest.fixture(scope="module")
 def grpo(data, model, cluster):  # noqa: F811
-    """Three steps on two nodes: the worker is killed during the third, comes back, and the run is resumed."""
+    """Six steps on two nodes: the worker is killed after the second, comes back, and the run is resumed."""
     address, start = cluster
     run = data / "runs" / "grpo"
-    length = {"trainer.total_training_steps": 3, "trainer.test_freq": -1}
+    length = {"trainer.total_training_steps": 6, "trainer.test_freq": -1}
     command = small_grpo(data, model, run, {"trainer.nnodes": 2, **length})
     nodes = start()
     environment = {**os.environ, "RAY_ADDRESS": address}
@@ -81,8 +81,8 @@ def grpo(data, model, cluster):  # noqa: F811
         )
     deadline = time.monotonic() + 500
     while 2 not in read_metrics(run) and first.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.5)
-    time.sleep(3)  # into the third step, which takes longer
+        time.sleep(0.2)
+    time.sleep(0.5)  # into the next step: on an idle machine each takes two to three seconds
     killed_at = time.monotonic()
     raylet_of_the_worker().send_signal(signal.SIGKILL)
     status = first.wait(timeout=120)
@@ -105,7 +105,7 @@ def test_a_lost_node_ends_the_run_within_a_minute_and_is_named(grpo):
     assert grpo["status"] != 0
     assert grpo["seconds"] < 60
     assert re.search(r"supervise: node \S+ \(\w{8}\) left the cluster", grpo["said"])
-    assert "resumes it after step 2" in grpo["said"]
+    assert f"resumes it after step {grpo['after_kill']}" in grpo["said"]
 
 
 def test_a_lost_node_leaves_no_process(grpo):
@@ -113,10 +113,11 @@ def test_a_lost_node_leaves_no_process(grpo):
 
 
 def test_the_run_is_resumed_from_its_last_checkpoint_on_two_nodes(grpo):
-    assert grpo["after_kill"] == 2
-    assert "goes on after step 2 of 3" in grpo["last"]
-    assert newest_step(grpo["run"]) == 3
-    assert list(read_metrics(grpo["run"])) == [1, 2, 3]
+    assert 2 <= grpo["after_kill"] < 6
+    assert f"goes on after step {grpo['after_kill']} of 6" in grpo["last"]
+    assert newest_step(grpo["run"]) == 6
+    # verl writes a step's checkpoint before its figures: between the two, the figures are lost, and nothing else
+    assert {1, 2, 3, 4, 5, 6} - set(read_metrics(grpo["run"])) <= {grpo["after_kill"]}
 
 
 def test_the_checkpoint_of_two_nodes_is_merged(grpo, data):  # noqa: F811
