@@ -4,7 +4,7 @@
 #   bash launch/quickstart.sh            # everything goes to outputs/quickstart; a second run skips what is done
 #   bash launch/quickstart.sh answer_format=bio             # a tag for each word; to outputs/quickstart_bio
 #   bash launch/quickstart.sh answer_format=entity_tags     # one type a question
-#   bash launch/quickstart.sh rows=1280                     # as many rows for SFT
+#   bash launch/quickstart.sh rows=2560                     # as many rows for SFT
 #   OUT=/tmp/ner bash launch/quickstart.sh trainer.total_epochs=6 sft.optim.lr=5e-4     # settings of GRPO, and of SFT
 #
 # The model is the shipped 4M-parameter stand-in for Qwen3-8B-Base; the data is the shipped sample.
@@ -25,7 +25,7 @@ many=1280 prompts=80 checked=60 sentences=150
 case $format in
 json)
     default=quickstart suffix="" taught=(--cot template --max-tokens 448) room=256
-    many=2560 prompts=120 checked=120 sentences=300
+    prompts=120 checked=120 sentences=300
     ;;
 bio) default=quickstart_bio suffix=_bio taught=(--no-cot --max-tokens 448) room=320 ;;
 entity_tags)

@@ -149,12 +149,12 @@ def test_the_plain_loss_is_a_switch():
     assert configured_loss(compose("sft_tiny_bio", ["loss.alpha=1.5"]).loss).keywords["alpha"] == 1.5
 
 
-def test_the_tiny_bio_run_is_the_tiny_run_but_for_batches_lengths_and_loss():
+def test_the_tiny_bio_run_is_the_tiny_run_but_for_lengths_and_loss():
     bio, tiny = (flat(OmegaConf.to_container(compose(name), resolve=True)) for name in ("sft_tiny_bio", "sft_tiny"))
     differ = {key for key in bio.keys() | tiny.keys() if bio.get(key) != tiny.get(key)}
     run = {"trainer.experiment_name", "trainer.default_local_dir"}
     loss = {"loss.name", "loss.alpha", "loss.beta", "loss.confidence"}
-    assert differ - run == {"data.train_batch_size", "data.max_length"} | loss
+    assert differ - run == {"data.max_length"} | loss
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIG_DIR / "model").glob("*.yaml")))
