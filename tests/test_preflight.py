@@ -160,6 +160,7 @@ def test_sft_rows_and_ranks(tmp_path, model, monkeypatch):
         f"data.train_files={tmp_path / 'sft.parquet'}",
         f"model.path={model}",
         f"trainer.default_local_dir={tmp_path}",
+        "data.train_batch_size=32",
     ]
     assert preflight.check("sft_tiny", overrides, ranks=2).steps == 2
     assert "3 ranks" in problem("sft_tiny", overrides, ranks=3)
