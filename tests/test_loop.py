@@ -166,8 +166,15 @@ def small_grpo(data, model, run, settings):
 def grpo(data, merged):
     """A GRPO run with a Ray of its own, killed with kill -9 after its first step and resumed."""
     run = data / "runs" / "grpo"
-    reference = {"actor_rollout_ref.actor.use_kl_loss": True}
-    command = small_grpo(data, merged, run, {**reference, "trainer.total_training_steps": 2, "trainer.test_freq": 2})
+    actor = "actor_rollout_ref.actor"
+    settings = {
+        f"{actor}.use_kl_loss": True,  # a reference model, too
+        f"{actor}.entropy_coeff": 0.1,  # a gradient where a random model's answers all earn the same, nothing
+        f"{actor}.optim.lr": 1e-3,
+        "trainer.total_training_steps": 2,
+        "trainer.test_freq": 2,
+    }
+    command = small_grpo(data, merged, run, settings)
     start = subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT)
     deadline = time.monotonic() + 500
     while newest_step(run) < 1 and start.poll() is None and time.monotonic() < deadline:
@@ -194,6 +201,7 @@ def test_grpo_goes_on_from_its_checkpoint(grpo):
 def test_vllm_samples_from_the_weights_that_are_trained(grpo):
     """Rollout and actor agree on the probabilities of the same tokens, after a weight sync too."""
     for figures in read_metrics(grpo["run"]).values():
+        assert figures["actor/grad_norm"] > 1e-6
         assert figures["training/rollout_probs_diff_max"] < 1e-5
 
 
