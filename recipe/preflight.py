@@ -3,7 +3,8 @@
     python -m recipe.preflight grpo_qwen3_8b_paper data.train_files=data/grpo/train.parquet
 
 Data files and their columns, control tokens and lengths in the prompts, the model folder, its end tokens against its
-chat template, the reward on every gold answer, batch sizes against ranks, devices, disk. `recipe.train` calls `check`.
+chat template, the reward on every gold answer, batch sizes against ranks, devices, disk, and the settings that follow
+from model and machine (`recipe.derived`). `recipe.train` calls `check`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recipe import answers, backbone, eos
+from recipe import answers, backbone, derived, eos
 from recipe import config as experiment
 from recipe.chat import encode_prompt
 from recipe.command_line import exit_status
@@ -36,13 +37,14 @@ _CHECKPOINT_BYTES, _LORA_CHECKPOINT_BYTES = 12, 4
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is going to do: `lines` for people, `steps` for the guard at its end."""
+    """What a run is going to do: `lines` for people, `steps` for the guard at its end, `derived` overrides to add."""
 
     stage: str
     steps: int
     run: Path
     model: Path
     lines: tuple[str, ...]
+    derived: tuple[str, ...] = ()
 
 
 def check(name: str, overrides: Sequence[str] = (), ranks: int | None = None) -> Plan:
@@ -66,6 +68,7 @@ def check(name: str, overrides: Sequence[str] = (), ranks: int | None = None) ->
     folder, tokenizer = backbone.check(section, stage)
     backbone.check_lengths(config, stage, folder)
     backbone.check_lora(section)
+    config, settings = _derive(name, overrides, config, folder)
     if stage == "sft":
         rows = _check_sft_data(config, tokenizer)
         batch = int(config.data.train_batch_size)
@@ -91,8 +94,21 @@ def check(name: str, overrides: Sequence[str] = (), ranks: int | None = None) ->
         f"model      {folder}",
         backbone.describe(tokenizer),
         f"run        {run} (about {need / 1e9:.1f} GB of checkpoints)",
+        *(setting.line for setting in settings),
     )
-    return Plan(stage, steps, run, folder, lines)
+    return Plan(stage, steps, run, folder, lines, tuple(setting.override for setting in settings))
+
+
+def _derive(
+    name: str, overrides: Sequence[str], config: DictConfig, folder: Path
+) -> tuple[DictConfig, tuple[derived.Derived, ...]]:
+    """The configuration with the settings that follow from model and machine, and these. DataError for wrong ones."""
+    model, positions = backbone.shape(folder)
+    machine = derived.Machine.here(config)
+    settings = derived.derive(config, overrides, model, machine)
+    config = experiment.compose(name, [*overrides, *(setting.override for setting in settings)])
+    derived.check(config, model, machine, positions)
+    return config, settings
 
 
 def stage_of(config: DictConfig) -> str:

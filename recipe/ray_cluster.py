@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--deadline", type=float, default=300, help="seconds to be up, or to wait (300)")
     node = parser.add_argument_group("head and worker")
     node.add_argument("--slots", type=int, help="GPUs to offer (default: those there are; 1 logical one on a CPU)")
-    node.add_argument("--cpus", type=int, help="CPUs to offer (default: the cores; 8 logical ones a slot on a CPU)")
+    node.add_argument("--cpus", type=int, help="CPUs to offer (default: the cores; on a CPU what verl asks for)")
     node.add_argument("--node-ip", help="the address that others reach this machine at (default: Ray's guess)")
     node.add_argument("--port", type=int, default=6379, help="the head's port (6379)")
     node.add_argument("--first-port", type=int, default=20000, help="first of this node's block of 1,000 ports (20000)")

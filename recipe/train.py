@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import json
 import os
 import shlex
@@ -29,7 +28,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from recipe import config as experiment
-from recipe import cpu, preflight, supervise
+from recipe import cpu, derived, placement, preflight, supervise
 from recipe.command_line import exit_status
 from recipe.entities import DataError
 from recipe.ray_join import join
@@ -97,6 +96,7 @@ def _join(plan: preflight.Plan, config, environment: Mapping[str, str]) -> list[
         return None
     tool, run = [sys.executable, "-m", "recipe.nodes"], ["--address", address, "--run", str(plan.run.absolute())]
     size = ["--nodes", str(config.trainer.nnodes), "--slots", str(config.trainer.n_gpus_per_node)]
+    size += ["--cpus", str(placement.cpus_needed(config))]
     seen = [path for key, path in _absolute(config).items() if key in _READ]
     line = [*tool, "check", *run, *size, "--", *seen, str(plan.model.absolute())]
     done = subprocess.run(line, env={**os.environ, **environment}, capture_output=True, text=True)
@@ -135,7 +135,11 @@ def differences(run: Path, config: dict) -> list[str]:
     if not path.is_file():
         return []
     old, new = _flat(yaml.safe_load(path.read_text(encoding="utf-8"))), _flat(config)
-    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key) and key not in _MAY_CHANGE)
+    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key) and not _may_change(key))
+
+
+def _may_change(key: str) -> bool:
+    return key in _MAY_CHANGE or derived.follows_the_machine(key)
 
 
 def _flat(tree: object, prefix: str = "") -> dict[str, object]:
@@ -205,14 +209,11 @@ def train(
         threads = {"OMP_NUM_THREADS": "1" if stage == "sft" else str(cores), "OMP_WAIT_POLICY": "PASSIVE"}
         for key, value in {**cpu.ENVIRONMENT, **threads}.items():
             os.environ.setdefault(key, value)
-    elif importlib.util.find_spec("flash_attn") is None:
-        print("flash-attn is not installed: the run uses PyTorch's SDPA attention")
-        section = "actor_rollout_ref.model" if stage == "grpo" else "model"
-        overrides = [*overrides, f"++{section}.override_config.attn_implementation=sdpa"]
-        config = experiment.compose(name, overrides)
     if ranks is None:
         ranks = cores if on_cpu and stage == "sft" else int(config.trainer.n_gpus_per_node)
     plan = preflight.check(name, overrides, ranks * int(config.trainer.nnodes) if stage == "sft" else None)
+    overrides = [*overrides, *plan.derived]
+    config = experiment.compose(name, overrides)
     gathering = rendezvous(int(config.trainer.nnodes), plan.run, os.environ) if stage == "sft" else None
     first = not gathering or gathering.node == 0
     settings = OmegaConf.to_container(config, resolve=True)

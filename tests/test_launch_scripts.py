@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 import yaml
 
-from recipe import config, nodes
+from recipe import config, placement
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / "launch"
@@ -139,7 +139,7 @@ def test_the_manifest_has_a_node_for_each_that_the_run_takes(rayjob):
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         asked = group["template"]["spec"]["containers"][0]["resources"]["limits"]
         assert int(asked["nvidia.com/gpu"]) == experiment.trainer.n_gpus_per_node
-        assert int(asked["cpu"]) >= nodes.CPUS_A_SLOT * experiment.trainer.n_gpus_per_node
+        assert int(asked["cpu"]) >= placement.cpus_needed(experiment)
 
 
 def test_the_manifests_ray_is_the_pinned_one(rayjob):

@@ -9,6 +9,7 @@ import pytest
 
 from recipe import nodes
 from recipe.entities import DataError
+from recipe.placement import cpus_a_node
 
 ONE, TWO = nodes.Node("aaaa0000", "10.0.0.1", True, 8, 64), nodes.Node("bbbb0000", "10.0.0.2", True, 8, 64)
 GONE = dataclasses.replace(TWO, alive=False, why_dead="health check failed.")
@@ -47,15 +48,16 @@ def test_another_version_and_other_code_are_named(view):
     assert "other code" in found[1]
 
 
-def test_a_cluster_that_is_too_small_says_what_it_has():
-    assert nodes.check_size([ONE, TWO], 2, 8) == [ONE, TWO]
-    few = dataclasses.replace(TWO, cpus=16)  # verl would wait for ever
+def test_a_cluster_that_is_too_small_says_what_it_has_and_where_more_comes_from():
+    need = cpus_a_node(8, nodes=2)
+    assert nodes.check_size([ONE, TWO], 2, 8, need) == [ONE, TWO]
+    few = dataclasses.replace(TWO, cpus=3 * 8)  # enough for the ranks; then verl would wait for ever
     with pytest.raises(
-        DataError, match=r"1 of 2 nodes with 8 slots and 24 CPUs.*10.0.0.2 \(bbbb0000\) 8 slots, 16 CPUs"
+        DataError, match=rf"1 of 2 nodes with 8 slots and {need} CPUs.*10.0.0.2 \(bbbb0000\) 8 slots, 24 CPUs.*num-cpus"
     ):
-        nodes.check_size([ONE, few], 2, 8)
+        nodes.check_size([ONE, few], 2, 8, need)
     with pytest.raises(DataError, match="1 of 2 nodes"):
-        nodes.check_size([ONE, GONE], 2, 8)
+        nodes.check_size([ONE, GONE], 2, 8, need)
 
 
 class Told:

@@ -34,6 +34,7 @@ PUBLISHED = {  # millions of parameters
     "Qwen/Qwen2.5-1.5B-Instruct": 1544, "meta-llama/Llama-3.1-8B": 8030, "meta-llama/Llama-2-7b-hf": 6738,
     "internlm/internlm2-7b": 7738,
 }  # fmt: skip
+SDPA = "+model.override_config.attn_implementation=sdpa"
 OFFLOAD = "actor_rollout_ref.actor.fsdp_config.offload_policy=true"
 
 
@@ -203,7 +204,18 @@ def test_what_saves_memory_is_seen_to():
     assert need(settings("sft_qwen3_8b", "model.use_fused_kernels=true")) < base
     assert need(settings("sft_qwen3_8b", "data.max_token_len_per_gpu=8192")) < base
     assert need(settings("sft_qwen3_8b", "model.lora_rank=16")) < base
-    assert need(settings("sft_qwen3_8b", "+model.override_config.attn_implementation=sdpa")) > base
+    assert need(settings("sft_qwen3_8b", SDPA, "model.use_fused_kernels=false")) > base
+
+
+@pytest.mark.parametrize("script", ["sft_1gpu.sh", "grpo_1gpu.sh"])
+def test_without_flash_attn_the_fused_output_layer_makes_the_small_model_fit(script):
+    name, *overrides = started(script, MODEL="qwen3_0_6b")
+    section = "" if script.startswith("sft") else "actor_rollout_ref."
+    sdpa = f"+{section}{SDPA[1:]}"
+    assert memory.shortfalls(settings(name, *overrides, sdpa, f"{section}model.use_fused_kernels=false", memory=24))
+    plan = settings(name, *overrides, sdpa, memory=24)
+    assert plan.fused
+    assert memory.shortfalls(plan) == []
 
 
 def test_an_offloaded_optimizer_is_away_but_for_the_update():

@@ -37,6 +37,7 @@ def as_dict(settings: Settings, rates: work.Rates) -> dict:
         "memory": settings.device.memory,
         "fits": not missing,
         "shortfalls": missing,
+        "derived": {setting.key: setting.value for setting in settings.derived},
         "phases": {phase.name: {"need": phase.need, "parts": phase.parts} for phase in phases(settings)},
         "host_memory": host(settings),
         "checkpoint": work.checkpoint_bytes(settings),
@@ -63,6 +64,7 @@ def as_text(settings: Settings, rates: work.Rates) -> str:
         f"{settings.name}: {kind} of {model.name}, {model.parameters:,} parameters, "
         f"on {settings.gpus} {each} of {device.memory / GIB:g} GiB",
         f"micro-batches of {settings.tokens} tokens, {_switches(settings)}",
+        *(setting.line for setting in settings.derived),
         "",
         "memory of a GPU, GiB" if not device.cpu else "memory of a rank, GiB",
     ]

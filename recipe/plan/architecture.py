@@ -24,6 +24,7 @@ class Architecture:
     """A dense decoder with grouped-query attention, SwiGLU and RMSNorm: Qwen2, Qwen3, Llama, Mistral, InternLM2."""
 
     name: str
+    kind: str  # transformers' model_type
     hidden: int
     layers: int
     heads: int
@@ -32,6 +33,7 @@ class Architecture:
     mlp: int
     vocabulary: int
     tied: bool
+    positions: int | None = None  # that the model was made for, where it is told
     qk_norm: bool = False
     qkv_bias: bool = False
     output_bias: bool = False
@@ -113,6 +115,7 @@ def from_config(config: Mapping[str, Any], name: str) -> Architecture:
         hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
         return Architecture(
             name=name,
+            kind=kind,
             hidden=hidden,
             layers=int(config["num_hidden_layers"]),
             heads=heads,
@@ -121,6 +124,7 @@ def from_config(config: Mapping[str, Any], name: str) -> Architecture:
             mlp=int(config["intermediate_size"]),
             vocabulary=int(config["vocab_size"]),
             tied=bool(config.get("tie_word_embeddings", False)),
+            positions=config.get("max_position_embeddings"),
             qk_norm=_QK_NORM[kind],
             qkv_bias=_QKV_BIAS.get(kind, bool(config.get("attention_bias") or config.get("bias"))),
             output_bias=bool(config.get("attention_bias") or config.get("bias")) and kind != "qwen2",

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recipe import config as experiment
+from recipe.derived import VERLS_ATTENTION, Derived, Machine, derive
 from recipe.entities import DataError
-from recipe.plan.architecture import read
+from recipe.plan.architecture import Architecture, read
 from recipe.plan.settings import GIB, ROLES, Device, Rollout, Settings, devices
+from recipe.weight_bucket import Model, bytes_of
 
-_BYTES = {"fp32": 4, "float32": 4, "fp16": 2, "float16": 2, "half": 2, "bf16": 2, "bfloat16": 2}
 _GPUS_A_NODE = 8
 
 
@@ -34,12 +35,21 @@ def load(
     memory: float | None = None,
     hf_config: str | None = None,
 ) -> Settings:
-    """Settings of an experiment on `gpus` devices of `memory` GiB. DataError for what can't be composed or divided."""
+    """Settings of an experiment on `gpus` devices of `memory` GiB. DataError for what can't be composed or divided.
+
+    A GPU is taken to have flash-attn, unless the overrides ask for other attention.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    config = experiment.compose(name, [*overrides, *(on_gpus(gpus) if gpus is not None else [])])
+    overrides = [*overrides, *(on_gpus(gpus) if gpus is not None else [])]
+    config = experiment.compose(name, overrides)
     try:
+        section = config[ROLES].model if ROLES in config else config.model
+        model = read(str(section.path), hf_config)
+        machine = Machine("flash-attn needs a GPU" if config.trainer.device == "cpu" else "")
+        derived = derive(config, overrides, Model.of(model), machine)
+        config = experiment.compose(name, [*overrides, *(setting.override for setting in derived)])
         # One resolved dictionary: sections of verl's that are not ours may hold what only resolves in its workers.
         tree = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
@@ -47,7 +57,7 @@ def load(
     trainer = tree["trainer"]
     world = int(trainer["nnodes"]) * int(trainer["n_gpus_per_node"])
     target = _device(str(trainer["device"]), device, memory)
-    settings = (_grpo if ROLES in tree else _sft)(name, tree, world, target, hf_config)
+    settings = (_grpo if ROLES in tree else _sft)(name, tree, world, target, model, derived)
     check_divides(settings, tree)
     return settings
 
@@ -98,21 +108,15 @@ def check_divides(settings: Settings, tree: Mapping[str, Any]) -> None:
         )
 
 
-def _number(name: str, key: str) -> int:
-    if name not in _BYTES:
-        raise DataError(f"{key}={name}: known are {', '.join(_BYTES)}")
-    return _BYTES[name]
-
-
 def _engine(engine: Mapping[str, Any], model: Mapping[str, Any], world: int, cpu: bool) -> dict[str, Any]:
     """The fields that an FSDP engine's and a model's section decide."""
     precision = engine.get("mixed_precision") or {}
     size = int(engine["fsdp_size"])
-    attention = (model.get("override_config") or {}).get("attn_implementation", "flash_attention_2")
+    attention = (model.get("override_config") or {}).get("attn_implementation", VERLS_ATTENTION)
     return {
-        "master": _number(str(engine.get("model_dtype") or "fp32"), "model_dtype"),
-        "compute": _number(str(precision.get("param_dtype", "bf16")), "mixed_precision.param_dtype"),
-        "reduce": _number(str(precision.get("reduce_dtype", "fp32")), "mixed_precision.reduce_dtype"),
+        "master": bytes_of(str(engine.get("model_dtype") or "fp32"), "model_dtype"),
+        "compute": bytes_of(str(precision.get("param_dtype", "bf16")), "mixed_precision.param_dtype"),
+        "reduce": bytes_of(str(precision.get("reduce_dtype", "fp32")), "mixed_precision.reduce_dtype"),
         "shards": world if size < 0 or size > world else size,
         "sequence_parallel": int(engine["ulysses_sequence_parallel_size"]),
         "checkpointing": bool(model["enable_gradient_checkpointing"]),
@@ -128,7 +132,9 @@ def _engine(engine: Mapping[str, Any], model: Mapping[str, Any], world: int, cpu
     }
 
 
-def _sft(name: str, tree: Mapping[str, Any], world: int, device: Device, hf_config: str | None) -> Settings:
+def _sft(
+    name: str, tree: Mapping[str, Any], world: int, device: Device, shape: Architecture, derived: tuple[Derived, ...]
+) -> Settings:
     data, model, trainer = tree["data"], tree["model"], tree["trainer"]
     length, batch = int(data["max_length"]), int(data["train_batch_size"])
     budget = int(data["max_token_len_per_gpu"])
@@ -138,7 +144,7 @@ def _sft(name: str, tree: Mapping[str, Any], world: int, device: Device, hf_conf
     tokens = _tokens(budget, batch, world, length, engine["sequence_parallel"])
     return Settings(
         name=name,
-        model=read(str(model["path"]), hf_config),
+        model=shape,
         gpus=world,
         device=device,
         batch=batch,
@@ -153,11 +159,14 @@ def _sft(name: str, tree: Mapping[str, Any], world: int, device: Device, hf_conf
         epochs=int(trainer["total_epochs"]),
         limit=trainer["total_training_steps"],
         data=str(data["train_files"]),
+        derived=derived,
         **engine,
     )
 
 
-def _grpo(name: str, tree: Mapping[str, Any], world: int, device: Device, hf_config: str | None) -> Settings:
+def _grpo(
+    name: str, tree: Mapping[str, Any], world: int, device: Device, shape: Architecture, derived: tuple[Derived, ...]
+) -> Settings:
     roles, data, trainer = tree[ROLES], tree["data"], tree["trainer"]
     actor, rollout, model = roles["actor"], roles["rollout"], roles["model"]
     completions, batch = int(rollout["n"]), int(data["train_batch_size"])
@@ -167,11 +176,15 @@ def _grpo(name: str, tree: Mapping[str, Any], world: int, device: Device, hf_con
     if not actor["use_dynamic_bsz"]:
         budget = int(actor["ppo_micro_batch_size_per_gpu"] or 1) * length
         scored = int(rollout["log_prob_micro_batch_size_per_gpu"] or 1) * length
+    # Without a limit of the run vLLM takes the model's; without chunks verl has it take a whole sequence at once.
+    longest = int(rollout["max_model_len"] or shape.positions or length)
+    batched = int(rollout["max_num_batched_tokens"])
+    batched = batched if rollout["enable_chunked_prefill"] else max(batched, longest)
     engine = _engine(actor["fsdp_config"], model, world, device.cpu)
     parallel = engine["sequence_parallel"]
     return Settings(
         name=name,
-        model=read(str(model["path"]), hf_config),
+        model=shape,
         gpus=world,
         device=device,
         batch=batch,
@@ -186,17 +199,18 @@ def _grpo(name: str, tree: Mapping[str, Any], world: int, device: Device, hf_con
         epochs=int(trainer["total_epochs"]),
         limit=trainer["total_training_steps"],
         data=str(data["train_files"]),
+        derived=derived,
         reference=bool(actor["use_kl_loss"] or tree["algorithm"]["use_kl_in_reward"]),
         rollout=Rollout(
             utilization=float(rollout["gpu_memory_utilization"]),
             tensor_parallel=int(rollout["tensor_model_parallel_size"]),
-            number=_number(str(rollout["dtype"]), "rollout.dtype"),
+            number=bytes_of(str(rollout["dtype"]), "rollout.dtype"),
             completions=completions,
             prompt=prompt,
             response=response,
-            length=int(rollout.get("max_model_len") or length),
+            length=longest,
             sequences=int(rollout["max_num_seqs"]),
-            batched_tokens=int(rollout["max_num_batched_tokens"]),
+            batched_tokens=batched,
             sleeps=bool(rollout["free_cache_engine"] and rollout.get("enable_sleep_mode", True)),
             eager=bool(rollout["enforce_eager"]),
             bucket=int(rollout["checkpoint_engine"]["update_weights_bucket_megabytes"]) * 2**20,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from recipe.derived import Derived
 from recipe.plan.architecture import Architecture
 
 GIB = 2**30
@@ -82,6 +83,7 @@ class Settings:
     epochs: int
     limit: int | None  # steps, where the experiment sets them
     data: str
+    derived: tuple[Derived, ...] = ()
     rollout: Rollout | None = None
     reference: bool = False
 
