@@ -115,9 +115,9 @@ def mean(figures: list[dict], key: str) -> float:
 
 def attention(section: str) -> list[str]:
     """PyTorch's attention where flash-attn isn't installed, as recipe.train chooses it."""
-    from importlib.util import find_spec
+    from recipe import flash_attention
 
-    return [] if find_spec("flash_attn") else [f"++{section}.override_config.attn_implementation=sdpa"]
+    return [f"++{section}.override_config.attn_implementation=sdpa"] if flash_attention.missing() else []
 
 
 def device_name() -> str | None:
