@@ -153,7 +153,7 @@ def test_the_tiny_bio_run_is_the_tiny_run_but_for_lengths_and_loss():
     bio, tiny = (flat(OmegaConf.to_container(compose(name), resolve=True)) for name in ("sft_tiny_bio", "sft_tiny"))
     differ = {key for key in bio.keys() | tiny.keys() if bio.get(key) != tiny.get(key)}
     run = {"trainer.experiment_name", "trainer.default_local_dir"}
-    loss = {"loss.name", "loss.alpha", "loss.beta", "loss.confidence"}
+    loss = {f"loss.{key}" for key in ("name", "alpha", "beta", "confidence", "detach_confidence")}
     assert differ - run == {"data.max_length"} | loss
 
 
@@ -258,6 +258,7 @@ def test_bio_sft_as_in_the_paper(size):
     assert (optim.optimizer, optim.lr, optim.lr_scheduler_type, optim.weight_decay) == ("AdamW", 5e-5, "constant", 0)
     assert optim.lr_warmup_steps_ratio == 0
     assert (config.loss.alpha, config.loss.beta, config.loss.confidence) == (1.2, 1.0, True)
+    assert config.loss.detach_confidence is False
 
 
 def test_an_unknown_experiment_or_override_is_one_line():

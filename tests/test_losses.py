@@ -81,14 +81,15 @@ def step(loss, some, of=None, ranks=1, **settings):
 ONE = {"use_dynamic_bsz": False, "micro_batch_size_per_gpu": 8}
 
 
-def by_hand(alpha, beta, confidence):
-    """The formula of the paper, a token at a time, from tokens and not from positions."""
+def by_hand(alpha, beta, confidence, detach=False):
+    """The formula of the paper, a token at a time, from tokens and not from positions; 1 - p may be a constant."""
     model, total, tokens = Bigram(), 0.0, 0
     for row in rows():
         ids, begin = row["input_ids"].tolist(), row["begin_mask"].tolist()
         for place in range(3, len(ids)):
             p = model.table[ids[place - 1]].softmax(-1)[ids[place]]
-            weight = (alpha if begin[place] else beta) * ((1 - p) if confidence else 1)
+            factor = 1 - (p.detach() if detach else p)
+            weight = (alpha if begin[place] else beta) * (factor if confidence else 1)
             total = total + weight * -p.log()
             tokens += 1
     (total / tokens).backward()
@@ -104,15 +105,28 @@ def test_value_and_gradient_are_those_of_the_formula(alpha, beta, confidence):
     torch.testing.assert_close(gradient, by_autograd, rtol=1e-12, atol=1e-15)
 
 
-def test_the_confidence_factor_is_differentiated_as_the_docstring_says():
+@pytest.mark.parametrize("given", [{}, {"detach_confidence": False}, {"detach_confidence": True}])
+def test_the_gradient_goes_through_the_confidence_unless_it_is_detached(given):
+    detach = given.get("detach_confidence", False)
+    loss = configured_loss({"name": "recall_oriented", **given})
+    (value, gradient), (expected, by_autograd) = step(loss, list(rows()), **ONE), by_hand(1.2, 1.0, True, detach)
+    assert value == pytest.approx(expected, rel=1e-12), "the value is the same"
+    torch.testing.assert_close(gradient, by_autograd, rtol=1e-12, atol=1e-15)
+    assert not torch.allclose(gradient, by_hand(1.2, 1.0, True, not detach)[1], rtol=1e-2)
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_the_derivative_is_that_of_the_docstring(detach):
     log_prob = torch.tensor([-3.0, -0.1, -1e-9], dtype=torch.float64, requires_grad=True)
     offsets = torch.tensor([0, 3])
     jagged = torch.nested.nested_tensor_from_jagged
     data = {"batch_num_tokens": 1, "dp_size": 1, "loss_mask": jagged(torch.tensor([1, 1, 1]), offsets)}
     data["begin_mask"] = jagged(torch.tensor([0, 1, 0]), offsets)  # rolled: the first log-probability is about it
-    recall_oriented_loss(None, {"log_probs": jagged(log_prob, offsets)}, data)[0].backward()
+    model_output = {"log_probs": jagged(log_prob, offsets)}
+    recall_oriented_loss(None, model_output, data, detach_confidence=detach)[0].backward()
     p, weight = log_prob.detach().exp(), torch.tensor([1.2, 1.0, 1.0], dtype=torch.float64)
-    torch.testing.assert_close(log_prob.grad, -weight * (1 - p - p * p.log()), rtol=1e-6, atol=1e-15)
+    expected = -weight * (1 - p - (0 if detach else p * p.log()))
+    torch.testing.assert_close(log_prob.grad, expected, rtol=1e-6, atol=1e-15)
 
 
 def test_without_weights_it_is_verls_loss():
@@ -170,6 +184,9 @@ def test_no_loss_means_verls_own():
         ({"name": "recall_oriented", "beta": -1}, "loss.beta=-1"),
         ({"name": "recall_oriented", "beta": math.nan}, "loss.beta=nan"),
         ({"name": "recall_oriented", "confidence": 1}, "loss.confidence=1"),
+        ({"name": "recall_oriented", "detach_confidence": "yes"}, "loss.detach_confidence=yes"),
+        ({"name": "recall_oriented", "detach": True}, "loss.detach: not known"),
+        ({"name": "recall_oriented", "confidence": False, "detach_confidence": True}, "loss.detach_confidence=True"),
     ],
 )
 def test_a_setting_that_is_wrong_is_named(settings, said):
