@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
+import re
 from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -266,3 +269,137 @@ def test_an_unknown_experiment_or_override_is_one_line():
         with pytest.raises(DataError) as error:
             compose(name, overrides)
         assert "\n" not in str(error.value)
+
+
+# ------------------------------------------------------------------------------------------- whose choice a value is
+PUBLISHED = ["grpo_qwen3_8b_paper", "grpo_qwen3_8b_trl", "grpo_qwen3_8b_verl", "grpo_qwen2_5_1_5b_entity_tags"]
+VARIANTS = [f"method/{path.name}" for path in sorted((CONFIG_DIR / "method").glob("*.yaml"))]
+VARIANTS += [f"loss/{path.name}" for path in sorted((CONFIG_DIR / "loss").glob("*.yaml"))]
+VARIANTS += ["grpo_qwen2_5_1_5b_entity_tags.yaml"]
+LABEL = re.compile(r"#\s*(paper|reference|published|ours|verl)\b", re.IGNORECASE)
+# What decides an update: none of it is left to a default of verl's that the reader doesn't see.
+DECIDES = [
+    *(f"actor.optim.{key}" for key in ("lr", "lr_scheduler_type", "lr_warmup_steps_ratio", "weight_decay")),
+    *(f"actor.{key}" for key in ("optim.clip_grad", "clip_ratio_low", "clip_ratio_high", "clip_ratio_c")),
+    *(f"actor.{key}" for key in ("ppo_epochs", "kl_loss_coef", "kl_loss_type", "loss_agg_mode")),
+    *("rollout.n", "rollout.temperature"),
+]
+
+
+def unlabelled(text):
+    """Names of the values in a YAML file whose comment, or that of a section around them, doesn't begin with a label.
+
+    A comment is a value's if it stands on its line or ends on the line before.
+    """
+    found, above, sections = [], "", []
+    for line in text.splitlines():
+        if not line.strip() or line.lstrip().startswith("#"):
+            above = "" if not line.strip() else above or line.strip()
+            continue
+        key = re.match(r"( *)([\w]+):(.*)", line)
+        if key:
+            indent = len(key[1])
+            sections = [section for section in sections if section[0] < indent]
+            value, _, comment = key[3].partition(" #")
+            label = bool(LABEL.match(above) or LABEL.match(f"#{comment}"))
+            if value.strip() and not label and not any(section[1] for section in sections):
+                found.append(key[2])
+            sections.append((indent, label))
+        above = ""
+    return found
+
+
+@pytest.mark.parametrize("file", VARIANTS)
+def test_every_value_of_a_published_variant_says_whose_it_is(file):
+    text = (CONFIG_DIR / file).read_text()
+    assert unlabelled(re.sub(r"(?m)^defaults:\n( +- .*\n)+", "", text)) == []
+
+
+def test_a_value_without_a_label_would_be_found():
+    lines = ["a: 1 # paper: yes", "b: 2 # Larger is better", "# ours", "c: 3", "d: # verl", "  e: 4", "f:", "  g: 5"]
+    assert unlabelled("\n".join([*lines, "# ours", "", "h: 6", "# ours, as", "# one sees", "i: 7"])) == ["b", "g", "h"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_what_decides_an_update_is_written_and_not_left_to_verls_defaults(name):
+    assert {f"actor_rollout_ref.{key}" for key in DECIDES} - written(name) == set()
+
+
+def test_the_optimizers_are_those_of_the_references_trainers():
+    optim = {name: compose(name).actor_rollout_ref.actor.optim for name in PUBLISHED}
+    assert [optim[name].weight_decay for name in PUBLISHED] == [0.01, 0.0, 0.01, 0.1]
+    assert [optim[name].clip_grad for name in PUBLISHED] == [1.0, 1.0, 1.0, 0.1]
+    assert compose("sft_qwen3_8b").optim.weight_decay == 0
+
+
+def policy_loss(name, ratio, advantage):
+    """verl's policy loss of one token under an experiment's settings."""
+    import torch
+    from verl.trainer.ppo.core_algos import compute_policy_loss_vanilla
+    from verl.utils.config import omega_conf_to_dataclass
+
+    config = omega_conf_to_dataclass(
+        compose(name, ["+actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=1"]).actor_rollout_ref.actor
+    )
+    one = torch.ones(1, 1)
+    return compute_policy_loss_vanilla(0 * one, math.log(ratio) * one, advantage * one, one, "token-mean", config)[0]
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 1.25, 2.9, 10.0, 1e6])
+@pytest.mark.parametrize("advantage", [-2.0, 1.0])
+def test_the_trl_variant_has_trls_clip_and_no_dual_one(ratio, advantage):
+    clipped = min(max(ratio, 1 - 0.2), 1 + 0.28)
+    expected = -min(ratio * advantage, clipped * advantage)
+    assert policy_loss("grpo_qwen3_8b_trl", ratio, advantage).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_verls_own_variant_has_the_dual_clip():
+    assert policy_loss("grpo_qwen3_8b_verl", 10.0, -2.0).item() == pytest.approx(3.0 * 2.0)
+
+
+def rates(name, rows, epochs=1):
+    """The learning rate of each rollout batch, or SFT step, by verl's own scheduler, as a share of `lr`."""
+    import torch
+    from verl.utils.config import omega_conf_to_dataclass
+    from verl.workers.engine.fsdp.transformer_impl import FSDPEngine
+
+    config = compose(name)
+    optim = config.optim if name in SFT else config.actor_rollout_ref.actor.optim
+    optim.total_training_steps = steps = rows // config.data.train_batch_size * epochs
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=optim.lr)
+    engine = SimpleNamespace(optimizer_config=omega_conf_to_dataclass(optim), rank=1)
+    scheduler, seen = FSDPEngine._build_lr_scheduler(engine, optimizer), []
+    for _ in range(steps):
+        seen.append(scheduler.get_last_lr()[0] / optim.lr)
+        optimizer.step()
+        scheduler.step()
+    return seen
+
+
+@pytest.mark.parametrize("size", ["8b", "1_7b"])
+def test_the_trl_variant_learns_from_its_first_batch_as_its_comment_says(size):
+    seen = rates(f"grpo_qwen3_{size}_trl", 5000)
+    text = " ".join((CONFIG_DIR / "method" / "grpo_trl.yaml").read_text().replace("#", " ").split())
+    said = re.search(r"5,000 rows make (\d+) batches, (\d+) of them warm-up", text)
+    batches, warm_up = map(int, said.groups())
+    assert (len(seen), seen[:warm_up]) == (batches, pytest.approx([k / warm_up for k in range(1, warm_up + 1)]))
+    assert seen[warm_up] < 1
+    assert seen[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_schedule_from_zero_would_waste_the_first_batch():
+    assert rates("grpo_qwen2_5_1_5b_entity_tags", 400)[0] == 0  # as its trainer's own: one update
+    assert rates("sft_qwen3_8b", 45_787, epochs=5)[0] == 0
+
+
+@pytest.mark.parametrize("name", ["grpo_qwen3_8b_paper", "grpo_qwen3_8b_verl", "grpo_tiny"])
+def test_the_other_variants_have_a_constant_rate(name):
+    assert set(rates(name, 5000)) == {1.0}
+
+
+def test_the_papers_variant_makes_one_update_a_batch_so_that_its_clip_is_inert():
+    config = compose("grpo_qwen3_8b_paper")
+    actor = config.actor_rollout_ref.actor
+    assert (config.data.train_batch_size, actor.ppo_epochs) == (actor.ppo_mini_batch_size, 1)
+    text = (CONFIG_DIR / "method" / "grpo_paper.yaml").read_text()
+    assert "inert" in text
