@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +21,16 @@ MANIFEST = "manifest.json"
 ROW_GROUP = 1000  # rows held in memory while writing
 
 
-def write_parquet(path: Path, rows: Iterable[Mapping], schema: pyarrow.Schema) -> int:
-    """Write the rows, a row group at a time; the number of rows. The same rows give the same bytes."""
+def write_parquet(
+    path: Path,
+    rows: Iterable[Mapping],
+    schema: pyarrow.Schema,
+    metadata: Callable[[], Mapping[bytes, bytes]] | None = None,
+) -> int:
+    """Write the rows, a row group at a time; the number of rows. The same rows give the same bytes.
+
+    `metadata` is called when all rows are written, for what the file says of itself.
+    """
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
@@ -31,6 +39,8 @@ def write_parquet(path: Path, rows: Iterable[Mapping], schema: pyarrow.Schema) -
         while batch := list(islice(rows, ROW_GROUP)):
             writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
             written += len(batch)
+        if metadata is not None:
+            writer.add_key_value_metadata(metadata())
     return written
 
 

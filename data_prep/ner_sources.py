@@ -9,15 +9,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import Protocol
 
 from data_prep.ner_rows import RowRules, refusal
-from recipe import conll, corpora
+from recipe import conll, corpora, left_out
 from recipe.answers.json_answer import template_reasoning
 from recipe.conll import FIRST_AND_LAST, Columns
 from recipe.entities import DataError, Example
 from recipe.json_files import read_list
+from recipe.left_out import count_gold
 from recipe.sampling import lowest, quotas, row_key, share_size
 
 
@@ -39,6 +41,23 @@ class Tally:
     skipped: Counter = field(default_factory=Counter)  # bad records, by reason
     dropped: Counter = field(default_factory=Counter)  # sound records that get no row, by reason
     noted: Counter = field(default_factory=Counter)  # kept, but worth knowing
+    sentences: int = 0  # of the sound records; where rows ask about single types, several rows are about one
+    with_rows: int = 0  # of those, the sentences of which a row is left
+    gold: dict[str, dict[str, Counter]] = field(default_factory=dict)  # of what was dropped: reason -> rule -> type
+
+    def drop(self, reason: str, example: Example) -> None:
+        """Count an example that gets no row."""
+        self.dropped[reason] += 1
+        gold = self.gold.setdefault(reason, {})
+        for rule, by_type in count_gold(example.entities).items():
+            gold.setdefault(rule, Counter()).update(by_type)
+
+    @property
+    def split(self) -> left_out.Split:
+        """What the split had and what of it became no row, once all of it was read."""
+        reasons = {reason: left_out.Reason(n, self.gold[reason]) for reason, n in self.dropped.items()}
+        reasons |= {reason: left_out.Reason(n, None) for reason, n in self.skipped.items() if n}
+        return left_out.Split(self.with_rows, self.sentences + self.skipped.total(), reasons)
 
     def as_dict(self) -> dict:
         counters = {"skipped": self.skipped, "dropped": self.dropped, "noted": self.noted}
@@ -64,23 +83,31 @@ class Scan:
     def __call__(self, source: Source, tally: Tally) -> Iterator[tuple[int, Example]]:
         """The examples that get a row, each with its position among the source's sound records."""
         self.progress.set_description(source.name, refresh=False)
-        for position, example in enumerate(self._read(source, tally.skipped, tally.noted)):
-            self.progress.update()
-            tally.read += 1
-            reason = refusal(example, self.rules)
-            if reason is None:
-                yield position, example
-            else:
-                tally.dropped[reason] += 1
+        positions = count()
+        for asked in self._read(source, tally.skipped, tally.noted):
+            tally.sentences += 1
+            rows = 0
+            for example, position in zip(
+                asked, positions, strict=False
+            ):  # takes a position only if there is an example
+                self.progress.update()
+                tally.read += 1
+                reason = refusal(example, self.rules)
+                if reason is None:
+                    rows += 1
+                    yield position, example
+                else:
+                    tally.drop(reason, example)
+            tally.with_rows += rows > 0
 
     def take(self, source: Source, positions: set[int]) -> Iterator[Example]:
         """The examples at those positions, without another look at them."""
-        rows = self._read(source, Counter(), None)
+        rows = chain.from_iterable(self._read(source, Counter(), None))
         return (example for position, example in enumerate(rows) if position in positions)
 
-    def _read(self, source: Source, skipped: Counter, noted: Counter | None) -> Iterator[Example]:
-        for example in source.read(skipped if self.skip_bad else None, noted):
-            yield from self.rules.asked(example)
+    def _read(self, source: Source, skipped: Counter, noted: Counter | None) -> Iterator[tuple[Example, ...]]:
+        """What is asked about each sentence."""
+        return map(self.rules.asked, source.read(skipped if self.skip_bad else None, noted))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ beside this file; one of evaluation begins
 
 --corpora and --instructuie are one option: the files in a dataset's folder say whether it is InstructUIE's or B2NERD's
 JSON or CoNLL/BIO columns (recipe/corpora.py). --protocol (hydra_configs/protocol) names the datasets, the split or the
-share of train that an evaluation is made of; what is not there is said, and stands in the manifest.
+share of train that an evaluation is made of; what is not there is said, and stands in the manifest. An evaluation file
+says in its own metadata, too, how many sentences the split had and what gold those had that became no row
+(recipe/left_out.py), so that no figure is taken for one of the whole split.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -53,6 +56,7 @@ from data_prep.ner_sources import (
     sentences,
 )
 from data_prep.ner_wordings import KEPT_OUT, choose_wordings
+from recipe import left_out
 from recipe.answers import bio, entity_tags
 from recipe.answers.prompt import check_template
 from recipe.chat import THINK_TAGS, find_control_token
@@ -180,10 +184,13 @@ def run(args: argparse.Namespace) -> None:
                     rules = replace(rules, keep_out={**rules.keep_out, **held_out})
                 path = stage / f"{split.name}.parquet"
                 schema = row_schema(args.command == "sft", drop_else=_drop_else(args) is not None)
-                count = write_parquet(path, _rows(examples, split, args, scan.rules), schema)
+                metadata = partial(_left_out, tallies) if args.command == "eval" else None
+                count = write_parquet(path, _rows(examples, split, args, scan.rules), schema, metadata)
             if not count:
                 raise DataError(f"{split.name} split: no row is left; {_reasons(tallies)}")
             entry = _entry(args, selection, split, tallies)
+            if args.command == "eval":
+                entry["splits"] = {name: tally.split.as_dict() for name, tally in tallies.items()}
             entries[path.name] = entry | {"rows": count, "sha256": sha256(path)} | _about(args, selection)
             if rules.wordings.templates:
                 entries[path.name]["wordings"] = rules.wordings.templates
@@ -192,6 +199,11 @@ def run(args: argparse.Namespace) -> None:
         _report(args.out / name, entry)
     if selection.missing:
         print(f"protocol {selection.protocol.name}: not here, and so partial: {', '.join(selection.missing)}")
+
+
+def _left_out(tallies: dict[str, Tally]) -> dict[bytes, bytes]:
+    """What an evaluation file says of itself: what the split had that became no row."""
+    return left_out.to_metadata({name: tally.split for name, tally in tallies.items()})
 
 
 def _drop_else(args: argparse.Namespace) -> bool | None:

@@ -8,7 +8,8 @@
     ...
 
 Each step's scores stand in `scores/STEP/scores.json` (recipe.evaluate); a step without any has a dash. Averages over
-some of the protocol's datasets, or over some of their sentences, say so and are no match for the published ones.
+some of the protocol's datasets, or over some of their sentences, say so and are no match for the published ones. The
+gold of sentences that preparation left out counts as missed (recipe.left_out).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from recipe.command_line import exit_status
 from recipe.compare import read_scores
 from recipe.entities import DataError
+from recipe.left_out import UNKNOWN, beside_published, in_words, part_of_sentences, unknown, unread
 from recipe.protocols import RULE, read_protocol
 from recipe.published import of_protocol
 
@@ -35,10 +37,11 @@ STEPS = {
 }
 
 
-def figures(folder: Path) -> tuple[dict[str, float], list[str]]:
-    """Step -> macro F1 in percent, of those that were scored; and notes on what keeps them from the published ones.
+def figures(folder: Path) -> tuple[dict[str, float], list[str], list[str]]:
+    """Step -> macro F1 in percent, of those that were scored; notes on what keeps them from the published ones; and a
+    line for each dataset of which preparation left sentences out.
 
-    DataError where none was scored, or two were scored on different rows.
+    The gold of those counts as missed. DataError where none was scored, or two were scored on different rows.
     """
     scores = {step: read_scores(path) for step in STEPS if (path := folder / "scores" / step).is_dir()}
     if not scores:
@@ -53,18 +56,22 @@ def figures(folder: Path) -> tuple[dict[str, float], list[str]]:
     if not there:
         raise DataError(f"{folder / 'scores' / first}: none of the ablation's datasets: {', '.join(wanted)}")
     notes = [f"{len(there)} of the {len(wanted)} datasets"] if len(there) < len(wanted) else []
+    scored = {name: scores[first]["datasets"][name] for name in there}
     if limit := scores[first].get("source", {}).get("limit"):
         notes.append(f"the first {limit} sentences of each")
+    elif names := unread(scored):
+        notes.append(f"{part_of_sentences(scored, names)} of {', '.join(names)}")
+    notes += [UNKNOWN] if unknown(scored) else []
     means = {
-        step: sum(100 * each["datasets"][name][RULE]["f1"] for name in there) / len(there)
+        step: sum(100 * beside_published(each["datasets"][name])[RULE]["f1"] for name in there) / len(there)
         for step, each in scores.items()
     }
-    return means, notes
+    return means, notes, list(in_words({"datasets": scored}))
 
 
 def table(folder: Path) -> str:
     """Our steps and the published ones, each with the difference to the step before it."""
-    ours, notes = figures(folder)
+    ours, notes, left_out = figures(folder)
     theirs = dict(zip(STEPS, (row.average for row in of_protocol(PROTOCOL)), strict=True))
     over = "; ".join(notes) or f"all {len(read_protocol(PROTOCOL).datasets)} datasets"
     width = max(map(len, STEPS.values()))
@@ -76,6 +83,9 @@ def table(folder: Path) -> str:
         cells = (_cell(ours, step, before), _cell(theirs, step, before))
         lines.append(f"{title:{width}}  {cells[0][0]:>5}  {cells[0][1]:>6}  {cells[1][0]:>9}  {cells[1][1]:>6}")
         before = step
+    lines += left_out
+    if left_out and not notes:
+        lines.append("gold left out counts as missed in ours")
     return "\n".join(lines)
 
 

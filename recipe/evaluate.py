@@ -6,13 +6,20 @@
 It prints a table and writes OUT/scores.json; the completions stand in OUT/predictions.jsonl (see recipe.predictions),
 and each sentence's own counts in OUT/sentences.parquet:
 
-    {"datasets": {"bc5cdr": {"sentences": 4797, "published": {"precision": 0.5, "recall": 0.25, "f1": 0.3333,
-     "low": 0.31, "high": 0.35}, "strict": {...}, "span": {...}, "partial": {...}, "type": {...}, "unparsable": 0.01,
-     "reasoning_tokens": 81.5, "reasoning_tokens_p95": 140.0, "answer_tokens": ..., "errors": {"missed": 412, ...},
+    {"datasets": {"bc5cdr": {"sentences": 4795, "of_sentences": 4797, "left_out": {"too_long": {"rows": 2, "gold": 9}},
+     "published": {"precision": 0.5, "recall": 0.25, "f1": 0.3333, "low": 0.31, "high": 0.35}, "strict": {...},
+     "span": {...}, "partial": {...}, "type": {...}, "of_split": {"published": {"precision": 0.5, ...}, ...},
+     "unparsable": 0.01, "reasoning_tokens": 81.5, "reasoning_tokens_p95": 140.0, "answer_tokens": ...,
+     "errors": {"missed": 412, ...},
      "examples": {"missed": [{"index": 7, "gold": ["Naloxone", "chemical"], "predicted": null}]},
      "types": {"chemical": {"gold": 5385, "predicted": 2693, "strict": {...}, ...}}, "counts": {...}}},
      "macro": {"published": 0.3333, ...}, "macro_interval": {"published": [0.31, 0.35], ...}, "micro": {...},
+     "macro_of_split": {"published": 0.3332, ...},
      "source": {"data_sha256": ..., "predictions_sha256": ..., "drop_else": true}}
+
+Of the `of_sentences` that a split had, preparation may have left some out (`left_out`: rows and gold entities by
+reason; recipe.left_out). `of_split` and `macro_of_split` count that gold as missed, and are what stands beside
+published figures. They are null where that isn't known: older files of rows don't say, and --limit leaves rows out.
 
 Where rows ask about single types (entity_tags), sentences are scored, and `questions` has their number and the share of
 answers that can't be read: {"asked": 600, "unparsable": 0.01}.
@@ -41,6 +48,7 @@ from recipe.entities import DataError, Example, from_ground_truth
 from recipe.errors import KINDS
 from recipe.files import sha256, write_json
 from recipe.judge import SCORED_RULES
+from recipe.left_out import in_words, of_sentences, read_left_out, with_left_out
 from recipe.predictions import FILE, Prediction, check_complete, journal, read_predictions
 from recipe.protocols import check, comparison, protocol_names, read_protocol
 from recipe.queries import FORMAT as ENTITY_TAGS
@@ -86,10 +94,10 @@ def read_rows(path: Path, limit: int | None = None) -> list[Row]:
             rows.append(_read_row(index, record))
         except DataError as error:
             raise DataError(f"{path}, row {index}: {error}") from error
-    return rows if limit is None else _first(rows, limit)
+    return rows if limit is None else first_rows(rows, limit)
 
 
-def _first(rows: Sequence[Row], limit: int) -> list[Row]:
+def first_rows(rows: Sequence[Row], limit: int) -> list[Row]:
     """The rows about the first `limit` sentences of each dataset."""
     kept, seen = [], Counter()
     for positions in by_sentence(rows):
@@ -149,15 +157,17 @@ def table(scores: dict, drop_else: bool = True) -> str:
     datasets = scores["datasets"]
     width = max(len(name) for name in (*datasets, "macro average"))
     unit = "tokens" if any("reasoning_tokens" in d for d in datasets.values()) else "words"
+    sentences = {name: of_sentences(d) for name, d in datasets.items()}
+    size = max(6, *map(len, sentences.values()))
     lines = [
-        f"{'':{width}} {'':>6} | {'published':^18} | {'strict':^20} | {'span':^18} | {'partial':>7} {'type':>6} | "
+        f"{'':{width}} {'':>{size}} | {'published':^18} | {'strict':^20} | {'span':^18} | {'partial':>7} {'type':>6} | "
         f"unpars- | reasoning {unit}",
-        f"{'dataset':{width}} {'rows':>6} | {_cells('F1')} {'95 %':^11} | {_cells('P', 'R', 'F1')} | {_cells('F1')} "
-        f"{'95 %':^11} | {'F1':>7} {'F1':>6} |  able % |   mean   95th",
+        f"{'dataset':{width}} {'rows':>{size}} | {_cells('F1')} {'95 %':^11} | {_cells('P', 'R', 'F1')} | "
+        f"{_cells('F1')} {'95 %':^11} | {'F1':>7} {'F1':>6} |  able % |   mean   95th",
     ]
     for name, d in datasets.items():
         lines.append(
-            f"{name:{width}} {d['sentences']:>6} | {_with_interval(d['published'])} | {_prf(d['strict'])} | "
+            f"{name:{width}} {sentences[name]:>{size}} | {_with_interval(d['published'])} | {_prf(d['strict'])} | "
             f"{_with_interval(d['span'])} | {_percent(d['partial']['f1']):>7} {_percent(d['type']['f1']):>6} | "
             f"{_percent(d['unparsable']):>7} | {d[f'reasoning_{unit}']:>6.1f} {d[f'reasoning_{unit}_p95']:>6.0f}"
         )
@@ -165,10 +175,11 @@ def table(scores: dict, drop_else: bool = True) -> str:
     for name, figures in (("all, pooled", scores["micro"]), ("macro average", _macro(scores))):
         strict = _prf(figures["strict"]) if "precision" in figures["strict"] else _cells("", "", _f1(figures["strict"]))
         lines.append(
-            f"{name:{width}} {rows:>6} | {_with_interval(figures['published'])} | {strict} | "
+            f"{name:{width}} {rows:>{size}} | {_with_interval(figures['published'])} | {strict} | "
             f"{_with_interval(figures['span'])} | {_f1(figures['partial']):>7} {_f1(figures['type']):>6} | {'':>7} |"
         )
     lines.append(f"residual types (else, misc, other, ...) are {'dropped' if drop_else else 'kept'}")
+    lines += _left_out_lines(scores)
     kinds = [kind for kind in KINDS if any(d["errors"][kind] for d in datasets.values())]
     if kinds:
         columns = [max(len(kind), 6) for kind in kinds]
@@ -178,6 +189,16 @@ def table(scores: dict, drop_else: bool = True) -> str:
             cells = (f"{d['errors'][kind]:>{size}}" for kind, size in zip(kinds, columns, strict=True))
             lines.append(f"{name:{width}}  {'  '.join(cells)}")
     return "\n".join(lines)
+
+
+def _left_out_lines(scores: dict) -> list[str]:
+    """What the figures above are not of, and the averages that count the gold of it as missed."""
+    lines = list(in_words(scores))
+    whole = scores.get("macro_of_split")
+    if whole is not None and any(whole[rule] != scores["macro"][rule] for rule in whole):
+        figures = ", ".join(f"{rule} {_percent(f1)}" for rule, f1 in whole.items())
+        lines.append(f"macro average F1 with the gold left out as missed: {figures}")
+    return lines
 
 
 def _macro(scores: dict) -> dict[str, dict[str, float]]:
@@ -285,7 +306,9 @@ def _run(args: argparse.Namespace) -> None:
     if args.out.exists() and not args.out.is_dir():
         raise DataError(f"{args.out}: is a file; --out names a folder")
     protocol = read_protocol(args.protocol) if args.protocol else None
-    rows = read_rows(args.data, args.limit)
+    every = read_rows(args.data)
+    there = Counter(every[positions[0]].dataset for positions in by_sentence(every))
+    rows = every if args.limit is None else first_rows(every, args.limit)
     if protocol and not (set(protocol.datasets) & {row.dataset for row in rows}):
         raise DataError(
             f"{args.data}: holds no dataset of {protocol.name}; write it with: python data_prep/to_parquet.py eval "
@@ -311,6 +334,7 @@ def _run(args: argparse.Namespace) -> None:
 
     rows, outputs, questions = whole_sentences(rows, [predictions[row.index].output for row in rows])
     scores, sentences = score(rows, outputs, tokens if tokenizer else None, args.drop_else)
+    scores = with_left_out(scores, read_left_out(args.data, there), there, args.drop_else)
     if questions:
         scores["questions"] = questions
     saved = args.predictions or args.out / FILE

@@ -18,6 +18,7 @@ import argparse
 import hashlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -216,6 +217,14 @@ def _source(args: argparse.Namespace) -> tuple[Path, int | None, bool]:
     return named if named.is_file() else args.scores / FILE, limit, drop_else  # the folder may have been moved
 
 
+def _left_out(path: Path, rows: Iterable[tuple[str, str]], scores: Mapping[str, Mapping], drop_else: bool) -> dict:
+    """By dataset that was scored, what preparation left out of the file with these `rows` (dataset, sentence)."""
+    from recipe.left_out import as_scored, read_left_out
+
+    splits = read_left_out(path, Counter(dataset for dataset, _ in rows))
+    return {name: as_scored(figures["rows"], splits.get(name), drop_else) for name, figures in scores.items()}
+
+
 # ---------------------------------------------------------------------------------------------------------- command
 
 
@@ -223,6 +232,7 @@ def _run(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from recipe.files import write_json
+    from recipe.left_out import in_words
 
     answers = read_answers(args)
     rows = list(sentences(args.eval))
@@ -251,6 +261,7 @@ def _run(args: argparse.Namespace) -> None:
         scores = scores_without(answers.rows, answers.outputs, out, answers.drop_else)
         report["scores"] = {"without": args.without, "datasets": scores}
         print("\n" + score_table(scores, args.without))
+        print("\n".join(in_words({"datasets": _left_out(args.eval, rows, scores, answers.drop_else)})))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_json(args.out, report)

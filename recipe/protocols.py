@@ -5,7 +5,8 @@
     print(comparison(protocol, json.loads(Path("scores/scores.json").read_text()), check(protocol, rows)))
 
 Figures obtained on other names of the types stand in a table of their own. An average over some of its datasets is
-called partial, and the systems beside it are averaged over the same datasets.
+called partial, and the systems beside it are averaged over the same datasets. Published systems were scored on all
+sentences of a split; so are ours: the gold of those that preparation left out counts as missed (recipe.left_out).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from recipe.corpora import SPLITS
 from recipe.entities import DataError
+from recipe.left_out import UNKNOWN, beside_published, in_words, of_sentences, part_of_sentences, unknown, unread
 from recipe.published import INSTRUCTUIE, INSTRUCTUIE_TYPES, Published, of_protocol
 from recipe.records import RESIDUAL_TYPES
 
@@ -154,7 +156,11 @@ class _Column:
     head: str
     figures: Mapping[str, float]
     average: float | None = None
-    decimals: int = 1
+    own: bool = False
+
+    @property
+    def decimals(self) -> int:
+        return 2 if self.own else 1
 
 
 def comparison(protocol: Protocol, scores: Mapping, coverage: Coverage | None = None) -> str:
@@ -164,9 +170,10 @@ def comparison(protocol: Protocol, scores: Mapping, coverage: Coverage | None = 
     the protocol's. DataError if none of the protocol's datasets was scored.
     """
     try:
-        ours = {
-            name: 100 * scores["datasets"][name][RULE]["f1"] for name in protocol.datasets if name in scores["datasets"]
-        }
+        scored = {**scores["datasets"], **scores.get("without_rows", {})}
+        scored = {name: scored[name] for name in protocol.datasets if name in scored}
+        ours = {name: 100 * beside_published(d)[RULE]["f1"] for name, d in scored.items()}
+        rows_alone = {name: 100 * d[RULE]["f1"] for name, d in scored.items() if RULE in d}
         source = scores.get("source", {})
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"scores: not what recipe.evaluate writes ({error!r}); score the predictions again") from error
@@ -178,16 +185,23 @@ def comparison(protocol: Protocol, scores: Mapping, coverage: Coverage | None = 
     if source.get("drop_else") is False and protocol.drop_else:
         labels += ", residual types kept"
     limit = f"first {source['limit']} rows of a dataset" if source.get("limit") else ""
+    if rows_alone == ours:
+        rows_alone = None
     groups: dict[str, list[Published]] = {labels: []}
     for row in of_protocol(protocol.published):
         groups.setdefault(row.labels, []).append(row)
     parts = [f"{protocol.name}: {protocol.title}; F1 in percent, rule of the papers ({RULE})"]
     if coverage is not None:
         parts += [f"note: {note}" for note in coverage.notes]
+    parts += [f"note: {note}" for note in in_words({"datasets": scored})]
+    if rows_alone is not None:
+        parts.append("note: ours counts the gold left out as missed, as for systems scored on all sentences")
     for number, (group, rows) in enumerate(groups.items()):
-        columns = [_Column("ours", ours, decimals=2)] if number == 0 else []
+        columns = [_Column("ours", ours, own=True)] if number == 0 else []
+        if columns and rows_alone is not None:
+            columns.append(_Column("rows alone", rows_alone, own=True))
         columns += [_column(protocol, row) for row in rows if row.figures]
-        lines = _grid(protocol, columns, ours, limit if number == 0 else "") if columns else []
+        lines = _grid(protocol, columns, scored if number == 0 else None, limit) if columns else []
         alone = [f"{row.system} {row.average:.1f}" for row in rows if not row.figures and protocol.name == row.protocol]
         if alone:
             size = len(protocol.averages[_first(protocol)])
@@ -205,22 +219,28 @@ def _first(protocol: Protocol) -> str:
     return next(iter(protocol.averages))
 
 
-def _grid(protocol: Protocol, columns: Sequence[_Column], ours: Mapping[str, float], limit: str) -> list[str]:
-    """A line for each dataset and each average. What stands in a line of averages is over the same datasets."""
+def _grid(
+    protocol: Protocol, columns: Sequence[_Column], scored: Mapping[str, Mapping] | None, limit: str
+) -> list[str]:
+    """A line for each dataset and each average. What stands in a line of averages is over the same datasets.
+
+    `scored` are our figures by dataset as in scores.json; None where the table is without them.
+    """
     lines: list[tuple[str, list[float | None]]] = [
-        (name, [column.figures.get(name) for column in columns]) for name in protocol.datasets
+        (_titled(name, (scored or {}).get(name)), [column.figures.get(name) for column in columns])
+        for name in protocol.datasets
     ]
-    with_ours = columns[0].figures is ours
     for title, part in protocol.averages.items() if len(protocol.datasets) > 1 else ():
-        there = [name for name in part if name in ours] if with_ours else list(part)
+        there = list(part) if scored is None else [name for name in part if name in scored]
         means = [_mean(column.figures, there) for column in columns]
         whole = [_whole(protocol, title, column) for column in columns]
-        if with_ours and (len(there) < len(part) or limit):
-            marks = [f"{len(there)} of {len(part)}"] * (len(there) < len(part)) + [limit] * bool(limit)
-            lines.append((f"{title}, partial ({'; '.join(marks)})", means))
-            lines.append((f"{title}, all {len(part)}, published", [None, *whole[1:]]))
+        partial, unsure = ([], []) if scored is None else _marks(part, there, scored, limit)
+        if partial:
+            ours = sum(column.own for column in columns)
+            lines.append((f"{title}, partial ({'; '.join(partial + unsure)})", means))
+            lines.append((f"{title}, all {len(part)}, published", [*[None] * ours, *whole[ours:]]))
         else:
-            lines.append((title, whole))
+            lines.append((f"{title} ({'; '.join(unsure)})" if unsure else title, whole))
     lines = [(title, values) for title, values in lines if any(value is not None for value in values)]
     width = max(len(title) for title, _ in lines)
     sizes = [max(len(column.head), 7) for column in columns]
@@ -230,6 +250,24 @@ def _grid(protocol: Protocol, columns: Sequence[_Column], ours: Mapping[str, flo
         for _, values in lines
     )
     return [f"{'':{width}}  {head}", *(f"{title:{width}}  {row}" for (title, _), row in zip(lines, body, strict=True))]
+
+
+def _titled(name: str, figures: Mapping | None) -> str:
+    """A dataset's name; with `"1 of 3 sentences"` where ours were scored on a part of them."""
+    whole = figures is None or figures.get("sentences") == figures.get("of_sentences")
+    return name if whole else f"{name} ({of_sentences(figures)} sentences)"
+
+
+def _marks(
+    part: Sequence[str], there: Sequence[str], scored: Mapping[str, Mapping], limit: str
+) -> tuple[list[str], list[str]]:
+    """What makes our average one of a part, and what isn't known of it."""
+    partial = [f"{len(there)} of {len(part)}"] if len(there) < len(part) else []
+    if limit:
+        partial.append(limit)
+    elif names := unread({name: scored[name] for name in there}):
+        partial.append(f"{part_of_sentences(scored, names)} of {', '.join(names)}")
+    return partial, [UNKNOWN] if unknown({name: scored[name] for name in there}) else []
 
 
 def _whole(protocol: Protocol, title: str, column: _Column) -> float | None:

@@ -20,9 +20,10 @@ SEVEN = read_protocol("ablation").datasets
 def scored(tmp_path):
     """`scored("base", 0.3)`: a step's scores, the same F1 on each dataset; returns the ablation's folder."""
 
-    def write(step, f1, datasets=SEVEN, data="a" * 64, limit=None):
+    def write(step, f1, datasets=SEVEN, data="a" * 64, limit=None, **changes):
         cell = {rule: {"f1": f1} for rule in SCORED_RULES}
-        scores = {"datasets": dict.fromkeys(datasets, cell), "micro": cell}
+        counts = {"sentences": 100, "of_sentences": 100, "left_out": {}, "of_split": cell} | changes
+        scores = {"datasets": dict.fromkeys(datasets, cell | counts), "micro": cell}
         scores |= {"macro": dict.fromkeys(SCORED_RULES, f1), "source": {"data_sha256": data, "limit": limit}}
         folder = tmp_path / "scores" / step
         folder.mkdir(parents=True)
@@ -55,6 +56,32 @@ def test_a_step_that_was_not_scored_has_a_dash(scored):
 def test_a_part_of_the_datasets_is_no_match_for_the_published_figures(scored):
     text = ablation.table(scored("base", 0.3, SEVEN[2:], limit=60))
     assert "5 of the 7 datasets; the first 60 sentences of each" in text
+    assert "not comparable with ours" in text
+
+
+def test_gold_that_was_left_out_counts_as_missed(scored):
+    lost = {"too_long": {"rows": 100, "gold": 250}}
+    folder = scored("base", 0.3, of_sentences=200, left_out=lost, of_split={"published": {"f1": 0.2}})
+    text = ablation.table(folder)
+    assert line(text, "base")[0] == "20.0"
+    assert "mit-movie: 100 of 200 sentences; left out: too_long 100; gold left out: 250 entities" in text
+    assert "gold left out counts as missed in ours" in text
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"of_sentences": None, "left_out": None, "of_split": None}, "sentences left out: not known"),
+        (
+            {"of_sentences": 101, "left_out": {"bad_entity": {"rows": 1, "gold": None}}, "of_split": None},
+            "700 of 707 sentences of ",
+        ),
+    ],
+    ids=["an older file", "a record that could not be read"],
+)
+def test_gold_that_nobody_counted_keeps_ours_from_the_published_figures(scored, counts, said):
+    text = ablation.table(scored("base", 0.3, **counts))
+    assert said in text.splitlines()[0]
     assert "not comparable with ours" in text
 
 

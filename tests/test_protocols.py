@@ -10,10 +10,17 @@ from recipe.protocols import Coverage, check, comparison, protocol_names, read_p
 from recipe.published import INSTRUCTUIE, INSTRUCTUIE_TYPES, PUBLISHED, of_protocol
 
 SEVEN = dict.fromkeys(CROSS_DOMAIN, 0.5)
+LOST = {"rows": 100, "gold": 250}
 
 
-def scores(f1, **source):
-    return {"datasets": {name: {"published": {"f1": value}} for name, value in f1.items()}, "source": source}
+def scores(f1, had=100, **source):
+    """Scores of 100 sentences of each dataset, of `had` that its split had."""
+    counts = {"sentences": 100, "of_sentences": had, "left_out": {}}
+    return {"datasets": {name: {**counts, **both(value)} for name, value in f1.items()}, "source": source}
+
+
+def both(f1, of_split=None):
+    return {"published": {"f1": f1}, "of_split": {"published": {"f1": f1 if of_split is None else of_split}}}
 
 
 def rows_of(**types):
@@ -166,6 +173,35 @@ def test_scores_of_the_first_rows_alone_are_partial():
     text = comparison(read_protocol("zero_shot_7"), scores(SEVEN, limit=50))
     assert cells(text, "seven sets, partial (first 50 rows of a dataset)")[0] == "50.00"
     assert cells(text, "seven sets, all 7, published")[0] == "-"
+
+
+def test_averages_say_where_it_is_not_known_what_was_left_out():
+    text = comparison(read_protocol("zero_shot_7"), scores(SEVEN, had=None))
+    assert cells(text, "seven sets (sentences left out: not known)")[:2] == ["50.00", "60.9"]
+    assert cells(text, "mit-movie (100 of ? sentences)")[:2] == ["50.00", "57.2"]
+    assert "mit-movie, mit-restaurant, CrossNER_AI, CrossNER_literature" in text
+    assert "sentences that preparation left out are not known" in text
+
+
+def test_what_was_left_out_counts_as_missed_in_the_averages_too():
+    ours = scores(SEVEN)
+    ours["datasets"]["mit-movie"] |= both(0.9, 0.2) | {"of_sentences": 200, "left_out": {"too_long": LOST}}
+    text = comparison(read_protocol("zero_shot_7"), ours)
+    assert cells(text, "mit-movie (100 of 200 sentences)")[:3] == ["20.00", "90.00", "57.2"]
+    assert cells(text, "seven sets")[:3] == [f"{(20 + 6 * 50) / 7:.2f}", f"{(90 + 6 * 50) / 7:.2f}", "60.9"]
+    assert "mit-movie: 100 of 200 sentences; left out: too_long 100; gold left out: 250 entities" in text
+    assert "partial" not in text
+
+
+def test_an_average_without_gold_that_nobody_could_count_is_partial():
+    """A record that could not be read may have held any number of entities: they can't be counted as missed."""
+    ours = scores(SEVEN)
+    ours["datasets"]["mit-movie"] |= {"of_sentences": 101, "left_out": {"bad_entity": {"rows": 1, "gold": None}}}
+    ours["datasets"]["mit-movie"]["of_split"] = None
+    text = comparison(read_protocol("zero_shot_7"), ours)
+    assert cells(text, "seven sets, partial (100 of 101 sentences of mit-movie)")[0] == "50.00"
+    assert cells(text, "seven sets, all 7, published")[:2] == ["-", "60.9"]
+    assert "and what bad_entity had, which is not known" in text
 
 
 def test_figures_on_other_label_names_never_share_a_table_with_ours():

@@ -20,6 +20,7 @@ from recipe.command_line import exit_status
 from recipe.entities import DataError
 from recipe.errors import KINDS
 from recipe.judge import KEYED, SCORED_RULES
+from recipe.left_out import in_words, of_sentences
 from recipe.report.charts import DASHES, Bar, bars, curves, intervals
 from recipe.report.curves import Curve, read_curves
 from recipe.report.marks import card
@@ -90,6 +91,9 @@ def page(
         name=scores["source"]["model"] or Path(scores["source"]["predictions"]).name,
         scores=scores,
         rows=len(scored),
+        sentences={name: of_sentences(dataset, ",") for name, dataset in scores["datasets"].items()},
+        left_out=list(in_words(scores)),
+        of_split=scores.get("macro_of_split"),
         unit=unit_of(scores),
         rules=SCORED_RULES,
         keyed=KEYED,
