@@ -49,7 +49,7 @@ from recipe.errors import KINDS
 from recipe.files import sha256, write_json
 from recipe.judge import SCORED_RULES
 from recipe.left_out import in_words, of_sentences, read_left_out, with_left_out
-from recipe.predictions import FILE, Prediction, check_complete, journal, read_predictions
+from recipe.predictions import FILE, Prediction, check_complete, check_origin, journal, read_predictions
 from recipe.protocols import check, comparison, protocol_names, read_protocol
 from recipe.queries import FORMAT as ENTITY_TAGS
 from recipe.queries import group, merge
@@ -323,6 +323,7 @@ def _run(args: argparse.Namespace) -> None:
     if args.predictions:
         if not args.predictions.is_file():
             raise DataError(f"{args.predictions}: no such file; name one with a completion a line")
+        check_origin(args.predictions, args.data, folder and Path(folder))
         predictions = read_predictions(args.predictions)
         check_complete(args.predictions, predictions, {row.index for row in rows}, args.data)
     else:

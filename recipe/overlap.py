@@ -15,7 +15,6 @@ data. --out writes the rows, too, each with the first place where it was found:
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections import Counter
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from recipe.command_line import exit_status
 from recipe.entities import DataError
+from recipe.files import sha256
 from recipe.predictions import FILE
 from recipe.sentence_overlap import GRAM, KINDS, Found, find_overlap
 
@@ -189,13 +189,15 @@ class Answers:
 def read_answers(args: argparse.Namespace) -> Answers | None:
     """What --predictions or --scores names; None without them. DataError unless it belongs to the evaluation rows."""
     from recipe.evaluate import read_rows, whole_sentences
-    from recipe.predictions import check_complete, read_predictions
+    from recipe.predictions import check_complete, check_origin, read_predictions
 
     if not (args.predictions or args.scores):
         return None
     path, limit, drop_else = _source(args) if args.scores else (args.predictions, args.limit, True)
     if not path.is_file():
         raise DataError(f"{path}: no such file; name one with a completion a line")
+    if args.predictions:
+        check_origin(path, args.eval)
     rows = read_rows(args.eval, limit)
     predictions = read_predictions(path)
     check_complete(path, predictions, {row.index for row in rows}, args.eval)
@@ -209,12 +211,15 @@ def _source(args: argparse.Namespace) -> tuple[Path, int | None, bool]:
     try:
         source = json.loads(path.read_text(encoding="utf-8"))["source"]
         digest, limit, drop_else = source["data_sha256"], source["limit"], source.get("drop_else", True)
-        named = Path(source["predictions"])
+        named, scored = Path(source["predictions"]), source.get("predictions_sha256")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: no scores in it; name a folder that recipe.evaluate wrote") from error
-    if hashlib.sha256(args.eval.read_bytes()).hexdigest() != digest:
+    if sha256(args.eval) != digest:
         raise DataError(f"{args.scores}: scored on other rows than {args.eval}; name the file they are scores of")
-    return named if named.is_file() else args.scores / FILE, limit, drop_else  # the folder may have been moved
+    named = named if named.is_file() else args.scores / FILE  # the folder may have been moved
+    if scored is not None and named.is_file() and sha256(named) != scored:
+        raise DataError(f"{named}: not the predictions that {path} is of: they have changed since; score them again")
+    return named, limit, drop_else
 
 
 def _left_out(path: Path, rows: Iterable[tuple[str, str]], scores: Mapping[str, Mapping], drop_else: bool) -> dict:

@@ -3,6 +3,7 @@
     {"index": 0, "output": "{\\"entities\\": {}}", "output_tokens": 9, "finish_reason": "stop"}
 
 `index` is the row of the Parquet file. `index` and `output` must be there; what else a line holds is for the reader.
+The manifest beside a file (predictions.manifest.json) names the rows and the model by their digests.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from recipe.entities import DataError
-from recipe.files import append_to, write_json
+from recipe.files import append_to, sha256, write_json
 
 FILE = "predictions.jsonl"
 
@@ -72,8 +73,51 @@ def check_complete(path: Path, predictions: Collection[int], rows: Collection[in
         )
 
 
+def check_origin(path: Path, data: Path, model: Path | None = None) -> None:
+    """DataError if the manifest beside predictions says that they are of other rows than those of `data`.
+
+    Or that they are of another model than the one in the folder `model`. Without a manifest nothing is known.
+    """
+    manifest = manifest_of(path)
+    if not manifest.is_file():
+        return
+    try:
+        told = json.loads(manifest.read_text(encoding="utf-8"))
+        rows, by = told["settings"].get("data"), told["settings"].get("model")
+        named = told.get("versions", {})
+        made_from, made_by = named.get("data", "another file"), named.get("model", "another model")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        remedy = f"put it back, or delete it if {path.name} is of {data}"
+        raise DataError(f"{manifest}: does not say how {path.name} was made; {remedy}") from error
+    if rows is None:
+        return
+    if rows != (found := sha256(data)):
+        raise DataError(
+            f"{path}: made from {made_from} (sha256 {rows[:12]}..., by {manifest.name}), not from {data} "
+            f"({found[:12]}...); name that file with --data, or predict the rows of this one"
+        )
+    if model is not None and by is not None and _has_weights(model):
+        from recipe.generate import fingerprint
+
+        if by != fingerprint(model):
+            raise DataError(
+                f"{path}: made by {made_by}, not by {model} (by {manifest.name}); name that model, or none: lengths "
+                "are then in words"
+            )
+
+
+def _has_weights(model: Path) -> bool:
+    """A folder without any is a tokenizer's, which is not said to have predicted anything."""
+    return any(path for pattern in ("*.safetensors", "*.bin") for path in Path(model).glob(pattern))
+
+
 def _some(indices: list[int]) -> str:
     return ", ".join(map(str, indices[:3])) + (f" and {len(indices) - 3} more" if len(indices) > 3 else "")
+
+
+def manifest_of(path: Path) -> Path:
+    """Where it stands how a file of predictions was made."""
+    return path.with_name(f"{path.stem}.manifest.json")
 
 
 # -------------------------------------------------------------------------------------------------- resumable file
@@ -103,7 +147,7 @@ def check_manifest(
     path: Path, settings: Mapping[str, object], versions: Mapping[str, str], started: bool, elsewhere: str
 ) -> None:
     """Write the manifest of a file that is begun; DataError if one that was `started` was made with other settings."""
-    manifest = path.with_name(f"{path.stem}.manifest.json")
+    manifest = manifest_of(path)
     settings = json.loads(json.dumps(settings))
     if not started:
         write_json(manifest, {"settings": settings, "versions": dict(versions)})

@@ -17,6 +17,8 @@ from data_prep.ner_rows import RowRules, question_row, row_schema
 from recipe.answers.json_answer import render_answer
 from recipe.entities import DataError, Entity, Example
 from recipe.evaluate import main, read_rows, table
+from recipe.files import sha256
+from recipe.generate import fingerprint
 from recipe.scores import score
 
 pytest.importorskip("pyarrow")
@@ -295,6 +297,64 @@ def test_neither_model_nor_predictions(data, tmp_path):
     with pytest.raises(SystemExit) as stop:
         main(["--data", str(data), "--out", str(tmp_path / "out")])
     assert stop.value.code == 2
+
+
+# ------------------------------------------------------------------------------------------- predictions and origin
+
+
+def write_manifest(saved, data, model="m" * 64):
+    """The manifest that recipe.evaluate leaves beside predictions of those rows."""
+    settings = {"model": model, "data": sha256(data), "decoding": "greedy"}
+    made = {"settings": settings, "versions": {"model": "outputs/model", "data": str(data)}}
+    saved.with_name(f"{saved.stem}.manifest.json").write_text(json.dumps(made), encoding="utf-8")
+
+
+def test_predictions_of_another_file_are_refused_by_their_manifest(data, tmp_path, capsys):
+    """As many rows in both, so that nothing but the manifest tells: F1 would be 0."""
+    other = write_rows(tmp_path / "other.parquet", EXAMPLES[::-1])
+    saved = write_predictions(tmp_path / "saved.jsonl", enumerate(GOLD[::-1]))
+    write_manifest(saved, other)
+    assert evaluate(data, saved, tmp_path / "out") == 2
+    line = refusal(capsys)
+    assert f"made from {other} " in line
+    assert f"not from {data} " in line
+    assert not (tmp_path / "out").exists()
+    assert evaluate(other, saved, tmp_path / "out") == 0
+
+
+def test_the_scores_without_overlap_refuse_them_too(data, tmp_path, capsys):
+    from recipe.overlap import main as overlap
+
+    other = write_rows(tmp_path / "other.parquet", EXAMPLES[::-1])
+    saved = write_predictions(tmp_path / "saved.jsonl", enumerate(GOLD[::-1]))
+    write_manifest(saved, other)
+    assert overlap([str(data), str(data), "--predictions", str(saved)]) == 2
+    assert f"made from {other} " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"settings": 5}'])
+def test_a_manifest_that_can_not_be_read_is_no_permission(data, tmp_path, capsys, text):
+    saved = write_predictions(tmp_path / "saved.jsonl", enumerate(GOLD))
+    (tmp_path / "saved.manifest.json").write_text(text)
+    assert evaluate(data, saved, tmp_path / "out") == 2
+    assert "saved.manifest.json: does not say how saved.jsonl was made" in refusal(capsys)
+
+
+def test_a_manifest_of_another_tool_says_nothing_of_the_rows(data, tmp_path):
+    saved = write_predictions(tmp_path / "saved.jsonl", enumerate(GOLD))
+    (tmp_path / "saved.manifest.json").write_text('{"settings": {"temperature": 0}}')
+    assert evaluate(data, saved, tmp_path / "out") == 0
+
+
+def test_scores_are_not_said_to_be_of_a_model_that_did_not_make_the_predictions(data, tmp_path, capsys):
+    """The model named beside --predictions counts their tokens, and stands in scores.json and in the report's title."""
+    tiny = ROOT / "recipe" / "tiny_base"
+    saved = write_predictions(tmp_path / "saved.jsonl", enumerate(GOLD))
+    write_manifest(saved, data)
+    assert evaluate(data, saved, tmp_path / "out", str(tiny)) == 2
+    assert f"made by outputs/model, not by {tiny}" in refusal(capsys)
+    write_manifest(saved, data, fingerprint(tiny))
+    assert evaluate(data, saved, tmp_path / "out", str(tiny)) == 0
 
 
 # ------------------------------------------------------------------------------------------------------ with vLLM

@@ -219,6 +219,14 @@ def test_answers_that_do_not_belong_to_the_rows_are_refused_in_one_line(files, p
     assert "1 predictions for 4 rows" in refused(capsys, *files, "--scores", tmp_path)
 
 
+def test_answers_that_have_changed_since_they_were_scored_are_refused(files, predictions, tmp_path, capsys):
+    assert evaluate(["--predictions", str(predictions), "--data", files[2], "--out", str(tmp_path / "scored")]) == 0
+    predictions.write_text(predictions.read_text().replace("Paris", "Rome"))
+    capsys.readouterr()
+    line = refused(capsys, *files, "--scores", tmp_path / "scored")
+    assert f"{predictions}: not the predictions that {tmp_path / 'scored' / 'scores.json'} is of" in line
+
+
 # ------------------------------------------------------------------------------------------------------- real data
 
 
