@@ -23,9 +23,9 @@ TEMPLATE = (
     "{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 SPECIAL = [
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<repo_name>", "<reponame>", "<file_sep>", "<filename>", "<gh_stars>",
-    "<issue_start>", "<issue_comment>", "<issue_closed>", "<jupyter_start>", "<jupyter_text>", "<jupyter_code>",
-    "<jupyter_output>", "<jupyter_script>", "<empty_output>",
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<repo_name>", "<reponame>", "<file_sep>", "<filename>",
+    "<gh_stars>", "<issue_start>", "<issue_comment>", "<issue_closed>", "<jupyter_start>", "<jupyter_text>",
+    "<jupyter_code>", "<jupyter_output>", "<jupyter_script>", "<empty_output>",
 ]  # fmt: skip
 BEGIN, END = 1, 2  # ids of <|im_start|> and <|im_end|>
 CONFIG = {
