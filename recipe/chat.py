@@ -100,14 +100,13 @@ def check_template(tokenizer: PreTrainedTokenizerBase) -> None:
         raise DataError(f"{name}: its chat template fails on a question ({error}); correct the template") from error
     if "a question" not in texts[0] or "an answer" not in texts[1]:
         raise DataError(f"{name}: its chat template leaves out a message's text; correct the template")
+    # Roles may be spelt in ordinary tokens (Llama 2's [INST], <|user|> of Zephyr and OLMo 2), a turn's end may not.
     added = {token.content for token in tokenizer.added_tokens_decoder.values()}
-    for match in CONTROL_TOKEN.finditer("".join(texts)):
-        token = match.group()
-        # Llama 2 spells [INST] and <<SYS>> out of ordinary tokens.
-        if token not in added and token not in THINK_TAGS and token[0] in "<＜" and token[1] != "<":
+    for match in CONTROL_TOKEN.finditer(texts[1].rpartition("an answer")[2]):
+        if match.group() not in added:
             raise DataError(
-                f"{name}: its chat template writes {token}, which is no token of this tokenizer; use the template that "
-                "belongs to the model"
+                f"{name}: its chat template ends a turn with {match.group()}, which is no token of this tokenizer; use "
+                "the template that belongs to the model"
             )
     ids = encode_prompt(tokenizer, [question])
     if tokenizer.bos_token_id is not None and ids[:2] == [tokenizer.bos_token_id] * 2:

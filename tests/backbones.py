@@ -1,6 +1,7 @@
 """Tiny, random models of the backbones' architectures, with tokenizers of their kinds. Not a test module.
 
     write("llama3_1_8b", folder)     # as the hub's folder of hydra_configs/model/llama3_1_8b.yaml, but small
+    write("tinyllama_chat", folder)  # as a folder of OTHERS, for which hydra_configs/model has no file
 
 The Llamas come as their bases do, without pad token and chat template; InternLM2 in its own layout, to be converted.
 """
@@ -26,17 +27,52 @@ QWEN2_5 = (
     "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}"
     "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
 )
+# As TinyLlama-Chat's, Zephyr's and OLMo 2's: roles spelt in ordinary tokens, one token that ends a turn.
+ZEPHYR = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' + message['content'] + eos_token }}{{ '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+# As Mistral-7B-Instruct-v0.1's: refuses a system message, and roles that do not take turns.
+MISTRAL = (
+    "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+    "{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' }}"
+    "{% else %}{{ message['content'] + eos_token + ' ' }}{% endif %}{% endfor %}"
+)
+# What a user writes for a base whose only special token begins and ends texts, as GPT-2's does.
+PLAIN = (
+    "{{ bos_token }}{% for message in messages %}{{ message.role|capitalize + ':' }}"
+    "{{ message.content + eos_token if message.role == 'assistant' else ' ' + message.content + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+# Folders of other people's, and the chat template that the run's configuration gives where theirs has none.
+OTHERS = {"tinyllama_chat": None, "mistral_instruct": None, "gpt2_tokens": PLAIN, "smollm2": None}
+RUN_SIZES = SIZES | {"hidden_size": 128, "num_key_value_heads": 2}  # heads of 32: vLLM's least without a GPU
+
+
+def overrides(name: str, folder: Path, stage: str = "sft") -> list[str]:
+    """What makes the tiny experiment one of this folder, with its file in hydra_configs/model if it has one."""
+    section = "model" if stage == "sft" else "actor_rollout_ref.model"
+    if name in OTHERS:
+        template = OTHERS[name] and f"{section}.custom_chat_template={json.dumps(OTHERS[name])}"
+        return [f"{section}.path={folder}", *([template] if template else [])]
+    group = "model" if stage == "sft" else f"model@{section}"
+    return [
+        f"{group}={name}", f"{section}.path={folder}", f"{section}.use_liger=false",
+        f"++{section}.override_config.attn_implementation=sdpa",
+    ]  # fmt: skip
 
 
 def write(name: str, folder: Path) -> Path:
-    """A folder of random weights and a tokenizer for a file of hydra_configs/model."""
+    """A folder of random weights and a tokenizer for a file of hydra_configs/model, or one of OTHERS."""
     import torch
 
     folder.mkdir(parents=True)
     torch.manual_seed(0)
-    {"qwen3": _qwen3, "qwen2": _qwen2_5, "llama3": _llama3, "llama2": _llama2, "internlm2": _internlm2}[
-        name.partition("_")[0]
-    ](folder)
+    {
+        "qwen3": _qwen3, "qwen2": _qwen2_5, "llama3": _llama3, "llama2": _llama2, "internlm2": _internlm2,
+        "tinyllama": _tinyllama, "mistral": _mistral, "gpt2": _gpt2, "smollm2": _smollm2,
+    }[name.partition("_")[0]](folder)  # fmt: skip
     return folder
 
 
@@ -59,9 +95,7 @@ def _qwen2_5(folder: Path) -> None:
     text_end, turn_end = tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|im_end|>"])
     tokenizer.eos_token, tokenizer.chat_template = "<|im_end|>", QWEN2_5
     tokenizer.save_pretrained(folder)
-    config = Qwen2Config(
-        **SIZES, vocab_size=len(tokenizer), num_key_value_heads=2, tie_word_embeddings=True, eos_token_id=turn_end
-    )
+    config = Qwen2Config(**RUN_SIZES, vocab_size=len(tokenizer), tie_word_embeddings=True, eos_token_id=turn_end)
     _save(Qwen2ForCausalLM(config), folder, [turn_end, text_end])
 
 
@@ -143,3 +177,82 @@ def _internlm2(folder: Path) -> None:
     weights = {f"{name}.weight": torch.randn(shape) * 0.05 for name, shape in shapes.items()}
     norms = ["model.norm", *(f"model.layers.{i}.{kind}_norm" for i in range(2) for kind in ("attention", "ffn"))]
     save_file(weights | {f"{name}.weight": torch.rand(hidden) + 0.5 for name in norms}, folder / "model.safetensors")
+
+
+# ----------------------------------------------------------------------------------------------- other people's folders
+
+
+def _sentencepiece_tokenizer(folder: Path, template: str) -> None:
+    """No pad token, the template among the tokenizer's settings, as older folders have it."""
+    _sentencepiece(folder, [], prefixed=True)
+    settings = {"tokenizer_class": "LlamaTokenizer", "legacy": False, "chat_template": template, "pad_token": None}
+    settings |= {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "add_bos_token": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+def _tinyllama(folder: Path) -> None:
+    """A Llama with one end token, a number in both files, and no pad token; untied."""
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    _sentencepiece_tokenizer(folder, ZEPHYR)
+    config = LlamaConfig(**RUN_SIZES, vocab_size=len(AutoTokenizer.from_pretrained(folder)), eos_token_id=2)
+    _save(LlamaForCausalLM(config), folder, 2)
+
+
+def _mistral(folder: Path) -> None:
+    """No generation_config.json; weights in several files with an index; a window; untied."""
+    from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
+
+    _sentencepiece_tokenizer(folder, MISTRAL)
+    rows = len(AutoTokenizer.from_pretrained(folder))
+    config = MistralConfig(**RUN_SIZES, vocab_size=rows, eos_token_id=2, sliding_window=4096)
+    MistralForCausalLM(config).save_pretrained(folder, max_shard_size="200KB")
+    (folder / "generation_config.json").unlink()
+
+
+def _gpt2(folder: Path) -> None:
+    """A byte-level BPE with a prefix space and one special token; more rows in the embeddings than tokens."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator(TEXTS, trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False))
+    trained = json.loads(bpe.to_str())["model"]
+    end = len(trained["vocab"])
+    vocabulary = trained["vocab"] | {"<|endoftext|>": end}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(" ".join(pair) + "\n" for pair in trained["merges"]))
+    names = dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>")
+    settings = {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": True, "model_max_length": 1024, **names}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    config = LlamaConfig(
+        **RUN_SIZES, vocab_size=end + 1 + 47, tie_word_embeddings=True, bos_token_id=end, eos_token_id=end
+    )
+    _save(LlamaForCausalLM(config), folder, end)
+
+
+def _smollm2(folder: Path) -> None:
+    """Its whole vocabulary, mostly of made-up words: in fp32 the embedding is larger than 64 MiB, as the model's is."""
+    import smollm2
+    import torch
+    from safetensors.torch import save_file
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, initial_alphabet=alphabet, special_tokens=smollm2.SPECIAL, show_progress=False
+    )
+    bpe.train_from_iterator(TEXTS, trainer)
+    trained = json.loads(bpe.to_str())["model"]
+    vocabulary = trained["vocab"]
+    vocabulary |= {f"word{i}": i for i in range(len(vocabulary), smollm2.CONFIG["vocab_size"])}
+    config = smollm2.CONFIG | RUN_SIZES | {"hidden_size": 384, "num_attention_heads": 6}
+    smollm2.write_layout(folder, vocabulary, [tuple(pair) for pair in trained["merges"]], config)
+    model = LlamaForCausalLM(LlamaConfig.from_pretrained(folder)).to(torch.bfloat16)
+    weights = {name: value for name, value in model.state_dict().items() if name != "lm_head.weight"}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from backbones import ANSWER, EXAMPLE, PROMPT, write
+from backbones import ANSWER, EXAMPLE, OTHERS, PROMPT, overrides, write
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -24,11 +24,13 @@ from recipe.entities import DataError
 from sft.dataset import AnswerDataset
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = ["qwen3_8b", "qwen2_5_1_5b", "llama3_1_8b", "llama2_7b", "internlm2_7b"]
+NAMES = ["qwen3_8b", "qwen2_5_1_5b", "llama3_1_8b", "llama2_7b", "internlm2_7b", *OTHERS]
 LLAMAS = ["llama3_1_8b", "llama2_7b"]  # bases without a chat template
 END = {"qwen3_8b": "<|im_end|>", "qwen2_5_1_5b": "<|im_end|>", "internlm2_7b": "<|im_end|>"}
-END |= {"llama3_1_8b": "<|eot_id|>", "llama2_7b": "</s>"}
-BEGIN = {"llama3_1_8b": "<|begin_of_text|>", "llama2_7b": "<s>", "internlm2_7b": "<s>"}
+END |= {"llama3_1_8b": "<|eot_id|>", "llama2_7b": "</s>", "tinyllama_chat": "</s>", "mistral_instruct": "</s>"}
+END |= {"gpt2_tokens": "<|endoftext|>", "smollm2": "<|im_end|>"}
+BEGIN = {"llama3_1_8b": "<|begin_of_text|>", "llama2_7b": "<s>", "internlm2_7b": "<s>", "mistral_instruct": "<s>"}
+FIRST = BEGIN | {"gpt2_tokens": "<|endoftext|>", "tinyllama_chat": "<|user|>"}
 QUESTION = [{"role": "user", "content": PROMPT}]
 
 
@@ -40,16 +42,6 @@ def folders(tmp_path_factory):
     made = {name: write(name, work / name) for name in NAMES}
     internlm2.convert(made["internlm2_7b"], work / "converted")
     return {**made, "internlm2_7b": work / "converted", "internlm2_raw": made["internlm2_7b"]}
-
-
-def overrides(name, folder, stage="sft"):
-    """What makes the tiny experiment one of this backbone, with its file in hydra_configs/model."""
-    section = "model" if stage == "sft" else "actor_rollout_ref.model"
-    group = "model" if stage == "sft" else f"model@{section}"
-    return [
-        f"{group}={name}", f"{section}.path={folder}", f"{section}.use_liger=false",
-        f"++{section}.override_config.attn_implementation=sdpa",
-    ]  # fmt: skip
 
 
 @pytest.fixture(params=NAMES)
@@ -92,8 +84,8 @@ def test_sft_prompt_is_the_rollouts_and_the_evaluations(row, tokenizer):
 def test_a_prompt_begins_once_as_the_model_was_pretrained(row, tokenizer, name):
     text = tokenizer.decode(row.ids)
     assert text.count(BEGIN.get(name, "<none>")) == (name in BEGIN)
-    assert text.startswith(BEGIN.get(name, "<|im_start|>"))
-    assert not chat.lacks_bos(tokenizer)
+    assert text.startswith(FIRST.get(name, "<|im_start|>"))
+    assert chat.lacks_bos(tokenizer) == (name == "tinyllama_chat")  # its publisher's template has none
 
 
 def test_the_prompts_text_is_whole(row, tokenizer):
@@ -114,8 +106,9 @@ def test_generation_is_told_to_stop_there(folders, tokenizer, name, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     tokenizer.save_pretrained(folder)
-    for file in ("config.json", "generation_config.json"):
-        (folder / file).write_bytes((folders[name] / file).read_bytes())
+    for file in folders[name].glob("*config.json"):
+        if file.name != "tokenizer_config.json":
+            (folder / file.name).write_bytes(file.read_bytes())
     if name == "llama3_1_8b":  # the base stops at the end of a text alone
         with pytest.raises(DataError, match=r"ends a turn with \d+ \(<\|eot_id\|>\); run: python -m recipe\.eos"):
             eos.check_eos(folder)
@@ -184,7 +177,7 @@ def test_a_template_of_another_model_is_refused(folders, name, on_cpu):
     template = compose("sft_llama3_1_8b").model.custom_chat_template if other != "qwen" else internlm2.TEMPLATE
     tokenizer = AutoTokenizer.from_pretrained(folders[name])
     tokenizer.chat_template = template
-    with pytest.raises(DataError, match=r"writes <\|(start_header_id|im_start)\|>, which is no token"):
+    with pytest.raises(DataError, match=r"ends a turn with <\|(eot_id|im_end)\|>, which is no token"):
         chat.check_template(tokenizer)
 
 
