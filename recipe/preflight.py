@@ -2,7 +2,7 @@
 
     python -m recipe.preflight grpo_qwen3_8b_paper data.train_files=data/grpo/train.parquet
 
-Data files and their columns, control tokens and lengths in the prompts, the model folder, its end tokens against its
+Data files and their columns, every row as the trainer will read it, the model folder, its end tokens against its
 chat template, the reward on every gold answer, batch sizes against ranks, devices, disk, and the settings that follow
 from model and machine (`recipe.derived`). `recipe.train` calls `check`.
 """
@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING, Any
 
 from recipe import answers, backbone, derived, eos
 from recipe import config as experiment
-from recipe.chat import encode_prompt
+from recipe.chat import encode_prompts
 from recipe.command_line import exit_status
 from recipe.entities import DataError, from_ground_truth
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# SFT rows that are tokenized here, to stay in seconds: enough to see a wrong limit or tokenizer.
-_ROWS_TOKENIZED = 512
+# GRPO's rows that are tokenized together.
+_BATCH = 1000
 # fp32 parameters and two AdamW moments, as verl writes them, in bytes a parameter; with LoRA only the adapter has them.
 _CHECKPOINT_BYTES, _LORA_CHECKPOINT_BYTES = 12, 4
 
@@ -133,68 +133,76 @@ def _check_device(device: str, name: str) -> None:
             )
 
 
-def _read(files: object, columns: Sequence[str], remedy: str) -> list[dict[str, Any]]:
-    """Rows of one or more Parquet files, the named columns only."""
+def _files(value: object) -> list[str]:
+    """Paths of a setting that is one, a list of some, or null."""
+    return [str(path) for path in ([value] if isinstance(value, str) else value or ())]
+
+
+def _read(path: str, columns: Sequence[str], remedy: str) -> list[dict[str, Any]]:
+    """Rows of a Parquet file, the named columns only."""
     import pyarrow.parquet as pq
     from pyarrow.lib import ArrowException
 
-    rows: list[dict[str, Any]] = []
-    for path in [files] if isinstance(files, str) else list(files or ()):
-        try:
-            table = pq.read_table(Path(path).expanduser(), columns=list(columns))
-        except (OSError, ArrowException) as error:
-            raise DataError(f"{path}: can't be read ({' '.join(str(error).split())[:120]}); {remedy}") from error
-        for column in columns:
-            if column not in table.column_names:
-                raise DataError(f"{path}: no column {column!r}; {remedy}")
-        rows += table.to_pylist()
-    return rows
-
-
-def _check_loss(config: DictConfig) -> None:
-    """DataError for a `loss` that isn't known: inside torchrun it would be a traceback of every rank."""
-    from omegaconf import OmegaConf
-
-    if loss := config.get("loss"):
-        import_module("sft.losses").configured_loss(OmegaConf.to_container(loss, resolve=True))
+    try:
+        table = pq.read_table(Path(path).expanduser(), columns=list(columns))
+    except (OSError, ArrowException) as error:
+        raise DataError(f"{path}: can't be read ({' '.join(str(error).split())[:120]}); {remedy}") from error
+    for column in columns:
+        if column not in table.column_names:
+            raise DataError(f"{path}: no column {column!r}; {remedy}")
+    return table.to_pylist()
 
 
 def _check_sft_data(config: DictConfig, tokenizer) -> int:
-    _check_loss(config)
-    remedy = "write it with: python data_prep/to_parquet.py sft"
-    rows = _read(config.data.train_files, ["messages"], remedy)
-    if config.data.val_files:
-        _read(config.data.val_files, ["messages"], remedy)
-    for index, row in enumerate(rows[:_ROWS_TOKENIZED]):
-        try:
-            tokens = len(encode_prompt(tokenizer, row["messages"][:-1])) + 1
-        except DataError as error:
-            raise DataError(f"{config.data.train_files}, row {index}: {error}") from error
-        tokens += len(tokenizer(row["messages"][-1]["content"], add_special_tokens=False)["input_ids"])
-        if tokens > config.data.max_length:
-            raise DataError(
-                f"{config.data.train_files}, row {index}: {tokens} tokens, data.max_length={config.data.max_length}; "
-                "raise it, or prepare the data with --tokenizer and --max-tokens"
-            )
-    return len(rows)
+    """How many training rows there are; each file's are read as the run will, by its own dataset."""
+    from omegaconf import OmegaConf
+
+    losses, dataset = import_module("sft.losses"), import_module("sft.dataset")
+    # Inside torchrun an unknown loss would be a traceback of every rank.
+    loss = losses.configured_loss(OmegaConf.to_container(config.get("loss") or OmegaConf.create(), resolve=True))
+    settings = {**OmegaConf.to_container(config.data, resolve=True), losses.BEGIN_MASK: loss is not None}
+    rows = {}
+    for split in ("val", "train"):
+        files = _files(config.data[f"{split}_files"])
+        if not files and split == "val":
+            continue
+        limit = int(config.data.get(f"{split}_max_samples") or -1)
+        read = dataset.AnswerDataset(files, tokenizer, settings, max_samples=limit)
+        read.check()
+        rows[split] = len(read)
+    return rows["train"]
 
 
 def _check_grpo_data(config: DictConfig, tokenizer) -> int:
-    """How many training rows verl keeps, which drops prompts over data.max_prompt_length."""
+    """How many training rows verl keeps, which drops prompts over data.max_prompt_length.
+
+    Fewer still, where it draws data.train_max_samples among which some are too long.
+    """
+    from omegaconf import OmegaConf
+
     remedy = "write it with: python data_prep/to_parquet.py grpo"
     columns = ["data_source", "prompt", "reward_model", "extra_info"]
-    reward = _reward(config)
-    kept = {}
-    for files in (config.data.val_files, config.data.train_files):
-        rows = _read(files, columns, remedy)
-        kept[str(files)] = len(rows)
-        for index, row in enumerate(rows):
-            try:
-                kept[str(files)] -= len(encode_prompt(tokenizer, row["prompt"])) > config.data.max_prompt_length
-                _check_gold(row, reward)
-            except DataError as error:
-                raise DataError(f"{files}, row {index}: {error}; {remedy}") from error
-    return kept[str(config.data.train_files)]
+    reward, data = _reward(config), OmegaConf.to_container(config.data, resolve=True)
+    kept = 0
+    for split in ("val", "train"):
+        lengths: list[int] = []
+        for path in _files(data[f"{split}_files"]):
+            rows = _read(path, columns, remedy)
+            names = [f"{path}, row {index}" for index in range(len(rows))]
+            for start in range(0, len(rows), _BATCH):
+                batch, named = rows[start : start + _BATCH], names[start : start + _BATCH]
+                prompts = [row["prompt"] for row in batch]
+                try:
+                    ids = encode_prompts(tokenizer, prompts, named, **(data.get("apply_chat_template_kwargs") or {}))
+                    for row, name in zip(batch, named, strict=True):
+                        _check_gold(row, reward, name)
+                except DataError as error:
+                    raise DataError(f"{error}; {remedy}") from error
+                lengths += map(len, ids)
+        limit = int(data.get(f"{split}_max_samples") or -1)
+        kept = sum(length <= data["max_prompt_length"] for length in lengths)
+        kept = min(kept, limit) if limit > 0 else kept
+    return kept
 
 
 def _reward(config: DictConfig) -> Callable[..., dict]:
@@ -214,13 +222,16 @@ def _reward(config: DictConfig) -> Callable[..., dict]:
     return partial(compute_score, **settings)
 
 
-def _check_gold(row: dict[str, Any], reward: Callable[..., dict]) -> None:
+def _check_gold(row: dict[str, Any], reward: Callable[..., dict], name: str) -> None:
     """DataError unless the row's gold, written as an answer, is worth more than an answer that can't be read."""
-    truth = row["reward_model"]["ground_truth"]
-    gold = answers.render_answer(replace(from_ground_truth(truth), reasoning="These are named."))
-    scores = [reward(row["data_source"], text, truth, row["extra_info"])["score"] for text in (gold, "")]
+    try:
+        truth = row["reward_model"]["ground_truth"]
+        gold = answers.render_answer(replace(from_ground_truth(truth), reasoning="These are named."))
+        scores = [reward(row["data_source"], text, truth, row["extra_info"])["score"] for text in (gold, "")]
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
     if scores[0] <= scores[1]:
-        raise DataError(f"its own gold answer gets {scores[0]:g}, an unreadable one {scores[1]:g}")
+        raise DataError(f"{name}: its own gold answer gets {scores[0]:g}, an unreadable one {scores[1]:g}")
 
 
 def _check_grpo_batches(config: DictConfig, world: int) -> int:

@@ -10,7 +10,8 @@ answers `extra_info.types`, if there, lists the types asked for: the loss's mask
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import torch
@@ -18,10 +19,12 @@ from torch.utils.data import Dataset
 
 from recipe.answers.bio import tagged_words
 from recipe.answers.think import split_reasoning
-from recipe.chat import encode_prompt
+from recipe.chat import encode_prompts
 from recipe.entities import DataError
 from recipe.eos import end_of_turn_id
 from sft.losses import BEGIN_MASK
+
+_BATCH = 1000  # rows that are tokenized together where all are read
 
 
 class AnswerDataset(Dataset):
@@ -69,31 +72,58 @@ class AnswerDataset(Dataset):
 
         With `begin_mask` also that: (seq,), int64, 1 on the answer's tokens that hold the `B` of a tag.
         """
-        path, index, messages, types = self.rows[item]
-        if [message["role"] for message in messages[-2:]] != ["user", "assistant"]:
-            raise DataError(f"{path}, row {index}: messages must end with user and assistant; write it anew")
-        prompt = encode_prompt(self.tokenizer, list(messages[:-1]), **self.template_kwargs)
-        text = messages[-1]["content"]
-        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=self.begin_mask)
-        answer = encoded["input_ids"]
-        input_ids = [*prompt, *answer, self.end_token]
-        if len(input_ids) > self.max_length:
-            raise DataError(
-                f"{path}, row {index}: {len(input_ids)} tokens, data.max_length={self.max_length}; "
-                "raise it, or prepare the data with --tokenizer and --max-tokens"
-            )
+        prompt, answer, held = next(self._encoded([self.rows[item]]))
         row = {
-            "input_ids": torch.tensor(input_ids),
-            "position_ids": torch.arange(len(input_ids)),
-            "loss_mask": torch.tensor([0] * len(prompt) + [1] * (len(answer) + 1)),
+            "input_ids": torch.tensor([*prompt, *answer]),
+            "position_ids": torch.arange(len(prompt) + len(answer)),
+            "loss_mask": torch.tensor([0] * len(prompt) + [1] * len(answer)),
         }
         if self.begin_mask:
-            try:
-                held = hold(encoded["offset_mapping"], begins(text, types))
-            except DataError as error:
-                raise DataError(f"{path}, row {index}: {error}") from error
-            row[BEGIN_MASK] = torch.tensor([0] * len(prompt) + held + [0])
+            row[BEGIN_MASK] = torch.tensor([0] * len(prompt) + held)
         return row
+
+    def check(self) -> None:
+        """The DataError of the first row that `__getitem__` refuses, if there is one; 50,000 rows take seconds."""
+        for start in range(0, len(self.rows), _BATCH):
+            for _ in self._encoded(self.rows[start : start + _BATCH]):
+                pass
+
+    def _encoded(self, rows: Sequence[tuple]) -> Iterator[tuple[list[int], list[int], list[int] | None]]:
+        """For each row the prompt's ids, those of answer and end token, and the answer's part of the begin mask."""
+        names = [f"{path}, row {index}" for path, index, *_ in rows]
+        for name, (*_, messages, _) in zip(names, rows, strict=True):
+            if not _is_turn(messages):
+                raise DataError(f"{name}: messages must end with user and assistant; write it anew")
+        prompts = encode_prompts(self.tokenizer, [list(row[2][:-1]) for row in rows], names, **self.template_kwargs)
+        texts = [row[2][-1]["content"] for row in rows]
+        for name, text in zip(names, texts, strict=True):
+            if not isinstance(text, str):
+                raise DataError(f"{name}: a message without a text; write it anew")
+        encoded = self.tokenizer(
+            texts, add_special_tokens=False, return_attention_mask=False, return_offsets_mapping=self.begin_mask
+        )
+        for at, (name, prompt) in enumerate(zip(names, prompts, strict=True)):
+            answer = [*encoded["input_ids"][at], self.end_token]
+            if len(prompt) + len(answer) > self.max_length:
+                raise DataError(
+                    f"{name}: {len(prompt) + len(answer)} tokens, data.max_length={self.max_length}; "
+                    "raise it, or prepare the data with --tokenizer and --max-tokens"
+                )
+            held = None
+            if self.begin_mask:
+                try:
+                    held = [*hold(encoded["offset_mapping"][at], begins(texts[at], rows[at][3])), 0]
+                except DataError as error:
+                    raise DataError(f"{name}: {error}") from error
+            yield prompt, answer, held
+
+
+def _is_turn(messages: Any) -> bool:
+    """True for a list that ends with a question and its answer."""
+    try:
+        return [message["role"] for message in messages[-2:]] == ["user", "assistant"]
+    except (TypeError, KeyError, IndexError):
+        return False
 
 
 def _types(extra: Mapping | None) -> tuple[str, ...]:

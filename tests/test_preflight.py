@@ -11,8 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from recipe import preflight
+from recipe.answers import bio
 from recipe.answers.json_answer import render_answer, render_prompt
+from recipe.chat import encode_prompt
 from recipe.entities import DataError, Entity, Example, to_ground_truth
+from recipe.generate import load_tokenizer
 from recipe.tiny_model import make_random
 
 EXAMPLE = Example("Ada met Bob .", ("person",), (Entity("Ada", "person"), Entity("Bob", "person")), "toy")
@@ -151,17 +154,102 @@ def test_a_misspelt_loss_setting(tmp_path, model, monkeypatch):
     assert "loss.gamma: not known" in problem("sft_tiny_bio", overrides)
 
 
-def test_sft_rows_and_ranks(tmp_path, model, monkeypatch):
-    monkeypatch.setenv("VERL_PLATFORM", "cpu")
-    answer = render_answer(EXAMPLE.entities, "Two persons.")
-    messages = [{"role": "user", "content": render_prompt(EXAMPLE)}, {"role": "assistant", "content": answer}]
-    pq.write_table(pa.table({"messages": [messages] * 64}), tmp_path / "sft.parquet")
-    overrides = [
-        f"data.train_files={tmp_path / 'sft.parquet'}",
-        f"model.path={model}",
-        f"trainer.default_local_dir={tmp_path}",
-        "data.train_batch_size=32",
+def turn(answer=None, question=None):
+    """The messages of an SFT row."""
+    answer = answer or render_answer(EXAMPLE.entities, "Two persons.")
+    return [
+        {"role": "user", "content": question or render_prompt(EXAMPLE)},
+        {"role": "assistant", "content": answer},
     ]
+
+
+@pytest.fixture
+def sft(tmp_path, model, monkeypatch):
+    """Overrides of an SFT run on these rows' messages; keywords replace overrides."""
+    monkeypatch.setenv("VERL_PLATFORM", "cpu")
+
+    def make(messages, **overrides):
+        pq.write_table(pa.table({"messages": messages}), tmp_path / "sft.parquet")
+        values = {
+            "data.train_files": tmp_path / "sft.parquet",
+            "model.path": model,
+            "trainer.default_local_dir": tmp_path / "run",
+            "data.train_batch_size": 32,
+            **overrides,
+        }
+        return [f"{key}={value}" for key, value in values.items()]
+
+    return make
+
+
+LONG = turn(render_answer(EXAMPLE.entities, "Two persons. " * 999))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (LONG, "tokens, data.max_length="),
+        (turn(question="say <|im_end|>"), "holds the control token '<|im_end|>'"),
+        (turn()[:1], "messages must end with user and assistant"),
+        ([{"role": "user", "content": "what?"}, {"role": "assistant", "content": None}], "a message without a text"),
+    ],
+)
+def test_an_sft_row_that_the_dataset_refuses_is_found_wherever_it_is(sft, tmp_path, wrong, said):
+    from sft.dataset import AnswerDataset
+
+    overrides = sft([turn()] * 2000 + [wrong] + [turn()] * 100)
+    found = problem("sft_tiny", overrides)
+    assert found.startswith(f"{tmp_path / 'sft.parquet'}, row 2000: ")
+    assert said in found
+    settings = preflight.experiment.compose("sft_tiny", overrides)
+    with pytest.raises(DataError) as error:
+        AnswerDataset(str(tmp_path / "sft.parquet"), load_tokenizer(settings.model.path), settings.data)[2000]
+    assert str(error.value) == found
+
+
+def test_a_row_of_the_validation_file_and_of_a_second_file_is_named_with_its_file(sft, tmp_path):
+    for name, rows in {"val": [turn()] * 3 + [LONG], "good": [turn()] * 40}.items():
+        pq.write_table(pa.table({"messages": rows}), tmp_path / f"{name}.parquet")
+    good, bad = tmp_path / "good.parquet", tmp_path / "val.parquet"
+    assert problem("sft_tiny", sft([turn()] * 64, **{"data.val_files": bad})).startswith(f"{bad}, row 3: ")
+    assert problem("sft_tiny", sft([turn()], **{"data.train_files": f"[{good},{bad}]"})).startswith(f"{bad}, row 3: ")
+
+
+def test_an_answer_that_has_no_place_for_the_losss_mask(sft):
+    good, wrong = turn(bio.render_answer(EXAMPLE)), turn("Ada is one, and so is Bob")
+    assert preflight.check("sft_tiny_bio", sft([good] * 640), ranks=1).steps
+    assert "row 600: its word" in problem("sft_tiny_bio", sft([good] * 600 + [wrong] + [good] * 64), ranks=1)
+
+
+def test_the_rows_are_those_that_max_samples_leaves(sft):
+    limited = {"data.train_max_samples": 64, "trainer.total_epochs": 1}
+    assert preflight.check("sft_tiny", sft([turn()] * 640 + [LONG], **limited), ranks=2).steps == 2
+
+
+def test_a_grpo_row_that_is_no_conversation_is_named(grpo):
+    wrong = grpo_row(prompt=[{"role": "user", "content": None}])
+    assert "dev.parquet, row 20: a message without a text" in problem("grpo_tiny", grpo([grpo_row()] * 20 + [wrong]))
+
+
+def test_grpos_rows_are_of_several_files(grpo, tmp_path):
+    more, wrong = grpo(), grpo_row(reward_model={"style": "rule", "ground_truth": "{}"})
+    pq.write_table(pa.Table.from_pylist([grpo_row()] * 3 + [wrong]), tmp_path / "more.parquet")
+    more += [f"data.train_files=[{tmp_path / 'train.parquet'},{tmp_path / 'more.parquet'}]"]
+    assert f"{tmp_path / 'more.parquet'}, row 3: " in problem("grpo_tiny", more)
+
+
+def test_grpos_rows_are_those_that_fit_with_the_runs_template_arguments(grpo, model):
+    """verl drops the others."""
+    limit = {"data.max_prompt_length": 512, "data.train_max_samples": 36}
+    assert "36 rows" in "".join(preflight.check("grpo_tiny", grpo([grpo_row()] * 40, **limit)).lines)
+    empty_block = "+data.apply_chat_template_kwargs.enable_thinking=false"  # the prompt is longer with it
+    fits = {"data.max_prompt_length": len(encode_prompt(load_tokenizer(model), grpo_row()["prompt"]))}
+    assert preflight.check("grpo_tiny", grpo(**fits)).steps
+    assert ": 0 rows" in problem("grpo_tiny", [*grpo(**fits), empty_block])
+
+
+def test_sft_rows_and_ranks(sft, tmp_path):
+    overrides = sft([turn()] * 64)
     assert preflight.check("sft_tiny", overrides, ranks=2).steps == 2
     assert "3 ranks" in problem("sft_tiny", overrides, ranks=3)
     assert "tokens, data.max_length=9" in problem("sft_tiny", [*overrides, "data.max_length=9"])
