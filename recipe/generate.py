@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from vllm import CompletionOutput, SamplingParams
 
 MAX_MODEL_LEN, MAX_NEW_TOKENS = 8192, 4096  # the published evaluation's
+# The sampler that vLLM prefers is compiled when it first starts, which takes nvcc and ninja; its own is as good here.
+SAMPLER = {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,11 +303,22 @@ def complete(
 
 
 def _prepare(folder: Path, decoding: Decoding) -> bool:
-    """Set what vLLM reads from the environment, unless the user did. True without a GPU."""
+    """Set what vLLM reads from the environment, unless the user did. True without a GPU.
+
+    DataError where vLLM is the build for a GPU and there is none.
+    """
     import torch
 
-    on_cpu = not torch.cuda.is_available()
+    from recipe import cpu  # imports verl where VERL_PLATFORM is set, which takes seconds
+
+    on_cpu = cpu.is_installed()
+    if not on_cpu and not torch.cuda.is_available():
+        raise DataError(
+            "this environment's vLLM is the one for GPUs, and PyTorch sees none here; run `bash launch/setup.sh cpu`, "
+            "or `bash launch/setup.sh gpu --without-gpu` for the same versions"
+        )
     defaults = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_LOGGING_STREAM": "ext://sys.stderr", "VLLM_NO_USAGE_STATS": "1"}
+    defaults |= SAMPLER
     if decoding.tensor_parallel_size == 1:
         # The engine within this process: it starts sooner, and nothing can outlive a Ctrl-C or a kill.
         defaults["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"

