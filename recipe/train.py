@@ -31,6 +31,7 @@ from recipe import config as experiment
 from recipe import cpu, derived, placement, preflight, supervise
 from recipe.command_line import exit_status
 from recipe.entities import DataError
+from recipe.generate import SAMPLER
 from recipe.ray_join import join
 from recipe.rendezvous import Rendezvous, rendezvous, wait_for_the_first_node
 
@@ -230,6 +231,7 @@ def train(
         "TENSORBOARD_DIR": str(plan.run.absolute() / "tensorboard"),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(experiment.CONFIG_DIR.parent), os.environ.get("PYTHONPATH")])),
     }
+    environment |= {key: os.environ.get(key, value) for key, value in SAMPLER.items()}
     for_cpu = [*cpu.ENVIRONMENT, "OMP_NUM_THREADS", "OMP_WAIT_POLICY"] if on_cpu else []
     given = {key: os.environ[key] for key in for_cpu if key in os.environ}
     watcher = _join(plan, config, environment) if stage == "grpo" and done < plan.steps else None

@@ -23,6 +23,7 @@ from recipe.config import compose
 from recipe.entities import DataError
 from sft.dataset import AnswerDataset
 
+pytestmark = pytest.mark.usefixtures("any_vllm")
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ["qwen3_8b", "qwen2_5_1_5b", "llama3_1_8b", "llama2_7b", "internlm2_7b", *OTHERS]
 LLAMAS = ["llama3_1_8b", "llama2_7b"]  # bases without a chat template
@@ -261,6 +262,7 @@ def test_only_an_internlm2_is_converted(folders, tmp_path, capsys):
 
 # ---------------------------------------------------------------------------------------------------------- verl's run
 @pytest.mark.slow
+@pytest.mark.cpu_platform
 def test_verl_trains_a_llama_base_and_its_merge_keeps_template_and_ends(folders, rows, tmp_path):
     run, folder = tmp_path / "run", folders["llama3_1_8b"]
     settings = [f"data.train_files={rows}", "data.train_batch_size=4", f"trainer.default_local_dir={run}"]

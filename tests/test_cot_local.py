@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from recipe.cot import ray_data
 from recipe.cot.local import Model, _Requests
 from recipe.cot.meter import BudgetSpent, Meter
 from recipe.cot.prompts import PLAIN, annotation_messages
@@ -73,12 +74,16 @@ def test_the_budget_ends_the_requests(requests):
     assert isinstance(asked.stopped, BudgetSpent)
 
 
+@pytest.mark.parametrize(("given", "sampler"), [({}, "0"), ({"VLLM_USE_FLASHINFER_SAMPLER": "1"}, "1")])
+def test_replicas_sample_without_a_compiler_unless_the_user_says_so(given, sampler):
+    assert ray_data.environment(True, given)["VLLM_USE_FLASHINFER_SAMPLER"] == sampler
+
+
 # -------------------------------------------------------------------------------------------------- the real things
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    pytest.importorskip("vllm")
     from recipe.tiny_model import make_random
 
     return make_random(tmp_path_factory.mktemp("teacher") / "model", hidden_size=128, layers=2)
@@ -118,6 +123,7 @@ def offline(folder, texts, tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 def test_a_local_teacher_stops_at_its_budget_and_goes_on(offline):
     _, some, all_of_them = offline
     assert sum(record["status"] == "answered" for record in some.values()) == 4
@@ -127,6 +133,7 @@ def test_a_local_teacher_stops_at_its_budget_and_goes_on(offline):
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 @pytest.mark.long
 def test_ray_data_goes_on_where_one_machine_stopped_and_gives_the_same_answers(offline, folder, texts):
     work, some, expected = offline

@@ -402,8 +402,8 @@ def group_members(group):
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 def test_generated_predictions_are_saved_scored_and_resumed(model, data, tmp_path):
-    pytest.importorskip("vllm")
     out = tmp_path / "out"
     status, printed, err = run(model, data, out, *OPTIONS)
     assert status == 0, err
@@ -435,8 +435,8 @@ def test_generated_predictions_are_saved_scored_and_resumed(model, data, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 def test_ctrl_c_keeps_what_is_there_and_leaves_no_process(model, tmp_path):
-    pytest.importorskip("vllm")
     data, out = write_rows(tmp_path / "many.parquet", EXAMPLES * 300), tmp_path / "out"
     process = start(model, data, out, "--batch", "4", *OPTIONS)
     try:

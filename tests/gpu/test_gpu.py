@@ -2,11 +2,13 @@
 
     python -m pytest tests/gpu
 
+Every experiment takes flash-attn where it is installed, and one test compares it with PyTorch's attention.
 The tiny model is enough for all of it, minutes on any card. Speed and a larger model: tests/benchmarks/gpu.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +24,10 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU, and PyTorch sees none here"),
+    pytest.mark.skipif(
+        "vllm" not in {d.name for d in importlib.metadata.distributions()},
+        reason="needs vLLM's build for GPUs: bash launch/setup.sh gpu",
+    ),
 ]
 
 
@@ -87,6 +93,14 @@ def test_sft_takes_its_steps(plain):
 def test_what_saves_memory_or_time_leaves_the_loss_as_it_is(setting, plain, data):
     # bf16: the order of a sum is worth the third digit.
     assert losses(sft(data, setting.partition("=")[0], setting)) == pytest.approx(losses(plain), rel=0.01)
+
+
+def test_flash_attn_leaves_the_loss_as_it_is(data):
+    pytest.importorskip("flash_attn_2_cuda", reason="flash-attn is not built here; .venv/flash-attn.log says why")
+    kinds = ("flash_attention_2", "sdpa")
+    runs = [sft(data, kind, f"++model.override_config.attn_implementation={kind}") for kind in kinds]
+    assert losses(runs[0]) == pytest.approx(losses(runs[1]), rel=0.01)
+    assert losses(runs[0]) != losses(runs[1])  # or both took the same one
 
 
 def test_merge_checks_itself_on_the_gpu(merged):
