@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recipe.command_line import exit_status
-from recipe.compare import read_scores
+from recipe.compare import check_settings, read_scores, same_file
 from recipe.entities import DataError
 from recipe.left_out import UNKNOWN, beside_published, in_words, part_of_sentences, unknown, unread
 from recipe.protocols import RULE, read_protocol
@@ -48,9 +48,10 @@ def figures(folder: Path) -> tuple[dict[str, float], list[str], list[str]]:
         raise DataError(f"{folder / 'scores'}: no step of the ablation was scored; run bash launch/ablation.sh")
     first, *others = scores
     for step in others:
-        for key in ("data_sha256", "limit"):
-            if scores[step].get("source", {}).get(key) != scores[first].get("source", {}).get(key):
-                raise DataError(f"{folder / 'scores' / step}: scored on other rows than {first}; use one file")
+        name = folder / "scores" / step
+        check_settings(scores[first], scores[step], first, name)
+        if not same_file(scores[first], scores[step]):
+            raise DataError(f"{name}: scored on other rows than {first}; use one file")
     wanted = read_protocol(PROTOCOL).datasets
     there = [name for name in wanted if name in scores[first]["datasets"]]
     if not there:

@@ -15,7 +15,7 @@ and each sentence's own counts in OUT/sentences.parquet:
      "types": {"chemical": {"gold": 5385, "predicted": 2693, "strict": {...}, ...}}, "counts": {...}}},
      "macro": {"published": 0.3333, ...}, "macro_interval": {"published": [0.31, 0.35], ...}, "micro": {...},
      "macro_of_split": {"published": 0.3332, ...},
-     "source": {"data_sha256": ..., "predictions_sha256": ..., "drop_else": true}}
+     "source": {"data_sha256": ..., "predictions_sha256": ..., "sentences_sha256": ..., "drop_else": true}}
 
 Of the `of_sentences` that a split had, preparation may have left some out (`left_out`: rows and gold entities by
 reason; recipe.left_out). `of_split` and `macro_of_split` count that gold as missed, and are what stands beside
@@ -53,7 +53,7 @@ from recipe.predictions import FILE, Prediction, check_complete, check_origin, j
 from recipe.protocols import check, comparison, protocol_names, read_protocol
 from recipe.queries import FORMAT as ENTITY_TAGS
 from recipe.queries import group, merge
-from recipe.scores import PARTS, Sentence, score
+from recipe.scores import PARTS, SENTENCES, Sentence, score
 
 COLUMNS = ("data_source", "prompt", "reward_model")
 
@@ -115,23 +115,36 @@ def by_sentence(rows: Sequence[Row]) -> list[list[int]]:
     return group(replace(row.example, dataset=row.dataset) for row in rows)
 
 
-def whole_sentences(rows: Sequence[Row], outputs: Sequence[str]) -> tuple[list[Row], list[str], dict | None]:
-    """What is scored: a row and a completion for each sentence. Answers about single types become one, in JSON.
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """What is scored: a row and a completion for each sentence.
+
+    `unread` says how many of the answers behind each completion can't be read, and `asked` how many questions there
+    were, both None unless rows ask about single types.
+    """
+
+    rows: list[Row]
+    outputs: list[str]
+    unread: list[int] | None = None
+    asked: int | None = None
+
+
+def whole_sentences(rows: Sequence[Row], outputs: Sequence[str]) -> Sentences:
+    """The sentences of the rows. Answers about single types become one, in JSON.
 
     Such a row has the index of its first question. An answer that can't be read names nothing; where none can, the
-    sentence's is unparsable. Then, unless there are none, how many questions were `asked` and the share of their
-    answers that is `unparsable`.
+    sentence's is unparsable.
     """
     if not any(row.example.format == ENTITY_TAGS for row in rows):
-        return list(rows), list(outputs), None
-    merged_rows, completions, unparsable = [], [], 0
+        return Sentences(list(rows), list(outputs))
+    merged_rows, completions, unread = [], [], []
     for positions in by_sentence(rows):
         asked = [rows[position] for position in positions]
         merged = merge([row.example for row in asked], [outputs[position] for position in positions])
         merged_rows.append(replace(asked[0], example=merged.example))
         completions.append(merged.completion)
-        unparsable += merged.unparsable
-    return merged_rows, completions, {"asked": len(rows), "unparsable": unparsable / len(rows)}
+        unread.append(merged.unparsable)
+    return Sentences(merged_rows, completions, unread, len(rows))
 
 
 def _read_row(index: int, record: dict) -> Row:
@@ -237,7 +250,7 @@ def write_sentences(path: Path, sentences: Sequence[Sentence]) -> None:
 
     columns: dict[str, list] = {
         name: [getattr(sentence, name) for sentence in sentences]
-        for name in ("index", "dataset", "reasoning", "answer")
+        for name in ("index", "dataset", "digest", "unparsable", "reasoning", "answer")
     }
     for number, (rule, part) in enumerate((rule, part) for rule in SCORED_RULES for part in PARTS):
         columns[f"{rule}_{part}"] = [float(sentence.counts[number]) for sentence in sentences]
@@ -333,27 +346,29 @@ def _run(args: argparse.Namespace) -> None:
         whole = [text.encode("utf-8", "replace").decode() for text in texts]  # a lone surrogate has no token
         return [len(ids) for ids in tokenizer(whole, add_special_tokens=False)["input_ids"]]
 
-    rows, outputs, questions = whole_sentences(rows, [predictions[row.index].output for row in rows])
-    scores, sentences = score(rows, outputs, tokens if tokenizer else None, args.drop_else)
+    asked = whole_sentences(rows, [predictions[row.index].output for row in rows])
+    rows = asked.rows
+    scores, sentences = score(rows, asked.outputs, tokens if tokenizer else None, args.drop_else, asked.unread)
     scores = with_left_out(scores, read_left_out(args.data, there), there, args.drop_else)
-    if questions:
-        scores["questions"] = questions
+    if asked.unread is not None:
+        scores["questions"] = {"asked": asked.asked, "unparsable": sum(asked.unread) / asked.asked}
     saved = args.predictions or args.out / FILE
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_sentences(args.out / SENTENCES, sentences)
     scores["source"] = {
         "data": str(args.data),
         "data_sha256": sha256(args.data),
         "predictions": str(saved),
         "predictions_sha256": sha256(saved),
+        "sentences_sha256": sha256(args.out / SENTENCES),
         "model": args.model,
         "limit": args.limit,
         "drop_else": args.drop_else,
         "protocol": args.protocol,
     }
-    args.out.mkdir(parents=True, exist_ok=True)
-    write_sentences(args.out / "sentences.parquet", sentences)
     write_json(args.out / "scores.json", scores)
     print(table(scores, args.drop_else))
-    if questions:
+    if questions := scores.get("questions"):
         share = _percent(questions["unparsable"])
         print(f"asked {questions['asked']:,} questions about single types; {share} % of their answers can't be read")
     if protocol:

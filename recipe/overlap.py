@@ -201,8 +201,9 @@ def read_answers(args: argparse.Namespace) -> Answers | None:
     rows = read_rows(args.eval, limit)
     predictions = read_predictions(path)
     check_complete(path, predictions, {row.index for row in rows}, args.eval)
-    rows, outputs, _ = whole_sentences(rows, [predictions[row.index].output for row in rows])
-    return Answers(rows, {row.index: output for row, output in zip(rows, outputs, strict=True)}, drop_else)
+    whole = whole_sentences(rows, [predictions[row.index].output for row in rows])
+    outputs = {row.index: output for row, output in zip(whole.rows, whole.outputs, strict=True)}
+    return Answers(whole.rows, outputs, drop_else)
 
 
 def _source(args: argparse.Namespace) -> tuple[Path, int | None, bool]:

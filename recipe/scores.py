@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from recipe import answers
-from recipe.entities import DataError, Entity
+from recipe.entities import DataError, Entity, Example
 from recipe.errors import KINDS, Error
 from recipe.judge import KEYED, SCORED_RULES, Judged, count_overlaps, judge, keys
 from recipe.metrics import Counts
 
 _EXAMPLES = 3
+SENTENCES = "sentences.parquet"  # beside scores.json
 PARTS = ("matched", "predicted", "gold")
 
 # Lengths of some texts, in tokens or words.
@@ -30,6 +33,8 @@ class _Tally:
 
     indices: list[int] = field(default_factory=list)
     counts: list[tuple[float, ...]] = field(default_factory=list)  # (rules x 3) of each sentence
+    digests: list[str] = field(default_factory=list)
+    unread: list[int] = field(default_factory=list)
     reasoning: list[int] = field(default_factory=list)
     answer: list[int] = field(default_factory=list)
     unparsable: int = 0
@@ -37,7 +42,7 @@ class _Tally:
     examples: dict[str, list[dict]] = field(default_factory=lambda: defaultdict(list))
     types: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
 
-    def add(self, index: int, judged: Judged) -> None:
+    def add(self, index: int, judged: Judged, unread: int) -> None:
         counts: list[float] = []
         for rule in KEYED:
             predicted, gold = keys(judged, rule)
@@ -49,6 +54,8 @@ class _Tally:
         for overlap in count_overlaps(judged):
             counts += (overlap.matched, overlap.predicted, overlap.gold)
         self.indices.append(index)
+        self.digests.append(digest(judged.example))
+        self.unread.append(unread)
         self.counts.append(tuple(counts))
         self.unparsable += not judged.answer.parsed
         for error in judged.errors:
@@ -66,39 +73,66 @@ def _as_example(index: int, error: Error) -> dict:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """The figures of one row: its place in the Parquet file, its dataset, (rules x 3) counts and lengths."""
+    """The figures of one row: its place in the Parquet file, its dataset, (rules x 3) counts and lengths.
+
+    `digest` agrees where the same was asked and is right; `unparsable` is how many of the answers can't be read, one at
+    most unless rows ask about single types.
+    """
 
     index: int
     dataset: str
+    digest: str
     counts: tuple[float, ...]
+    unparsable: int
     reasoning: int
     answer: int
 
 
+def digest(example: Example) -> str:
+    """64 bits in hex of a sentence, its types and its gold, whatever the order and the answer format."""
+    gold = sorted([entity.name, entity.type] for entity in example.entities)
+    text = json.dumps([example.sentence, sorted(example.types), gold])
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
 def score(
-    rows: Sequence, outputs: Sequence[str], measure: Measure | None = None, drop_else: bool = True
+    rows: Sequence,
+    outputs: Sequence[str],
+    measure: Measure | None = None,
+    drop_else: bool = True,
+    unread: Sequence[int] | None = None,
 ) -> tuple[dict, list[Sentence]]:
     """Scores of the completions `outputs`, one for each row (index, dataset, example) in the rows' order.
 
     Returns what scores.json holds (see recipe.evaluate) and each sentence's own figures. `measure` gives lengths in
-    tokens of the model; without it they are in words. DataError if the lengths differ.
+    tokens of the model; without it they are in words. `unread` says how many answers behind each output can't be read,
+    where it was made from several. DataError if the lengths differ.
     """
     if len(rows) != len(outputs):
         raise DataError(f"predictions: {len(outputs)} for {len(rows)} rows; one for each row is needed")
     tallies: dict[str, _Tally] = {}
-    for batch in _batches(list(zip(rows, outputs, strict=True)), 2048):
-        texts = [answers.parts(output, row.example) for row, output in batch]
+    several = [None] * len(rows) if unread is None else unread
+    for batch in _batches(list(zip(rows, outputs, several, strict=True)), 2048):
+        texts = [answers.parts(output, row.example) for row, output, _ in batch]
         lengths = (measure or words)([text for pair in texts for text in pair])
-        for number, (row, output) in enumerate(batch):
+        for number, (row, output, times) in enumerate(batch):
             tally = tallies.setdefault(row.dataset, _Tally())
-            tally.add(row.index, judge(row.example, output, drop_else))
+            judged = judge(row.example, output, drop_else)
+            tally.add(row.index, judged, int(not judged.answer.parsed) if times is None else times)
             tally.reasoning.append(lengths[2 * number])
             tally.answer.append(lengths[2 * number + 1])
     sentences = [
         Sentence(*figures)
         for name, tally in tallies.items()
         for figures in zip(
-            tally.indices, [name] * len(tally.indices), tally.counts, tally.reasoning, tally.answer, strict=True
+            tally.indices,
+            [name] * len(tally.indices),
+            tally.digests,
+            tally.counts,
+            tally.unread,
+            tally.reasoning,
+            tally.answer,
+            strict=True,
         )
     ]
     return _summary(tallies, "tokens" if measure else "words"), sentences

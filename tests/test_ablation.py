@@ -92,6 +92,18 @@ def test_steps_scored_on_different_rows_are_refused(scored, capsys):
     assert "scored on other rows than base" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("key", "value"), [("limit", 60), ("drop_else", False)])
+def test_steps_scored_otherwise_are_refused(scored, capsys, key, value):
+    scored("base", 0.3)
+    folder = scored("cot", 0.6)
+    path = folder / "scores" / "cot" / "scores.json"
+    scores = json.loads(path.read_text())
+    scores["source"][key] = value
+    path.write_text(json.dumps(scores))
+    assert ablation.main([str(folder)]) == 2
+    assert f"{path.parent}: scored with {key} {value}, base with {key} None" in capsys.readouterr().err
+
+
 def test_nothing_scored_yet_is_one_line(tmp_path, capsys):
     assert ablation.main([str(tmp_path)]) == 2
     assert "run bash launch/ablation.sh" in capsys.readouterr().err

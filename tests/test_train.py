@@ -136,7 +136,8 @@ def test_models_are_compared_on_the_same_rows(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == ["toy", "25.0", "100.0"]
     # Six sentences differ, all in one direction: 2 of the 64 ways to swap them are as far apart.
-    p = float(lines[-1].split("p = ")[1].split()[0])
+    (difference,) = (line for line in lines if line.startswith("grpo - sft: "))
+    p = float(difference.split("p = ")[1].split()[0])
     assert p == pytest.approx(2 / 64, abs=0.006)
     assert compare([folders[0], folders[2]]) == 2
     assert "other rows" in capsys.readouterr().err

@@ -149,8 +149,8 @@ def read_scored(folder: Path, scores: dict, data: Path | None = None) -> list[Sc
     wanted = {row.index for row in rows}
     check_complete(saved, wanted & set(predictions), wanted, data)
     scored = []
-    rows, outputs, _ = whole_sentences(rows, [predictions[row.index].output for row in rows])
-    for row, output in zip(tqdm(rows, desc="answers", unit="row", leave=False), outputs, strict=True):
+    whole = whole_sentences(rows, [predictions[row.index].output for row in rows])
+    for row, output in zip(tqdm(whole.rows, desc="answers", unit="row", leave=False), whole.outputs, strict=True):
         scored.append(Scored(row.index, row.dataset, output, judge(row.example, output, source["drop_else"])))
     _check_counts(folder, scores, scored, again)
     return scored
