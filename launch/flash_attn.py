@@ -124,7 +124,7 @@ def put(pin: str, install: Sequence[str], say: Callable[[str], None]) -> str | N
         return f"is not compiled: it has no code for compute capability {', '.join(sorted(set(cards)))}"
     env = environment(nvcc, archs, os.environ)
     what = f"architecture {env['FLASH_ATTN_CUDA_ARCHS']}" if env.get("FLASH_ATTN_CUDA_ARCHS") else "every GPU it knows"
-    say(f"is compiled for {what}, {env['MAX_JOBS']} files at a time; with few cores this takes hours (log: {LOG})")
+    say(f"is compiled for {what} with MAX_JOBS={env['MAX_JOBS']}; with few cores this takes hours (log: {LOG})")
     with LOG.open("a") as log:
         command = [*install, "--no-build-isolation", "--no-binary", "flash-attn", pin]
         done = subprocess.run(command, env=env, stdout=log, stderr=subprocess.STDOUT).returncode == 0
