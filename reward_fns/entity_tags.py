@@ -6,16 +6,22 @@
       reward_kwargs: {format_weight: 0.5, exact_weight: 2.0, right_weight: 0.5, wrong_weight: 0.5}
 
     compute_score("CoNLL 2003", "<think>\nTwo teams.\n</think>\n<entity>Japan, Syria, Asian Cup</entity>", ground_truth)
-    {"score": 1.0, "acc": 0.8, "f1": 0.8, "exact": 0.0, "schema": 1.0, "format": 1.0, "n_match": 2.0, "n_pred": 3.0,
-     "n_gold": 2.0, "reasoning_length": 2.0, "unparsable": 0.0, "data_source": "CoNLL 2003"}     # gold: Japan, Syria
+    {"score": 1.0, "acc": 0.8, "f1": 0.8, "exact": 0.0, "schema": 1.0, "format": 1.0, "reasoned": 0.0,
+     "ended": 1.0, "n_match": 2.0, "n_pred": 3.0, "n_gold": 2.0, "reasoning_length": 2.0, "unparsable": 0.0,
+     "data_source": "CoNLL 2003"}     # gold: Japan, Syria
 
     score = format_weight format + exact_weight exact + right_weight n_match - wrong_weight (n_pred - n_match)
-            + length_weight length
+            + length_weight length + reasoned_weight reasoned
 
 format  1 if a closed, non-empty think block comes before an answer in the layout, and nothing else.
 exact   1 if the names are those of the gold, none missing and none more; a question without an entity is answered
         so by an empty tag, which pays `empty_value` of it (1, as published). 0 for an answer that can't be read.
 length  ours, off: as in reward_fns.ner, and paid only where `format` is.
+reasoned    ours, off: F1 (`empty_value` where nothing is to be found), times the share of the names that the reasoning
+        has, together with the type.
+
+Of an answer that is not the layout itself, that something follows, or that repeats more names than the gold does,
+`exact`, the right names and `reasoned` pay `repaired_value` (1, as published).
 
 Names are compared as sets, so that to repeat one neither pays nor costs. `matching` says how: `strict` by their exact
 text, `published` by the normalisation of recipe.metrics. `f1` is that of the sets.
@@ -31,7 +37,7 @@ from typing import Any
 from recipe.answers import entity_tags
 from recipe.entities import Answer, DataError, Example, from_ground_truth
 from recipe.metrics import RULES, Counts
-from reward_fns.settings import FROM_VERL, check_settings, check_values, shortness
+from reward_fns.settings import FROM_VERL, check_settings, check_values, ends, reasoned, shortness
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +49,18 @@ class RewardConfig:
     right_weight: float = 0.5
     wrong_weight: float = 0.5
     length_weight: float = 0.0
+    reasoned_weight: float = 0.0
     matching: str = "strict"
     empty_value: float = 1.0
+    repaired_value: float = 1.0
     length_target: float = 100.0
     length_limit: float = 400.0
 
     def __post_init__(self) -> None:
         check_values(self)
-        if not (self.format_weight or self.exact_weight or self.right_weight or self.length_weight):
+        weights = (self.format_weight, self.exact_weight, self.right_weight, self.length_weight, self.reasoned_weight)
+        if not any(weights):
             raise DataError("reward_kwargs: no weight pays for anything, so no answer is better; set exact_weight")
-        if self.empty_value > 1:
-            raise DataError(f"reward_kwargs.empty_value: {self.empty_value} is a share of exact_weight; at most 1")
 
 
 def check_reward_kwargs(reward_kwargs: Mapping[str, Any]) -> RewardConfig:
@@ -81,10 +88,12 @@ def compute_score(
     except DataError as error:
         logging.getLogger(__name__).error("%s (data_source %s)", error, data_source)
         reasoning = entity_tags.parse(completion, Example("", ())).reasoning
-        return _scores(config, data_source, Answer(reasoning=reasoning), Counts())
+        return _scores(config, data_source, Answer(reasoning=reasoning), Counts(), False)
     answer = entity_tags.parse(completion, example)
     names, gold = (set(RULES[config.matching](each.entities)) for each in (answer, example))
-    return _scores(config, data_source, answer, Counts(len(names & gold), len(names), len(gold)))
+    counts = Counts(len(names & gold), len(names), len(gold))
+    repeats = (len(each.entities) - len(set(each.entities)) for each in (answer, example))
+    return _scores(config, data_source, answer, counts, ends(answer, completion) and next(repeats) <= next(repeats))
 
 
 def _question(ground_truth: str) -> Example:
@@ -94,17 +103,23 @@ def _question(ground_truth: str) -> Example:
     return example
 
 
-def _scores(config: RewardConfig, data_source: str, answer: Answer, counts: Counts) -> dict[str, float | str]:
+def _scores(
+    config: RewardConfig, data_source: str, answer: Answer, counts: Counts, ended: bool
+) -> dict[str, float | str]:
     words = len((answer.reasoning or "").split())
     form = float(answer.layout and words > 0)
     exact = float(answer.parsed and counts.matched == counts.predicted == counts.gold)
     f1 = counts.f1 if answer.parsed else 0.0
+    value = 1.0 if ended else config.repaired_value
+    empty = 1.0 if counts.gold else config.empty_value
+    grounds = value * empty * f1 * reasoned(answer)
     score = (
         config.format_weight * form
-        + config.exact_weight * exact * (1.0 if counts.gold else config.empty_value)
-        + config.right_weight * counts.matched
+        + value * config.exact_weight * exact * empty
+        + value * config.right_weight * counts.matched
         - config.wrong_weight * (counts.predicted - counts.matched)
         + config.length_weight * form * shortness(words, config.length_target, config.length_limit)
+        + config.reasoned_weight * grounds
     )
     return {
         "score": score,
@@ -113,6 +128,8 @@ def _scores(config: RewardConfig, data_source: str, answer: Answer, counts: Coun
         "exact": exact,
         "schema": float(answer.layout),  # there is one type, and the tag can't name another
         "format": form,
+        "reasoned": grounds,
+        "ended": float(ended),
         "n_match": float(counts.matched),
         "n_pred": float(counts.predicted),
         "n_gold": float(counts.gold),

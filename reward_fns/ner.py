@@ -6,19 +6,22 @@
       reward_kwargs: {f1_weight: 10.0, schema_weight: 1.0}
 
     compute_score("bc5cdr", '<think>\nIt is a drug.\n</think>\n{"entities": {"chemical": ["Naloxone"]}}', ground_truth)
-    {"score": 11.0, "acc": 1.0, "f1": 1.0, "schema": 1.0, "format": 1.0, "fidelity": 0.0, "n_match": 1.0,
-     "n_pred": 1.0, "n_gold": 1.0, "reasoning_length": 4.0, "unparsable": 0.0, "data_source": "bc5cdr"}
+    {"score": 11.0, "acc": 1.0, "f1": 1.0, "schema": 1.0, "format": 1.0, "fidelity": 0.0, "reasoned": 0.0, "ended": 1.0,
+     "n_match": 1.0, "n_pred": 1.0, "n_gold": 1.0, "reasoning_length": 4.0, "unparsable": 0.0, "data_source": "bc5cdr"}
 
-The parts, each in [0, 1] (10 F1 + 1 schema is ReasoningNER's reward, section "RE"; the other three are ours):
+The parts, each in [0, 1] (10 F1 + 1 schema is ReasoningNER's reward, section "RE"; the others are ours, and off):
 
 f1      span F1 of the sentence under the rule `matching` of recipe.metrics; `empty_value` where there was nothing to
-        find and nothing was named; 0 for an answer that can't be read.
+        find and nothing was named; 0 for an answer that can't be read. An answer that is not the layout itself, or that
+        something follows, has `repaired_value` of it (1, as published: text after the answer costs `schema` alone).
 schema  1 if the answer keeps the layout and names only types of the schema.
 format  1 if a closed, non-empty think block comes before an answer in that layout.
 length  1 up to `length_target` words of reasoning, falling linearly to 0 at `length_limit`. Paid only where `format`
         is: no reasoning is not short reasoning.
 fidelity    of a BIO answer, how far its words are the sentence's (recipe.answers.bio); 0 in the other formats, which
         don't repeat the sentence. A partial credit where hardly any answer has the whole layout yet.
+reasoned    what `f1` pays, times the share of the answer's entities whose name and type the reasoning has (see
+        reward_fns.settings). Being a share of `f1`, it pays nothing for silence where there is something to find.
 
 Validation averages these over sentences, which is not the micro F1 of a dataset; that is
 `2 mean(n_match) / (mean(n_pred) + mean(n_gold))`.
@@ -35,7 +38,7 @@ from recipe import answers
 from recipe.answers import bio
 from recipe.entities import Answer, DataError, Example, from_ground_truth
 from recipe.metrics import Counts, count
-from reward_fns.settings import FROM_VERL, check_settings, check_values, shortness
+from reward_fns.settings import FROM_VERL, check_settings, check_values, ends, reasoned, shortness
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +50,18 @@ class RewardConfig:
     format_weight: float = 0.0
     length_weight: float = 0.0
     fidelity_weight: float = 0.0
+    reasoned_weight: float = 0.0
     matching: str = "strict"
     empty_value: float = 1.0
+    repaired_value: float = 1.0
     length_target: float = 100.0
     length_limit: float = 400.0
 
     def __post_init__(self) -> None:
         check_values(self)
         weights = (self.f1_weight, self.schema_weight, self.format_weight, self.length_weight, self.fidelity_weight)
-        if not any(weights):
+        if not any((*weights, self.reasoned_weight)):
             raise DataError("reward_kwargs: every weight is 0, so no answer is better than another; set f1_weight")
-        if self.empty_value > 1:
-            raise DataError(f"reward_kwargs.empty_value: {self.empty_value} is more than 1, the best F1; lower it")
 
 
 def check_reward_kwargs(reward_kwargs: Mapping[str, Any]) -> RewardConfig:
@@ -90,26 +93,35 @@ def compute_score(
     except DataError as error:
         logging.getLogger(__name__).error("%s (data_source %s)", error, data_source)
         reasoning = answers.parts(completion, Example("", ()))[0] or None
-        return _scores(config, data_source, Answer(reasoning=reasoning), Example("", ()), Counts(), 0.0)
+        return _scores(config, data_source, Answer(reasoning=reasoning), Example("", ()), Counts(), 0.0, False)
     counts = count(answer.entities, example.entities, config.matching)
     fidelity = bio.fidelity(completion, example) if example.format == "bio" else 0.0
-    return _scores(config, data_source, answer, example, counts, fidelity)
+    return _scores(config, data_source, answer, example, counts, fidelity, ends(answer, completion))
 
 
 def _scores(
-    config: RewardConfig, data_source: str, answer: Answer, example: Example, counts: Counts, fidelity: float
+    config: RewardConfig,
+    data_source: str,
+    answer: Answer,
+    example: Example,
+    counts: Counts,
+    fidelity: float,
+    ended: bool,
 ) -> dict[str, float | str]:
     words = len((answer.reasoning or "").split())
     f1 = _f1(config, answer, counts)
     schema = float(answer.layout and set(answer.types) <= set(example.types))
     form = float(answer.layout and words > 0)
     length = form * shortness(words, config.length_target, config.length_limit)
+    paid = f1 if ended else f1 * config.repaired_value
+    grounds = paid * reasoned(answer)
     score = (
-        config.f1_weight * f1
+        config.f1_weight * paid
         + config.schema_weight * schema
         + config.format_weight * form
         + config.length_weight * length
         + config.fidelity_weight * fidelity
+        + config.reasoned_weight * grounds
     )
     return {
         "score": score,
@@ -118,6 +130,8 @@ def _scores(
         "schema": schema,
         "format": form,
         "fidelity": fidelity,
+        "reasoned": grounds,
+        "ended": float(ended),
         "n_match": float(counts.matched),
         "n_pred": float(counts.predicted),
         "n_gold": float(counts.gold),

@@ -1,13 +1,15 @@
-"""What the reward functions share: how `reward_kwargs` are checked, and the part that pays for short reasoning."""
+"""What the reward functions share: how `reward_kwargs` are checked, and the parts about reasoning and ending."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from recipe.entities import DataError
+from recipe.answers.think import OPEN
+from recipe.entities import Answer, DataError
 from recipe.metrics import RULES
 
 Config = TypeVar("Config")
@@ -33,6 +35,9 @@ def check_values(config: object) -> None:
         raise DataError(f"reward_kwargs.matching: {config.matching!r} is no matching rule; one of {', '.join(RULES)}")
     for name in (field.name for field in fields(config) if field.name != "matching"):
         object.__setattr__(config, name, number(name, getattr(config, name)))
+    for name in ("empty_value", "repaired_value"):
+        if getattr(config, name) > 1:
+            raise DataError(f"reward_kwargs.{name}: {getattr(config, name)} is a share of what is paid; at most 1")
     if config.length_limit <= config.length_target:
         raise DataError(
             f"reward_kwargs.length_limit: {config.length_limit} words; must be above length_target, "
@@ -54,3 +59,29 @@ def number(name: str, value: object) -> float:
 def shortness(words: int, target: float, limit: float) -> float:
     """1 up to `target`, 0 from `limit` on, a straight line between them."""
     return min(1.0, max(0.0, (limit - words) / (limit - target)))
+
+
+def ends(answer: Answer, completion: str) -> bool:
+    """True if the answer keeps the layout and is the end: nothing but one line break follows.
+
+    A reward sees the decoded text without its special tokens, not why generation stopped. White space without end is
+    what such text shows of an answer that doesn't end.
+    """
+    return answer.layout and len(completion) - len(completion.rstrip()) <= 1
+
+
+def reasoned(answer: Answer) -> float:
+    """The share of the answer's entities of which the reasoning has all words of the name and of the type, in [0, 1].
+
+    1 for an answer that names nothing, after any reasoning; 0 without reasoning, and for reasoning that opens a think
+    block itself. After the rule by which ReasoningNER validates its data: the reasoning names what it extracts.
+    """
+    if not answer.layout or not answer.reasoning or OPEN in answer.reasoning:
+        return 0.0
+    entities, said = set(answer.entities), _words(answer.reasoning)
+    held = sum(_words(f"{entity.name} {entity.type}") <= said for entity in entities)
+    return held / len(entities) if entities else 1.0
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))

@@ -12,7 +12,7 @@ from recipe.entities import DataError, Entity, Example, to_ground_truth
 from reward_fns.ner import RewardConfig, check_reward_kwargs, compute_score
 
 KEYS = [
-    *("score", "acc", "f1", "schema", "format", "fidelity", "n_match", "n_pred", "n_gold"),
+    *("score", "acc", "f1", "schema", "format", "fidelity", "reasoned", "ended", "n_match", "n_pred", "n_gold"),
     *("reasoning_length", "unparsable", "data_source"),
 ]
 TYPES = ("chemical", "disease")
@@ -44,6 +44,8 @@ def test_every_part_of_a_right_answer():
         "schema": 1.0,
         "format": 1.0,
         "fidelity": 0.0,
+        "reasoned": 0.0,
+        "ended": 1.0,
         "n_match": 1.0,
         "n_pred": 1.0,
         "n_gold": 1.0,
@@ -106,6 +108,40 @@ def test_a_bio_answer_is_paid_for_the_words_that_it_copies():
 def test_no_reasoning_is_not_short_reasoning():
     assert reward(RIGHT, length_weight=5)["score"] == 11
     assert reward(f"<think>\nendless\n{RIGHT}", length_weight=5)["score"] == 10
+
+
+def test_an_answer_that_does_not_end_can_be_worth_less():
+    kwargs = {"repaired_value": 0.25}
+    assert reward(REASONED, **kwargs)["score"] == reward(REASONED + "\n", **kwargs)["score"] == 11
+    for rest in ("\nThese are all.", "\n" * 50, " " * 50, f"\n{RIGHT}"):
+        scores = reward(REASONED + rest, **kwargs)
+        assert (scores["score"] - scores["schema"], scores["f1"], scores["ended"]) == (2.5, 1, 0)
+        assert reward(REASONED + rest)["score"] == 10 + scores["schema"]  # as published, it is worth all
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "share"),
+    [
+        ("Naloxone is a chemical.", 1),
+        ("NALOXONE: Chemical", 1),
+        ("Naloxone is a drug.", 0),
+        ("A chemical.", 0),
+        ("Done.", 0),
+        ("<think>\nNaloxone is a chemical.", 0),
+    ],
+)
+def test_reasoning_can_be_paid_for_what_it_names(reasoning, share):
+    completion = f"<think>\n{reasoning}\n</think>\n{RIGHT}"
+    assert reward(completion, reasoned_weight=3)["score"] == 11 + 3 * share
+    assert reward(completion)["score"] == 11
+
+
+def test_reasoning_about_a_wrong_answer_or_silence_pays_nothing():
+    wrong = render_answer([Entity("pain", "disease")], "pain is a disease.")
+    assert reward(wrong, reasoned_weight=3)["score"] == reward(wrong)["score"] == 1
+    silent = render_answer([], "No drug is named.")
+    assert reward(silent, reasoned_weight=3)["score"] == 1
+    assert reward(silent, EMPTY_GOLD, reasoned_weight=3)["score"] == 14
 
 
 # ------------------------------------------------------------------------------- faults of the reference implementation
@@ -218,6 +254,8 @@ def test_a_broken_ground_truth_scores_zero_and_is_logged(broken, caplog):
 )
 def test_time_is_linear(unit):
     start = time.perf_counter()
+    many = [Entity(f"Naloxone {i}", "chemical") for i in range(20_000)]
+    reward(render_answer(many, "Naloxone is a chemical. " * 20_000), reasoned_weight=1)
     reward(unit * (1_000_000 // len(unit)))
     reward('{"entities": {"' + "x" * 300_000 + '": [' + '"n", ' * 60_000 + '"n"]}}', matching="published")
     assert time.perf_counter() - start < 5
@@ -247,7 +285,8 @@ def test_values_may_come_from_yaml():
         ({"schema_weight": True}, "schema_weight"),
         ({"format_weight": float("nan")}, "format_weight"),
         ({"length_weight": -1}, "length_weight"),
-        ({"empty_value": 2}, "empty_value"),
+        ({"empty_value": 2}, "empty_value: 2.0 is a share"),
+        ({"repaired_value": 1.5}, "repaired_value: 1.5 is a share"),
         ({"length_target": 400}, "length_limit"),
         ({"f1_weight": 0, "schema_weight": 0}, "every weight is 0"),
         (None, "not a mapping"),

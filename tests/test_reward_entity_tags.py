@@ -46,6 +46,8 @@ def test_every_part_of_the_published_example():
         "exact": 0.0,
         "schema": 1.0,
         "format": 1.0,
+        "reasoned": 0.0,
+        "ended": 1.0,
         "n_match": 2.0,
         "n_pred": 3.0,
         "n_gold": 2.0,
@@ -108,6 +110,26 @@ def test_short_reasoning_can_be_paid_for():
     kwargs = {"length_weight": 1, "length_target": 10, "length_limit": 20}
     assert score(answer("Japan", "Syria", reasoning="word " * 15), **kwargs) == 3.5 + 0.5
     assert score(answer("Japan", "Syria", reasoning=None), **kwargs) == 3
+
+
+def test_an_answer_that_does_not_end_can_be_worth_less():
+    right = answer("Japan", "Syria")
+    for more in (right + "\nThese are all.", right + " " * 50, answer("Japan", "Syria", "Japan")):
+        scores = reward(more, repaired_value=0.5)
+        assert scores["score"] - 0.5 * scores["format"] == 0.5 * (2 + 2 * 0.5)
+        assert score(more) == 3 + 0.5 * scores["format"]  # as published, it is worth all
+    assert score(right, repaired_value=0.5) == 3.5
+    repeated = answer("Japan", "Japan")
+    assert score(repeated, gold=("Japan", "Japan"), repaired_value=0.5) == 3
+
+
+def test_reasoning_can_be_paid_for_what_it_names():
+    reasoning = "Japan is a location. Syria, too."
+    assert score(answer("Japan", "Syria", reasoning=reasoning), reasoned_weight=2) == 3.5 + 2
+    assert score(answer("Japan", "Syria", reasoning="Japan is a location."), reasoned_weight=2) == 3.5 + 1
+    assert score(answer("Japan", "Syria", reasoning="Done."), reasoned_weight=2) == 3.5
+    assert score(answer(reasoning="None."), reasoned_weight=2) == 0.5
+    assert score(answer(reasoning="None."), gold=(), reasoned_weight=2, empty_value=0) == 0.5
 
 
 # ------------------------------------------------------------------------------- faults of the reference implementation
