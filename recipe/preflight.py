@@ -15,7 +15,6 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from recipe import config as experiment
 from recipe.chat import encode_prompts
 from recipe.command_line import exit_status
 from recipe.entities import DataError, from_ground_truth
+from recipe.reward import configured_reward
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -182,7 +182,7 @@ def _check_grpo_data(config: DictConfig, tokenizer) -> int:
 
     remedy = "write it with: python data_prep/to_parquet.py grpo"
     columns = ["data_source", "prompt", "reward_model", "extra_info"]
-    reward, data = _reward(config), OmegaConf.to_container(config.data, resolve=True)
+    reward, data = configured_reward(config), OmegaConf.to_container(config.data, resolve=True)
     kept = 0
     for split in ("val", "train"):
         lengths: list[int] = []
@@ -203,23 +203,6 @@ def _check_grpo_data(config: DictConfig, tokenizer) -> int:
         kept = sum(length <= data["max_prompt_length"] for length in lengths)
         kept = min(kept, limit) if limit > 0 else kept
     return kept
-
-
-def _reward(config: DictConfig) -> Callable[..., dict]:
-    """The run's reward with its settings filled in."""
-    from omegaconf import OmegaConf
-
-    function = config.reward.custom_reward_function
-    try:
-        module = import_module(str(function.path).removeprefix("pkg://").replace("/", "."))
-        compute_score = getattr(module, str(function.name))
-    except (ImportError, AttributeError) as error:
-        said = f"{function.path} {function.name} can't be imported ({error})"
-        raise DataError(f"reward.custom_reward_function: {said}; name a module and a function in it") from error
-    settings = OmegaConf.to_container(function.get("reward_kwargs") or {}, resolve=True)
-    if check_settings := getattr(module, "check_reward_kwargs", None):
-        check_settings(settings)
-    return partial(compute_score, **settings)
 
 
 def _check_gold(row: dict[str, Any], reward: Callable[..., dict], name: str) -> None:

@@ -1,0 +1,155 @@
+"""What each shipped reward pays for answers that don't deserve it: nothing beats honesty, and every tie is listed."""
+
+from __future__ import annotations
+
+import pytest
+
+from recipe import adversarial
+from recipe.answers import parse
+from recipe.answers.think import CLOSE
+from recipe.attacks import SILENCE, attacks, examples, honest
+from recipe.config import compose, experiments
+from recipe.metrics import count
+from recipe.reward import configured_reward
+
+GRPO = [name for name in experiments() if name.startswith("grpo")]
+FORMATS = ("json", "bio", "entity_tags")
+
+# Gaming by what stands around a right answer.
+UNREASONED = {"right, no reasoning", "right, empty reasoning"}
+LONG = {"right, the prompt as reasoning", "right, reasoning to the limit"}
+FAKED = {"right, one word of reasoning", "right, the sentence as reasoning", "right, think tag opened twice"}
+COPIED = {"right, types and sentence as reasoning"}
+BLANKS = {"right, then white space to the limit"}
+JUNK = {
+    *("right, never closed the block", "right, think tags nested", "right, in a code fence", "right, then a remark"),
+    *("right, then words to the limit", "right, again and again to the limit", "right, after a draft"),
+    "right, then an answer that names nothing",
+}
+# Where nothing is to be found: the right answer, without reasoning or with every type and no name; and names.
+SILENT, EVERY_TYPE = {"names nothing, no reasoning"}, {"every type, no name"}
+NAMES = {"wrong names", *(f"every {what}" for what in ("word, one type", "word, every type", "substring, every type"))}
+
+TAGS_PUBLISHED = FAKED | COPIED | BLANKS | {"right, reasoning to the limit"}
+TINY = FAKED | COPIED | BLANKS
+# Ties with the honest answer, where there are names and where there are none. None of these rewards looks at what the
+# reasoning says. The published ones with 10 F1 and 1 schema don't want any; F1 alone wants no layout, either.
+TIES = {
+    "paper": (UNREASONED | LONG | TINY, UNREASONED | LONG | TINY | SILENT | EVERY_TYPE),
+    "verl": (UNREASONED | LONG | TINY | JUNK, UNREASONED | LONG | TINY | JUNK | SILENT | EVERY_TYPE),
+    # Names are a set.
+    "tags": (TAGS_PUBLISHED | {"each name twice"}, TAGS_PUBLISHED),
+    "tiny": (TINY, TINY | EVERY_TYPE),
+    # No reasoning is asked for, and nothing is paid for naming nothing.
+    "tiny_bio": (UNREASONED | LONG | TINY, UNREASONED | LONG | TINY | SILENT | NAMES),
+    "tiny_tags": (TINY | {"each name twice"}, TINY | NAMES),
+}
+OTHERS = {
+    "grpo_qwen3_8b_lora": "paper",
+    "grpo_qwen2_5_1_5b_entity_tags": "tags",
+    "grpo_tiny": "tiny",
+    "grpo_tiny_lora": "tiny",
+    "grpo_tiny_bio": "tiny_bio",
+    "grpo_tiny_entity_tags": "tiny_tags",
+}
+
+
+def kind(name):
+    return OTHERS.get(name) or {"trl": "paper"}.get(last := name.rpartition("_")[2], last)
+
+
+def tables(name):
+    config = compose(name)
+    wanted = ["bio"] if name == "grpo_tiny_bio" else FORMATS
+    reward, limit = configured_reward(config), config.data.max_response_length
+    return {each: table for each in wanted if (table := adversarial.rows(reward, each, limit))}
+
+
+@pytest.mark.parametrize("name", GRPO)
+def test_no_answer_beats_the_honest_one_and_every_tie_is_a_known_one(name):
+    found = tables(name)
+    assert list(found) == (["bio"] if "bio" in name else ["entity_tags"] if "tags" in name else list(FORMATS))
+    for answer_format, table in found.items():
+        assert [row.name for row in table if row.above(True) or row.above(False)] == []
+        for named, known in zip((True, False), TIES[kind(name)], strict=True):
+            compared = {row.name for row in table if row.compared(named)}
+            if answer_format == "entity_tags":  # its prompt holds think tags, which ends the block
+                known = known - {"right, the prompt as reasoning"}
+            assert {row.name for row in table[1:] if row.ties(named)} == known & compared
+
+
+@pytest.mark.parametrize("name", GRPO)
+def test_silence_earns_less_than_half_of_what_honesty_earns(name):
+    for table in tables(name).values():
+        by_name = {row.name: row for row in table}
+        assert by_name[SILENCE].mixed(0.25) < 0.5 * by_name["honest"].mixed(0.25)
+
+
+def test_what_silence_is_worth_as_published():
+    shares = {}
+    for name, answer_format in (("grpo_qwen3_8b_paper", "json"), ("grpo_qwen2_5_1_5b_entity_tags", "entity_tags")):
+        shares[answer_format] = adversarial.break_even(tables(name)[answer_format], 0.25)
+    assert shares["json"] == pytest.approx(1 / 3)  # an F1: 3/4 of 10 F1 against 1/4 of 10
+    assert 0.5 < shares["entity_tags"] < 1
+
+
+@pytest.mark.parametrize("answer_format", FORMATS)
+def test_the_honest_answer_is_the_gold_and_those_that_are_right_hold_it(answer_format):
+    for example in examples(answer_format):
+        text = honest(example)
+        answer = parse(text, example)
+        assert answer.layout
+        assert sorted(answer.entities, key=repr) == sorted(example.entities, key=repr)
+        found = attacks(example, 100)
+        assert len(found) >= 25
+        for name, completion in found.items():
+            if name.startswith("right"):
+                body = text.partition(f"{CLOSE}\n")[2].split("\n", 1)[0]
+                assert body in completion, name
+
+
+def test_the_examples_have_sentences_without_an_entity_and_with_a_name_twice():
+    for answer_format in FORMATS:
+        golds = examples(answer_format)
+        assert {bool(example.entities) for example in golds} == {True, False}
+        assert any(
+            count(example.entities, example.entities, "published").gold < len(example.entities) for example in golds
+        )
+
+
+def test_a_reward_that_can_be_gamed_is_found(capsys):
+    kwargs = "reward.custom_reward_function.reward_kwargs"
+    gamed = [
+        f"{kwargs}.f1_weight=0",
+        f"{kwargs}.schema_weight=0",
+        f"{kwargs}.format_weight=1",
+        f"{kwargs}.length_weight=1",
+    ]
+    limits = [f"+{kwargs}.length_target=1", f"+{kwargs}.length_limit=5"]
+    assert adversarial.main(["grpo_qwen3_8b_paper", *gamed, *limits, "--answer-format", "json"]) == 1
+    assert "ABOVE in" in capsys.readouterr().out
+
+
+def test_the_command_prints_a_table_a_format(capsys):
+    assert adversarial.main(["grpo_tiny_entity_tags"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    lines = said.out.splitlines()
+    assert lines[0].startswith("entity_tags ")
+    assert lines[1].startswith("honest ")
+    assert any(line.startswith("names nothing ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["sft_tiny"], "is no GRPO experiment"),
+        (["grpo_tiny_entity_tags", "--answer-format", "json"], "can't read json"),
+        (["grpo_tiny", "--empty-share", "1"], "not a share"),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_line(capsys, argv, said):
+    assert adversarial.main(argv) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
