@@ -27,7 +27,6 @@ ROOT = Path(__file__).resolve().parent.parent
 # Told to `ray start` by the node's environment, and inherited by all that it starts: so they are found again.
 MARK = "REASONING_NER_NODE"
 _STARTED = "Ray runtime started."
-_WORKER_PORTS = (100, 999)  # after --first-port: Ray takes one a process
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +44,11 @@ class Started:
 
 def command(role: str, args: argparse.Namespace, extra: Sequence[str] = ()) -> list[str]:
     """The `ray start` of a node, every port named."""
-    first = args.first_port
-    ports = ("node-manager", "object-manager", "dashboard-agent-listen", "dashboard-agent-grpc", "metrics-export")
     line = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--disable-usage-stats"]
-    line += [f"--{name}-port={first + index}" for index, name in enumerate(ports)]
-    line += [f"--runtime-env-agent-port={first + len(ports)}"]
-    line += [f"--min-worker-port={first + _WORKER_PORTS[0]}", f"--max-worker-port={first + _WORKER_PORTS[1]}"]
+    line += args.ports.flags(role)
     if role == "head":
-        line += ["--head", f"--port={args.port}", f"--include-dashboard={str(args.dashboard_port > 0).lower()}"]
-        if args.dashboard_port:
-            line += [f"--dashboard-host={args.dashboard_host}", f"--dashboard-port={args.dashboard_port}"]
+        line += ["--head", f"--include-dashboard={str(args.ports.dashboard > 0).lower()}"]
+        line += [f"--dashboard-host={args.dashboard_host}"] if args.ports.dashboard else []
     else:
         line.append(f"--address={args.address}")
     if args.node_ip:
@@ -86,10 +80,11 @@ def start(role: str, args: argparse.Namespace, extra: Sequence[str] = ()) -> int
         args.slots = 1 if args.slots is None else args.slots
         # Logical, like the slots: what verl's actors ask for, whatever the cores.
         args.cpus = cpus_a_node(max(args.slots, 1)) if args.cpus is None else args.cpus
-    name = f"{role}-{args.port if role == 'head' else args.first_port}"
+    name = f"{role}-{args.ports.head if role == 'head' else args.ports.first}"
     record, log = args.state / f"{name}.json", args.state / f"{name}.log"
     if record.is_file() and is_running(read(record)):
         raise DataError(f"{record}: this node is running; stop it, or give another --first-port and --state")
+    args.ports.check_free(role)
     args.state.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     mark = uuid.uuid4().hex

@@ -2,7 +2,11 @@
 
     RDZV_ENDPOINT=node01:29400 NODE_RANK=0 python -m recipe.train sft_qwen3_8b trainer.nnodes=2      # on node01
     RDZV_ENDPOINT=node01:29400 NODE_RANK=1 python -m recipe.train sft_qwen3_8b trainer.nnodes=2      # on node02
-    srun --ntasks-per-node=1 bash launch/train.sh sft_qwen3_8b trainer.nnodes=2    # NODE_RANK is Slurm's SLURM_NODEID
+
+In a Slurm batch script, which runs on the first node; NODE_RANK is Slurm's SLURM_NODEID there:
+
+    export RDZV_ENDPOINT=$(bash launch/ray_cluster.sh address --job "$SLURM_JOB_ID")
+    srun --ntasks-per-node=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" bash launch/train.sh sft_qwen3_8b trainer.nnodes=2
 
 Every node checks its own view of data and model (`recipe.preflight`); the run's folder must be one that all share.
 verl's SFT trainer on Ray has neither our dataset's settings nor our losses, so that torchrun it is.
@@ -16,23 +20,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from recipe.address import towards
 from recipe.entities import DataError
 
 
 @dataclass(frozen=True, slots=True)
 class Rendezvous:
-    """Where the nodes of an SFT run meet: `endpoint` is HOST:PORT of one of them, `node` this one's number."""
+    """Where the nodes of an SFT run meet: `endpoint` is HOST:PORT of the first, `node` this one's number.
+
+    `local` is the address at which the others reach this one; empty if that is not known.
+    """
 
     nodes: int
     node: int
     endpoint: str
     run: str
+    local: str = ""
 
     @property
     def flags(self) -> list[str]:
-        """torchrun's; its other settings may be given as PET_*, for instance PET_LOCAL_ADDR."""
+        """torchrun's; its other settings may be given as PET_*, for instance PET_LOCAL_ADDR.
+
+        Who hosts the meeting and which address is whose torchrun would guess by the host's own name, which on Debian
+        stands for loopback: then nobody hosts it, or the others look for the first rank on themselves.
+        """
         flags = ["--nnodes", str(self.nodes), "--node_rank", str(self.node), "--rdzv_backend", "c10d"]
-        return [*flags, "--rdzv_endpoint", self.endpoint, "--rdzv_id", self.run]
+        flags += ["--rdzv_endpoint", self.endpoint, "--rdzv_id", self.run]
+        flags += ["--rdzv_conf", f"is_host={str(self.node == 0).lower()}"]
+        return [*flags, "--local_addr", self.local] if self.local else flags
 
 
 def rendezvous(nodes: int, run: Path, environment: Mapping[str, str]) -> Rendezvous | None:
@@ -51,7 +66,9 @@ def rendezvous(nodes: int, run: Path, environment: Mapping[str, str]) -> Rendezv
         )
     if not node.isdecimal() or int(node) >= nodes:
         raise DataError(f"NODE_RANK={node or '(not set)'}: set it to this node's number, 0 ... {nodes - 1}")
-    return Rendezvous(nodes, int(node), endpoint, run.name)
+    host = endpoint.rpartition(":")[0].strip("[]")
+    local = host if int(node) == 0 else towards(host)
+    return Rendezvous(nodes, int(node), endpoint, run.name, "" if environment.get("PET_LOCAL_ADDR") else local)
 
 
 def wait_for_the_first_node(path: Path, record: dict, seconds: float = 120) -> None:

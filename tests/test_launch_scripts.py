@@ -15,8 +15,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from test_ray_ports import EPHEMERAL, ports_of
 
-from recipe import config, placement
+from recipe import config, placement, ray_cluster, ray_node
+from recipe.address import reached_at
+from recipe.ray_ports import of_job
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / "launch"
@@ -62,11 +65,16 @@ def test_the_tests_status_is_that_of_what_failed(tmp_path, fail, status):
 
 
 # ------------------------------------------------------------------------------------------------------------- Slurm
+SBATCH = (LAUNCH / "slurm_grpo.sbatch").read_text()
+# srun runs what tells the head's address; what starts a node it notes, and stays until it is ended.
 STUBS = {
-    "scontrol": "printf 'node01\\nnode02\\nnode03\\n'",
-    "srun": 'if [[ "$*" == *hostname* ]]; then echo 10.0.0.1; exit; fi\n'
+    "scontrol": "printf '10.0.0.%d\\n' 1 2 3",  # names that need no name server
+    "hostname": "echo 127.0.1.1 10.0.0.1",  # as on Debian
+    "srun": 'if [[ "$*" != *"launch/ray_cluster.sh head"* && "$*" != *"launch/ray_cluster.sh worker"* ]]; then\n'
+    '    while [[ $1 == -* ]]; do [[ $1 != -w ]] || shift; shift; done; exec "$@"\nfi\n'
     'echo "srun $*" >> "$CALLS"; trap \'echo "ended ${*: -1}" >> "$CALLS"; exit\' TERM; while :; do sleep 0.1; done',
-    "python": 'echo "python $* RAY_ADDRESS=$RAY_ADDRESS" >> "$CALLS"\n'
+    "python": 'if [[ "$*" == *"ray_cluster address"* ]]; then exec "$PYTHON" "$@"; fi\n'
+    'echo "python $* RAY_ADDRESS=$RAY_ADDRESS" >> "$CALLS"\n'
     "[[ $2 != recipe.train ]] || { sleep 0.5; exit 7; }",
 }
 
@@ -80,32 +88,121 @@ def slurm(tmp_path_factory):
         (folder / name).chmod(0o755)
     environment = {
         **os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "CALLS": str(folder / "calls"),
-        "NER_PYTHON": str(folder / "python"), "SLURM_SUBMIT_DIR": str(ROOT), "SLURM_JOB_ID": "4711",
-        "SLURM_JOB_NODELIST": "node[01-03]", "SLURM_GPUS_ON_NODE": "8", "TMPDIR": str(folder),
+        "PYTHON": sys.executable, "NER_PYTHON": str(folder / "python"), "SLURM_SUBMIT_DIR": str(ROOT),
+        "SLURM_JOB_ID": "4711", "SLURM_JOB_NODELIST": "10.0.0.[1-3]", "SLURM_GPUS_ON_NODE": "8",
+        "SLURM_CPUS_PER_TASK": "64", "TMPDIR": str(folder),
     }  # fmt: skip
     line = ["bash", LAUNCH / "slurm_grpo.sbatch", "grpo_qwen3_8b_paper", "trainer.nnodes=3"]
     done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60)
+    assert (folder / "calls").is_file(), done.stderr
     return done, (folder / "calls").read_text().splitlines()
 
 
 def test_slurm_gets_a_head_and_a_worker_on_every_other_node(slurm):
     calls = [call for call in slurm[1] if call.startswith("srun")]
-    assert sorted(call.split(" -w ")[1].split()[0] for call in calls) == ["node01", "node02", "node03"]
+    assert sorted(call.split(" -w ")[1].split()[0] for call in calls) == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
     assert sum("launch/ray_cluster.sh head" in call for call in calls) == 1
     assert all("--slots 8" in call and "--block" in call for call in calls)
+
+
+def test_a_node_under_slurm_gets_the_cpus_and_gpus_that_were_asked_for(slurm):
+    """srun alone would give it one CPU: since Slurm 22.05 it doesn't take --cpus-per-task over from the batch job."""
+    calls = [call for call in slurm[1] if call.startswith("srun")]
+    assert all({"--cpus-per-task=64", "--gpus-per-node=8"} <= set(call.split()) for call in calls)
 
 
 def test_under_slurm_the_run_starts_once_all_nodes_are_there(slurm):
     waited, trained = [call for call in slurm[1] if call.startswith("python")]
     assert "recipe.ray_cluster wait --nodes 3 --slots 8" in waited
-    assert "--expect node01,node02,node03" in waited
-    assert trained == "python -m recipe.train grpo_qwen3_8b_paper trainer.nnodes=3 RAY_ADDRESS=10.0.0.1:24711"
+    assert "--expect 10.0.0.1,10.0.0.2,10.0.0.3" in waited
+    assert trained.startswith("python -m recipe.train grpo_qwen3_8b_paper trainer.nnodes=3 RAY_ADDRESS=")
+
+
+def test_under_slurm_the_head_is_where_others_reach_it_whatever_its_name_stands_for(slurm):
+    address = next(call for call in slurm[1] if "recipe.train" in call).rpartition("RAY_ADDRESS=")[2]
+    host, _, port = address.rpartition(":")
+    assert host == reached_at(), "not the 127.0.1.1 that `hostname` says"
+    assert int(port) == of_job(4711).head
 
 
 def test_under_slurm_the_nodes_end_with_the_run_whose_status_is_the_jobs(slurm):
     done, calls = slurm
     assert done.returncode == 7, done.stderr
     assert sum(call.startswith("ended") for call in calls) == 3
+
+
+def test_slurm_can_write_a_jobs_output_in_a_fresh_clone():
+    """Slurm makes no folder, and a job whose output can't be opened ends at once without a word."""
+    options = dict(line.split()[1].partition("=")[::2] for line in SBATCH.splitlines() if line.startswith("#SBATCH"))
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if tracked.returncode:
+        pytest.skip("not a clone")
+    folder = os.path.dirname(options["--output"])
+    assert not folder or any(name.startswith(f"{folder}/") for name in tracked.stdout.splitlines())
+    assert "%j" in options["--output"]
+    ignored = subprocess.run(["git", "check-ignore", "-q", options["--output"].replace("%j", "4711")], cwd=ROOT)
+    assert ignored.returncode == 0, "it would be shipped with a job, and be an untracked file"
+
+
+# The batch script itself once a job id, read from standard input; what it asks for is written to standard output.
+EVERY_JOB = r"""
+scontrol() { printf '10.0.0.%d\n' 1 2; }
+srun() {
+    local line="$*"
+    if [[ $line == *" address "* ]]; then echo "10.0.0.1:$port"; return; fi
+    echo "$SLURM_JOB_ID $RAY_ADDRESS ${line##*ray_cluster.sh}" >&3
+}
+bash() { :; }
+kill() { [[ $1 != -0 ]]; } # what is to be noted is noted first
+export SLURM_JOB_NODELIST=10.0.0.[1-2] SLURM_GPUS_ON_NODE=8 SLURM_CPUS_PER_TASK=64
+while read -r SLURM_JOB_ID port; do
+    ( source launch/slurm_grpo.sbatch grpo_tiny ) < /dev/null
+done
+"""
+
+
+def ports_in_the_batch_script(jobs) -> dict[int, list[list[int]]]:
+    """Job -> ports of its head, ports of its worker, by what the script gives to launch/ray_cluster.sh."""
+    said = "".join(f"{job} {ray_cluster_address(job)}\n" for job in jobs)
+    environment = {**os.environ, "SLURM_SUBMIT_DIR": str(ROOT)}
+    line = ["bash", "-c", f"exec 3>&1 > /dev/null\n{EVERY_JOB}"]
+    done = subprocess.run(line, input=said, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    found: dict[int, list[list[int]]] = {}
+    for text in done.stdout.splitlines():
+        job, address, *words = text.split()
+        args = ray_cluster.parse([*words, "--node-ip", "10.0.0.1", "--address", address])
+        ports = ports_of(ray_node.command(args.action, args))
+        assert args.action == "worker" or address == f"10.0.0.1:{args.ports.head}"
+        assert f"--address={address}" in ray_node.command("worker", args)
+        found.setdefault(int(job), []).append(ports)
+    return found
+
+
+def ray_cluster_address(job: int) -> int:
+    """The port that `launch/ray_cluster.sh address --job` says."""
+    return ray_cluster.parse(["address", "--job", str(job), "--node-ip", "10.0.0.1"]).ports.head
+
+
+def check_ports(jobs) -> None:
+    found = ports_in_the_batch_script(jobs)
+    assert sorted(found) == sorted(jobs)
+    for job, nodes_ in found.items():
+        assert len(nodes_) == 2, job
+        for ports in nodes_:
+            assert len(set(ports)) == len(ports), job
+            assert max(ports) < EPHEMERAL, job
+        if job + 1 in found:  # two jobs on one machine
+            assert not {*nodes_[0], *nodes_[1]} & {*found[job + 1][0], *found[job + 1][1]}, job
+
+
+def test_the_batch_script_gives_a_job_ports_of_its_own():
+    check_ports(range(95, 195))
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_the_batch_script_gives_every_job_ports_of_its_own():
+    check_ports(range(10_000))
 
 
 # -------------------------------------------------------------------------------------------------------- Kubernetes

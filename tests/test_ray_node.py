@@ -15,21 +15,15 @@ import pytest
 
 from recipe import ray_node
 from recipe.entities import DataError
+from recipe.ray_ports import Ports
 
 
 def settings(**changes):
     given = {
-        "address": "10.0.0.1:6379", "port": 6379, "first_port": 20000, "slots": 8, "cpus": None, "node_ip": "10.0.0.2",
-        "dashboard_host": "127.0.0.1", "dashboard_port": 8265,
+        "address": "10.0.0.1:6379", "ports": Ports(), "slots": 8, "cpus": None, "node_ip": "10.0.0.2",
+        "dashboard_host": "127.0.0.1",
     }  # fmt: skip
     return argparse.Namespace(**(given | changes))
-
-
-def test_every_port_of_a_node_is_its_own():
-    flags = dict(word.split("=") for word in ray_node.command("head", settings(), []) if "-port=" in word)
-    assert len(set(flags.values())) == len(flags) == 10
-    other = dict(word.split("=") for word in ray_node.command("worker", settings(first_port=21000)) if "-port=" in word)
-    assert not set(flags.values()) & set(other.values())
 
 
 def test_a_worker_is_told_its_head_and_its_address():

@@ -22,11 +22,29 @@ def test_torchrun_is_told_where_the_nodes_meet(tmp_path):
     met = rendezvous(2, tmp_path / "sft", THERE)
     line = train.command(Plan("sft", 4, tmp_path, tmp_path, ()), "sft_tiny", [], 8, gathering=met)
     assert "--standalone" not in line
-    flags = dict(zip(line[3:13:2], line[4:14:2], strict=True))
+    flags = dict(zip(line[3:15:2], line[4:16:2], strict=True))
     assert flags == {
         "--nnodes": "2", "--node_rank": "1", "--rdzv_backend": "c10d", "--rdzv_endpoint": "node01:29400",
-        "--rdzv_id": "sft",
+        "--rdzv_id": "sft", "--rdzv_conf": "is_host=false",
     }  # fmt: skip
+
+
+def test_the_first_node_hosts_the_meeting_whatever_its_name_stands_for(tmp_path):
+    """torchrun would look for the endpoint in what the host's name stands for: 127.0.1.1 on Debian, so nobody hosts."""
+    from torch.distributed.run import config_from_args, parse_args
+
+    for number, hosts in (("0", True), ("1", False)):
+        environment = {"RDZV_ENDPOINT": "10.0.0.1:29400", "NODE_RANK": number}
+        args = parse_args([*rendezvous(2, tmp_path, environment).flags, "train.py"])
+        config = config_from_args(args)[0]
+        assert config.rdzv_configs["is_host"] == str(hosts).lower()
+
+
+def test_every_node_says_at_which_address_the_others_reach_it(tmp_path):
+    there = {"RDZV_ENDPOINT": "127.0.0.1:29400"}
+    assert rendezvous(2, tmp_path, {"RDZV_ENDPOINT": "10.0.0.1:29400", "NODE_RANK": "0"}).local == "10.0.0.1"
+    assert rendezvous(2, tmp_path, {**there, "NODE_RANK": "1"}).local == "127.0.0.1"
+    assert rendezvous(2, tmp_path, {**there, "NODE_RANK": "1", "PET_LOCAL_ADDR": "10.0.0.2"}).local == ""
 
 
 def test_slurm_numbers_the_nodes(tmp_path):
