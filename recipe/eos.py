@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _CONTENT = "an answer"
+_FILES = ("generation_config.json", "config.json")
 
 
 def end_of_turn_id(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -48,30 +48,40 @@ def end_of_turn_id(tokenizer: PreTrainedTokenizerBase) -> int:
     return tokenizer.eos_token_id
 
 
+def end_ids(path: Path) -> list[int]:
+    """What a configuration file calls an end, each id once: of `2`, `[2]` or `[2, 0]`; of null or without it, `[]`.
+
+    DataError for what no library takes for an id, and for a `pad_token_id` that is not one number or null: transformers
+    would refuse that, too, when it loads the folder.
+    """
+    config = _read_json(path)
+    pad, ends = config.get("pad_token_id"), config.get("eos_token_id")
+    if pad is not None and type(pad) is not int:
+        raise DataError(f"{path}: pad_token_id is {json.dumps(pad)}; write one number or null")
+    listed = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    if not all(type(token) is int and token >= 0 for token in listed):  # a bool is an int, too
+        raise DataError(f"{path}: eos_token_id is {json.dumps(ends)}; write a number, a list of numbers or null")
+    return list(dict.fromkeys(listed))
+
+
 def read_eos(folder: Path) -> list[int]:
     """Ids in the folder's generation_config.json, or in its config.json if the former names none; else `[]`."""
-    for name in ("generation_config.json", "config.json"):
-        if ids := _as_list(_read_json(Path(folder) / name).get("eos_token_id")):
-            return ids
-    return []
+    first, second = (end_ids(Path(folder) / name) for name in _FILES)
+    return first or second
 
 
 def wanted_eos(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> list[int]:
     """End of turn first, then every other id that the folder's files or its tokenizer call an end, without repeats."""
-    folder = Path(folder)
-    if tokenizer is None:
-        tokenizer = _load_tokenizer(folder)
-    found = [end_of_turn_id(tokenizer)]
-    for name in ("generation_config.json", "config.json"):
-        found += _as_list(_read_json(folder / name).get("eos_token_id"))
-    found += _as_list(tokenizer.eos_token_id)
-    return list(dict.fromkeys(found))
+    named = [token for name in _FILES for token in end_ids(Path(folder) / name)]
+    tokenizer = _load_tokenizer(folder) if tokenizer is None else tokenizer
+    return list(dict.fromkeys([end_of_turn_id(tokenizer), *named, *_own_end(tokenizer)]))
 
 
 def check_eos(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> list[int]:
     """The ids that generation with this folder stops at. Raises DataError if the end of turn is not among them."""
+    named = read_eos(folder)
     tokenizer = _load_tokenizer(folder) if tokenizer is None else tokenizer
-    stops = list(dict.fromkeys(read_eos(folder) + _as_list(tokenizer.eos_token_id)))
+    stops = list(dict.fromkeys([*named, *_own_end(tokenizer)]))
     end = end_of_turn_id(tokenizer)
     if end not in stops:
         raise DataError(
@@ -87,7 +97,7 @@ def write_eos(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) ->
     ids = wanted_eos(folder, tokenizer)
     path = folder / "generation_config.json"
     config = _read_json(path)
-    if _as_list(config.get("eos_token_id")) != ids:
+    if end_ids(path) != ids:
         work = path.with_name(f".{path.name}.{os.getpid()}")
         work.write_text(json.dumps({**config, "eos_token_id": ids}, indent=2) + "\n", encoding="utf-8")
         os.replace(work, path)
@@ -99,6 +109,7 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
     if not (Path(folder) / "config.json").is_file():
         raise DataError(f"{folder}: not a model folder (no config.json)")
+    read_eos(folder)  # transformers reads the files with the tokenizer, and refuses them in many lines
     return AutoTokenizer.from_pretrained(folder)
 
 
@@ -114,10 +125,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _as_list(ids: int | Iterable[int] | None) -> list[int]:
-    if ids is None:
-        return []
-    return [ids] if isinstance(ids, int) else list(ids)
+def _own_end(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    return [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
 
 
 def main(argv: list[str] | None = None) -> int:

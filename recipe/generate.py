@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from recipe.answers.json_answer import CLOSE
 from recipe.constrained import close
 from recipe.entities import DataError
+from recipe.eos import read_eos
 from recipe.predictions import Prediction
 from recipe.think_block import ANSWER_START, Begun, end_block
 
@@ -65,6 +66,7 @@ def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model folder or of a model of the hub; DataError if it has none."""
     from transformers import AutoTokenizer
 
+    read_eos(Path(folder))  # transformers would refuse what is no token id in many lines
     try:
         return AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from recipe.command_line import exit_status
 from recipe.entities import DataError
-from recipe.eos import write_eos
+from recipe.eos import read_eos, write_eos
 from recipe.generate import model_folder
 from recipe.merge import staged
 
@@ -68,6 +68,7 @@ def convert(source: Path, out: Path) -> None:
     scaling = config.get("rope_scaling") or {}
     if config.get("bias") or scaling.get("type", "dynamic") != "dynamic":
         raise DataError(f"{source / 'config.json'}: has biases or another rope_scaling; not an InternLM2 known here")
+    read_eos(source)
     try:
         settings = {key: config[key] for key in _TAKEN_OVER if key in config}
         heads, groups = int(config["num_attention_heads"]), int(config["num_key_value_heads"])

@@ -32,7 +32,7 @@ from recipe import model_card
 from recipe.checkpoints import Checkpoint, find_checkpoint
 from recipe.command_line import exit_status
 from recipe.entities import DataError, Entity, Example
-from recipe.eos import end_of_turn_id, write_eos
+from recipe.eos import end_ids, end_of_turn_id, read_eos, write_eos
 from recipe.lora import Lora, base_weights, fold_lora, read_lora, stands_alone, write_adapter
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def check(checkpoint: Checkpoint, target: Path, device: str = "cpu") -> Comparis
     model, loading = AutoModelForCausalLM.from_pretrained(target, dtype=torch.bfloat16, output_loading_info=True)
     if loading["missing_keys"] or loading["unexpected_keys"] or loading["mismatched_keys"]:
         raise MergeError(f"{target}: does not load cleanly: {loading}")
-    _check_generation(model.to(device), tokenizer, sequences[0])
+    _check_generation(target, model.to(device), tokenizer, sequences[0])
     exported = _logits(model.float(), sequences, device)
     del model
 
@@ -269,11 +269,12 @@ def _ties(folder: Path) -> bool:
     return bool(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("tie_word_embeddings"))
 
 
-def _check_generation(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sequence: list[int]) -> None:
+def _check_generation(
+    target: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sequence: list[int]
+) -> None:
     import torch
 
-    ends = model.generation_config.eos_token_id
-    if end_of_turn_id(tokenizer) not in (ends if isinstance(ends, list) else [ends]):
+    if end_of_turn_id(tokenizer) not in end_ids(target / "generation_config.json"):
         raise MergeError("the exported generation_config does not stop at the end of turn")
     ids = torch.tensor([sequence[: len(sequence) // 2]], device=model.device)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
@@ -332,6 +333,7 @@ def staged(out: Path) -> Iterator[Path]:
 def export(checkpoint: Checkpoint, out: Path, device: str = "cpu") -> Comparison:
     """Merge, check and describe a checkpoint in `out`, which is replaced; on DataError or MergeError it stays."""
     layout = "GRPO" if checkpoint.folder.name == "actor" else "SFT"
+    read_eos(checkpoint.huggingface)  # what is wrong there is said before the minutes of work
     with staged(out) as work:
         _say(f"1/4 merging the shards of step {checkpoint.step} ({checkpoint.world_size} ranks, {layout})")
         merge(checkpoint, work)
@@ -339,7 +341,7 @@ def export(checkpoint: Checkpoint, out: Path, device: str = "cpu") -> Comparison
         comparison = check(checkpoint, work, device)
         _say(f"3/4 {comparison}")
         record = model_card.read_run(checkpoint.run, checkpoint.step)
-        ends = json.loads((work / "generation_config.json").read_text(encoding="utf-8"))["eos_token_id"]
+        ends = end_ids(work / "generation_config.json")
         facts = {
             "precision": "bf16",
             "EOS ids": ", ".join(map(str, ends)),

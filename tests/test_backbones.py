@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -277,5 +276,4 @@ def test_verl_trains_a_llama_base_and_its_merge_keeps_template_and_ends(folders,
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "merged")
     assert tokenizer.chat_template == compose("sft_llama3_1_8b").model.custom_chat_template
-    ends = json.loads((tmp_path / "merged" / "generation_config.json").read_text())["eos_token_id"]
-    assert tokenizer.convert_ids_to_tokens(ends) == ["<|eot_id|>", "<|end_of_text|>"]
+    assert tokenizer.convert_ids_to_tokens(eos.read_eos(tmp_path / "merged")) == ["<|eot_id|>", "<|end_of_text|>"]

@@ -80,6 +80,53 @@ def test_check_accepts_what_write_wrote(folder, ids):
     assert eos.check_eos(folder) == ids
 
 
+@pytest.mark.parametrize("value", [2, [2], [2, 2]])
+def test_one_id_and_a_list_of_it_mean_the_same(tmp_path, value):
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": value}))
+    assert eos.read_eos(tmp_path) == [2]
+
+
+@pytest.mark.parametrize("text", ['{"eos_token_id": null}', '{"eos_token_id": []}', "{}"])
+def test_a_generation_config_that_names_none_leaves_it_to_config(tmp_path, text):
+    (tmp_path / "generation_config.json").write_text(text)
+    (tmp_path / "config.json").write_text('{"eos_token_id": 7}')
+    assert eos.read_eos(tmp_path) == [7]
+
+
+def test_no_file_names_no_end(tmp_path):
+    assert eos.read_eos(tmp_path) == []
+
+
+@pytest.mark.parametrize("value", ["2", True, 2.5, [[2]], ["2"], {"id": 2}, -1])
+@pytest.mark.parametrize("name", ["generation_config.json", "config.json"])
+def test_what_is_no_id_is_refused_by_file_and_key(folder, name, value):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "generation_config.json").write_text("{}")
+    (folder / name).write_text(json.dumps({**config, "eos_token_id": value}))
+    for read in (eos.read_eos, eos.wanted_eos, eos.check_eos, eos.write_eos):
+        with pytest.raises(DataError) as error:
+            read(folder)
+        assert str(folder / name) in str(error.value)
+        assert "eos_token_id" in str(error.value)
+
+
+@pytest.mark.parametrize("value", [[0], "0", False, 0.5])
+@pytest.mark.parametrize("name", ["generation_config.json", "config.json"])
+def test_a_pad_token_that_no_model_can_be_built_with_is_refused(folder, name, value):
+    eos.write_eos(folder)
+    config = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps({**config, "pad_token_id": value}))
+    with pytest.raises(DataError, match=rf"{name}: pad_token_id .*one number or null"):
+        eos.check_eos(folder)
+
+
+@pytest.mark.parametrize("value", [None, 0, -1])  # -1: "none", in models of old
+def test_a_pad_token_is_a_number_or_none(folder, ids, value):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "pad_token_id": value}))
+    assert eos.write_eos(folder) == ids
+
+
 def test_the_command_exits_2_with_one_line(tmp_path, capsys):
     assert eos.main([str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"eos: {tmp_path}: not a model folder (no config.json)\n"

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from recipe import merge, model_card
 from recipe.checkpoints import find_checkpoint
+from recipe.eos import end_of_turn_id, read_eos
 from recipe.lora import write_adapter
 from recipe.tiny_model import make_random
 
@@ -90,8 +91,40 @@ def test_generation_stops_at_the_end_of_turn_and_at_the_bases_end(merged):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(merged["sft"])
-    ids = json.loads((merged["sft"] / "generation_config.json").read_text())["eos_token_id"]
-    assert tokenizer.convert_ids_to_tokens(ids) == ["<|im_end|>", "<|endoftext|>"]
+    assert tokenizer.convert_ids_to_tokens(read_eos(merged["sft"])) == ["<|im_end|>", "<|endoftext|>"]
+
+
+@pytest.fixture
+def one_end(runs, tmp_path):
+    """A copy of the SFT run whose files and tokenizer name the end of turn alone, as one number: SmolLM2's layout."""
+    run = Path(shutil.copytree(runs / "sft", tmp_path / "run", ignore=shutil.ignore_patterns("merged")))
+    folder = find_checkpoint(run).huggingface
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "eos_token": "<|im_end|>"}))
+    from transformers import AutoTokenizer
+
+    end = end_of_turn_id(AutoTokenizer.from_pretrained(folder))
+    for name in ("config.json", "generation_config.json"):
+        config = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**config, "eos_token_id": end}))
+    return run, folder, end
+
+
+def test_a_single_end_token_need_not_be_a_list(one_end):
+    run, _, end = one_end
+    folder = _merge(run)
+    assert read_eos(folder) == [end]
+    assert f"| EOS ids | {end} |" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("key", "value"), [("eos_token_id", "2"), ("pad_token_id", [0])])
+def test_ids_that_are_none_are_refused_before_anything_is_merged(one_end, capsys, key, value):
+    run, folder, _ = one_end
+    config = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps({**config, key: value}))
+    assert merge.main([str(run)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"merge: {folder / 'generation_config.json'}: {key} is {json.dumps(value)}; write ")
 
 
 def test_chat_template_comes_along_unchanged(runs, merged):

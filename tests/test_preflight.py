@@ -16,6 +16,7 @@ from recipe.answers import bio
 from recipe.answers.json_answer import render_answer, render_prompt
 from recipe.chat import encode_prompt
 from recipe.entities import DataError, Entity, Example, to_ground_truth
+from recipe.eos import end_ids
 from recipe.generate import load_tokenizer
 from recipe.tiny_model import make_random
 
@@ -104,7 +105,7 @@ def test_no_such_model(grpo, tmp_path, monkeypatch):
 def test_a_model_that_does_not_stop_at_the_end_of_the_turn(grpo, tmp_path, model):
     folder = Path(shutil.copytree(model, tmp_path / "other"))
     config = json.loads((folder / "generation_config.json").read_text())
-    end_of_text = json.loads((folder / "config.json").read_text())["eos_token_id"]
+    end_of_text = end_ids(folder / "config.json")
     (folder / "generation_config.json").write_text(json.dumps({**config, "eos_token_id": end_of_text}))
     assert "python -m recipe.eos" in problem("grpo_tiny", grpo(folder=folder))
 
