@@ -1,10 +1,7 @@
-"""The scripts of launch/ without a cluster: shellcheck, a Slurm of stubs, KubeRay's schema, what a job ships."""
+"""The scripts of launch/ without a cluster: shellcheck, a Slurm of stubs, what a job ships."""
 
 from __future__ import annotations
 
-import copy
-import importlib.metadata
-import json
 import os
 import shutil
 import subprocess
@@ -12,12 +9,11 @@ import sys
 import zipfile
 from pathlib import Path
 
-import jsonschema
 import pytest
 import yaml
 from test_ray_ports import EPHEMERAL, ports_of
 
-from recipe import config, placement, ray_cluster, ray_node
+from recipe import ray_cluster, ray_node
 from recipe.address import reached_at
 from recipe.ray_ports import of_job
 
@@ -203,44 +199,6 @@ def test_the_batch_script_gives_a_job_ports_of_its_own():
 @pytest.mark.long
 def test_the_batch_script_gives_every_job_ports_of_its_own():
     check_ports(range(10_000))
-
-
-# -------------------------------------------------------------------------------------------------------- Kubernetes
-@pytest.fixture(scope="module")
-def rayjob():
-    return yaml.safe_load((LAUNCH / "kubernetes" / "rayjob_grpo.yaml").read_text())
-
-
-@pytest.fixture(scope="module")
-def schema():
-    """Fields and types of KubeRay's RayJob; tests/data says of which version."""
-    return json.loads((ROOT / "tests" / "data" / "kuberay_rayjob.json").read_text())
-
-
-def test_the_manifest_is_a_rayjob_of_kuberay(rayjob, schema):
-    jsonschema.Draft202012Validator(schema).validate(rayjob)
-
-
-def test_the_schema_knows_a_misspelt_field(rayjob, schema):
-    wrong = copy.deepcopy(rayjob)
-    wrong["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]["volumeMount"] = []
-    with pytest.raises(jsonschema.ValidationError, match="volumeMount"):
-        jsonschema.validate(wrong, schema)
-
-
-def test_the_manifest_has_a_node_for_each_that_the_run_takes(rayjob):
-    cluster, command = rayjob["spec"]["rayClusterSpec"], rayjob["spec"]["entrypoint"].split()
-    experiment = config.compose(command[command.index("bash") + 2], ["trainer.nnodes=2"])
-    assert "trainer.nnodes=2" in command
-    assert 1 + sum(group["replicas"] for group in cluster["workerGroupSpecs"]) == experiment.trainer.nnodes
-    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
-        asked = group["template"]["spec"]["containers"][0]["resources"]["limits"]
-        assert int(asked["nvidia.com/gpu"]) == experiment.trainer.n_gpus_per_node
-        assert int(asked["cpu"]) >= placement.cpus_needed(experiment)
-
-
-def test_the_manifests_ray_is_the_pinned_one(rayjob):
-    assert rayjob["spec"]["rayClusterSpec"]["rayVersion"] == importlib.metadata.version("ray")
 
 
 # --------------------------------------------------------------------------------------------------------------- job
