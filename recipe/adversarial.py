@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -111,12 +112,13 @@ def break_even(table: Sequence[Row], empty_share: float) -> float:
     """How far from wrong to right names a policy must come, where there are some, to earn what silence earns.
 
     In [0, 1] where silence earns less than honesty; with a reward that is linear in F1 it is that F1. The policy names
-    something where there is nothing, too.
+    something where there is nothing, too. Infinite where right names earn no more than wrong ones.
     """
     by_name = {row.name: row for row in table}
     silence, wrong, right = (by_name[name] for name in (attacks.SILENCE, attacks.WRONG, "honest"))
     silent = (1 - empty_share) * silence.mean(True) + empty_share * silence.mean(False)
-    return (silent - wrong.mixed(empty_share)) / ((1 - empty_share) * (right.mean(True) - wrong.mean(True)))
+    gain = (1 - empty_share) * (right.mean(True) - wrong.mean(True))
+    return (silent - wrong.mixed(empty_share)) / gain if gain > _SAME else math.inf
 
 
 def render(answer_format: str, table: Sequence[Row], empty_share: float) -> str:
@@ -131,13 +133,16 @@ def render(answer_format: str, table: Sequence[Row], empty_share: float) -> str:
 
     ordered = [table[0], *sorted(table[1:], key=lambda row: -(row.mixed(empty_share) or 0))]
     silence = next(row for row in table if row.name == attacks.SILENCE)
+    share = break_even(table, empty_share)
     return "\n".join(
         (
             f"{answer_format:<42}{'names':>9}{'none':>9}{'mixed':>9}   against the honest answer",
             *(line(row) for row in ordered),
             f"with {empty_share:.0%} of prompts without an entity, to name nothing always earns "
             f"{silence.mixed(empty_share):.2f},",
-            f"as much as to come {break_even(table, empty_share):.0%} of the way from wrong to right names",
+            f"as much as to come {share:.0%} of the way from wrong to right names"
+            if math.isfinite(share)
+            else "and right names earn no more than wrong ones",
         )
     )
 

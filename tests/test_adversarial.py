@@ -127,7 +127,9 @@ def test_a_reward_that_can_be_gamed_is_found(capsys):
     ]
     limits = [f"+{kwargs}.length_target=1", f"+{kwargs}.length_limit=5"]
     assert adversarial.main(["grpo_qwen3_8b_paper", *gamed, *limits, "--answer-format", "json"]) == 1
-    assert "ABOVE in" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "ABOVE in" in said
+    assert "right names earn no more than wrong ones" in said
 
 
 def test_the_command_prints_a_table_a_format(capsys):
