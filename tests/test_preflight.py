@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -158,10 +159,10 @@ def test_a_sound_runs_rollouts_sample_without_a_compiler(grpo, monkeypatch, give
     monkeypatch.delenv("VLLM_USE_FLASHINFER_SAMPLER", raising=False)
     if given:
         monkeypatch.setenv("VLLM_USE_FLASHINFER_SAMPLER", given)
-    monkeypatch.setattr(os, "environ", os.environ.copy())  # a run sets more, which is not for the next tests
     started = []
     monkeypatch.setattr(train.supervise, "run", lambda line, log, stall, environment, *_: started.append(environment))
-    train.train("grpo_tiny", grpo())
+    with mock.patch.dict(os.environ):  # a run sets more, which is not for the next tests
+        train.train("grpo_tiny", grpo())
     assert [environment["VLLM_USE_FLASHINFER_SAMPLER"] for environment in started] == [sampler]
 
 
