@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recipe import answers, backbone, derived, eos
+from recipe import answers, backbone, derived, eos, retention
 from recipe import config as experiment
 from recipe.chat import encode_prompts
 from recipe.command_line import exit_status
@@ -87,7 +87,12 @@ def check(name: str, overrides: Sequence[str] = (), ranks: int | None = None) ->
             f"trainer.total_training_steps={steps}, but {rows} rows in batches of {batch} over {epochs} epochs "
             f"are {rows // batch * epochs} steps; raise trainer.total_epochs"
         )
-    need = _check_disk(run, folder, config, _LORA_CHECKPOINT_BYTES if section.get("lora_rank") else _CHECKPOINT_BYTES)
+    done = retention.newest(run) >= steps  # nothing more is written
+    need = (
+        0
+        if done
+        else _check_disk(run, folder, config, _LORA_CHECKPOINT_BYTES if section.get("lora_rank") else _CHECKPOINT_BYTES)
+    )
     lines = (
         f"stage      {stage}, {steps} steps of {batch} rows, {world} rank(s) on {config.trainer.device}",
         f"data       {config.data.train_files}: {rows} rows",
@@ -133,7 +138,7 @@ def _check_device(device: str, name: str) -> None:
             )
 
 
-def _files(value: object) -> list[str]:
+def files(value: object) -> list[str]:
     """Paths of a setting that is one, a list of some, or null."""
     return [str(path) for path in ([value] if isinstance(value, str) else value or ())]
 
@@ -163,11 +168,11 @@ def _check_sft_data(config: DictConfig, tokenizer) -> int:
     settings = {**OmegaConf.to_container(config.data, resolve=True), losses.BEGIN_MASK: loss is not None}
     rows = {}
     for split in ("val", "train"):
-        files = _files(config.data[f"{split}_files"])
-        if not files and split == "val":
+        paths = files(config.data[f"{split}_files"])
+        if not paths and split == "val":
             continue
         limit = int(config.data.get(f"{split}_max_samples") or -1)
-        read = dataset.AnswerDataset(files, tokenizer, settings, max_samples=limit)
+        read = dataset.AnswerDataset(paths, tokenizer, settings, max_samples=limit)
         read.check()
         rows[split] = len(read)
     return rows["train"]
@@ -186,7 +191,7 @@ def _check_grpo_data(config: DictConfig, tokenizer) -> int:
     kept = 0
     for split in ("val", "train"):
         lengths: list[int] = []
-        for path in _files(data[f"{split}_files"]):
+        for path in files(data[f"{split}_files"]):
             rows = _read(path, columns, remedy)
             names = [f"{path}, row {index}" for index in range(len(rows))]
             for start in range(0, len(rows), _BATCH):
@@ -244,15 +249,17 @@ def _check_grpo_batches(config: DictConfig, world: int) -> int:
 def _check_disk(run: Path, folder: Path, config: DictConfig, each: int) -> int:
     """Bytes that checkpoints take at their most, at `each` a parameter; DataError if the disk hasn't as much."""
     parameters = sum(path.stat().st_size for path in folder.glob("*.safetensors")) // 2  # bf16 weights
-    keep = config.trainer.get("max_ckpt_to_keep") or config.trainer.get("max_actor_ckpt_to_keep") or 1
-    need = parameters * each * (int(keep) + 1)  # the new one is written before the oldest goes
+    kept = retention.kept(config.trainer)
+    number = (kept.number or 1) + 1  # the new one is written before the oldest goes
+    need = parameters * each * number
     at = run.absolute()
     while not at.exists():
         at = at.parent
-    free = shutil.disk_usage(at).free
-    if free < need:
+    free, there = shutil.disk_usage(at).free, retention.replaced(run, kept)
+    if free + there < need:
+        held = f", and {there / 1e9:.1f} GB in {run} that the run makes room with" if there else ""
         raise DataError(
-            f"{at}: {free / 1e9:.1f} GB free, and {int(keep) + 1} checkpoints take about {need / 1e9:.1f} GB; "
+            f"{at}: {free / 1e9:.1f} GB free{held}; {number} checkpoints take about {need / 1e9:.1f} GB; "
             "free some, keep fewer, or set trainer.default_local_dir"
         )
     return need

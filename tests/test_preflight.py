@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from unittest import mock
 
@@ -141,6 +142,33 @@ def test_a_reward_that_cannot_be_imported(grpo):
 def test_a_full_disk(grpo, monkeypatch):
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
     assert "GB free" in problem("grpo_tiny", grpo())
+
+
+def test_what_a_resume_frees_and_replaces_counts_as_room(grpo, tmp_path, monkeypatch):
+    overrides = grpo()
+    need = preflight.check("grpo_tiny", overrides)
+    from recipe.checkpoints import TRACKER
+
+    folder = tmp_path / "run" / "global_step_1" / "actor"
+    (folder / "huggingface").mkdir(parents=True)
+    for name in ("config.json", "tokenizer_config.json"):
+        (folder / "huggingface" / name).write_text("{}")
+    (folder / "fsdp_config.json").write_text('{"world_size": 1}')
+    with zipfile.ZipFile(folder / "model_world_size_1_rank_0.pt", "w") as shard:
+        shard.writestr("weights", b"0" * 100_000_000)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
+    assert "GB free" in problem("grpo_tiny", overrides), "the folder isn't a run's yet"
+    (tmp_path / "run" / TRACKER).write_text("1")
+    assert preflight.check("grpo_tiny", overrides).steps == need.steps
+    assert "GB free" in problem("grpo_tiny", [*overrides, "trainer.max_actor_ckpt_to_keep=null"])
+
+
+def test_a_run_that_is_done_needs_no_disk(grpo, tmp_path, monkeypatch):
+    overrides = grpo()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "latest_checkpointed_iteration.txt").write_text("2")
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
+    assert preflight.check("grpo_tiny", overrides).steps == 2
 
 
 def test_a_gpu_experiment_where_there_is_none(monkeypatch):

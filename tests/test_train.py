@@ -64,6 +64,62 @@ def test_a_clusters_workers_get_whole_paths_and_what_the_trainer_needs(tmp_path,
     assert said["ray_kwargs.ray_init.runtime_env.env_vars.TENSORBOARD_DIR"] == "/a b/c"
 
 
+def test_lists_of_data_files_are_whole_paths_too_and_home_is_a_folder(tmp_path, monkeypatch):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.chdir(tmp_path)
+    given = ["data.train_files=['it\\'s, one.parquet',/b/two.parquet]", "data.val_files=['~/dev.parquet']"]
+    line = train.command(plan("grpo", tmp_path), "grpo_tiny", given, 1)
+    said = {o.key_or_group: o.value() for o in OverridesParser.create().parse_overrides(line[7:])}
+    assert said["data.train_files"] == [f"{tmp_path}/it's, one.parquet", "/b/two.parquet"]
+    assert said["data.val_files"] == ["/home/ada/dev.parquet"]
+
+
+def test_the_nodes_must_see_every_file_of_a_list(tmp_path, monkeypatch):
+    from recipe import config
+
+    asked = []
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
+    monkeypatch.setattr(train, "join", lambda address: None)
+
+    def run(line, **_):
+        asked.extend(line)
+        return train.subprocess.CompletedProcess(line, 0, "")
+
+    monkeypatch.setattr(train.subprocess, "run", run)
+    files = ["data.train_files=[/a/1.parquet,/a/2.parquet]", "data.val_files=/a/3.parquet"]
+    settings = config.compose("grpo_tiny", files)
+    train._join(plan("grpo", tmp_path), settings, {})
+    assert asked[asked.index("--") + 1 : -1] == ["/a/1.parquet", "/a/2.parquet", "/a/3.parquet"]
+
+
+def test_the_manifest_of_each_folder_of_a_list_is_kept(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text(name)
+    files = [str(tmp_path / name) for name in ("a/1.parquet", "a/2.parquet", "b/1.parquet")]
+    train._write_record(tmp_path / "run", {"data": {"train_files": files}}, {})
+    assert {p.name: p.read_text() for p in (tmp_path / "run").glob("manifest*")} == {
+        "manifest.json": "a",
+        "manifest_2.json": "b",
+    }
+
+
+def test_a_folder_under_home_is_where_it_is_for_verl_too(tmp_path, monkeypatch):
+    from recipe import config
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "sft").mkdir()
+    given = ["data.train_files='~/a.parquet'", "model.path='~/sft'", "trainer.default_local_dir='~/run'"]
+    assert train._from_home(config.compose("sft_tiny", given)) == {
+        "data.train_files": f"{tmp_path}/a.parquet",
+        "model.path": f"{tmp_path}/sft",
+        "trainer.default_local_dir": f"{tmp_path}/run",
+    }
+
+
 def test_sft_starts_a_process_a_rank(tmp_path):
     line = train.command(plan("sft", tmp_path), "sft_tiny", [], 2)
     assert line[line.index("--nproc_per_node") + 1] == "2"
@@ -80,6 +136,31 @@ def test_the_newest_step_is_the_trackers(tmp_path):
     assert train.newest_step(tmp_path) == 0
     (tmp_path / "latest_checkpointed_iteration.txt").write_text("7")
     assert train.newest_step(tmp_path) == 7
+
+
+def test_a_tracker_that_a_kill_left_empty_is_named(tmp_path):
+    (tmp_path / "latest_checkpointed_iteration.txt").touch()
+    (tmp_path / "global_step_4").mkdir()
+    with pytest.raises(DataError, match=r"names no step; write one of these into it \(4\)"):
+        train.newest_step(tmp_path)
+
+
+def test_a_folder_is_trained_in_once_at_a_time(tmp_path):
+    alone = train._alone_in
+    with alone(tmp_path), pytest.raises(DataError, match="is being trained already"), alone(tmp_path):
+        pass
+    with alone(tmp_path):
+        pass
+
+
+def test_how_many_checkpoints_are_kept_may_change_at_a_resume(tmp_path):
+    (tmp_path / "config.yaml").write_text("trainer: {max_ckpt_to_keep: 3, max_actor_ckpt_to_keep: 3}\n")
+    now = {
+        "max_ckpt_to_keep": 1,
+        "max_actor_ckpt_to_keep": 1,
+        "checkpoint_callback_class": "recipe.retention.AfterSave",
+    }
+    assert train.differences(tmp_path, {"trainer": now}) == []
 
 
 def test_two_runs_with_a_ray_of_their_own_do_not_share_a_host(tmp_path, monkeypatch):
