@@ -11,7 +11,9 @@
 #   CORPORA=IE_INSTRUCTIONS                            RE's training data and the seven test sets
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bash launch/setup.sh -q
+# shellcheck source=launch/steps.sh
+. launch/steps.sh
+run bash launch/setup.sh -q
 py=.venv/bin/python
 if [[ ${1:-} == tiny ]]; then
     shift
@@ -35,19 +37,19 @@ else
 fi
 
 data() { # data KIND NAME ARGUMENTS...
-    [[ -e $out/data/$2/manifest.json ]] || $py data_prep/to_parquet.py "$1" --out "$out/data/$2" "${@:3}"
+    [[ -e $out/data/$2/manifest.json ]] || run $py data_prep/to_parquet.py "$1" --out "$out/data/$2" "${@:3}"
 }
 train() { # train STEP EXPERIMENT OVERRIDES...: a run and its merged model
     [[ -e $out/models/$1/config.json ]] && return
-    $py -m recipe.train "$2" trainer.default_local_dir="$out/runs/$1" "${@:3}"
-    $py -m recipe.merge "$out/runs/$1" --out "$out/models/$1"
+    run $py -m recipe.train "$2" trainer.default_local_dir="$out/runs/$1" "${@:3}"
+    run $py -m recipe.merge "$out/runs/$1" --out "$out/models/$1"
 }
 fine_tune() { # fine_tune STEP: on data/STEP
     train "$1" "$sft" model.path="$base" data.train_files="$out/data/$1/train.parquet"
 }
 score() { # score STEP MODEL
     [[ -e $out/scores/$1/scores.json ]] ||
-        $py -m recipe.evaluate "$2" --data "$out/data/eval/test.parquet" --protocol ablation \
+        run $py -m recipe.evaluate "$2" --data "$out/data/eval/test.parquet" --protocol ablation \
             --out "$out/scores/$1" ${evaluation[@]+"${evaluation[@]}"}
 }
 
@@ -87,4 +89,4 @@ for step in "${steps[@]}"; do
     esac
 done
 echo
-$py -m recipe.ablation "$out"
+run $py -m recipe.ablation "$out"

@@ -10,6 +10,8 @@
 # The model is the shipped 4M-parameter stand-in for Qwen3-8B-Base; the data is the shipped sample.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=launch/steps.sh
+. launch/steps.sh
 py=.venv/bin/python
 format=json longest=256 rows="" sft_overrides=() overrides=()
 for argument; do
@@ -46,38 +48,38 @@ asked=(--answer-format "$format")
 limits=(--tokenizer recipe/tiny_base --drop-overlap-with "$sample")
 
 step "1/8 set-up"
-bash launch/setup.sh
+run bash launch/setup.sh
 
 step "2/8 corpora to Parquet"
-[[ -e $out/data/sft/manifest.json ]] || $py data_prep/to_parquet.py sft "${common[@]}" "${limits[@]}" "${asked[@]}" \
+[[ -e $out/data/sft/manifest.json ]] || run $py data_prep/to_parquet.py sft "${common[@]}" "${limits[@]}" "${asked[@]}" \
     "${taught[@]}" --num-samples "${rows:-$many}" --num-dev 0 --out "$out/data/sft"
-[[ -e $out/data/grpo/manifest.json ]] || $py data_prep/to_parquet.py grpo "${common[@]}" "${limits[@]}" "${asked[@]}" \
+[[ -e $out/data/grpo/manifest.json ]] || run $py data_prep/to_parquet.py grpo "${common[@]}" "${limits[@]}" "${asked[@]}" \
     --num-samples "$prompts" --num-dev "$checked" --max-prompt-tokens "$longest" --out "$out/data/grpo"
-[[ -e $out/data/eval/manifest.json ]] || $py data_prep/to_parquet.py eval "${common[@]}" "${asked[@]}" --split test \
+[[ -e $out/data/eval/manifest.json ]] || run $py data_prep/to_parquet.py eval "${common[@]}" "${asked[@]}" --split test \
     --out "$out/data/eval"
 evaluate=("$py" -m recipe.evaluate --data "$out/data/eval/test.parquet" --limit "$sentences" --max-new-tokens "$room")
 
 step "3/8 SFT: verl's FSDP trainer teaches the answer format"
-$py -m recipe.train "sft_tiny$suffix" data.train_files="$out/data/sft/train.parquet" trainer.default_local_dir="$out/sft" \
+run $py -m recipe.train "sft_tiny$suffix" data.train_files="$out/data/sft/train.parquet" trainer.default_local_dir="$out/sft" \
     ${sft_overrides[@]+"${sft_overrides[@]}"}
 
 step "4/8 merge to a Hugging Face folder"
-[[ -e $out/models/sft/config.json ]] || $py -m recipe.merge "$out/sft" --out "$out/models/sft"
+[[ -e $out/models/sft/config.json ]] || run $py -m recipe.merge "$out/sft" --out "$out/models/sft"
 
 step "5/8 evaluate on held-out sentences"
-"${evaluate[@]}" "$out/models/sft" --out "$out/scores/sft"
+run "${evaluate[@]}" "$out/models/sft" --out "$out/scores/sft"
 
 step "6/8 GRPO: verl's trainer on Ray, vLLM rollouts, span F1 as reward"
-$py -m recipe.train "grpo_tiny$suffix" data.train_files="$out/data/grpo/train.parquet" data.val_files="$out/data/grpo/dev.parquet" \
+run $py -m recipe.train "grpo_tiny$suffix" data.train_files="$out/data/grpo/train.parquet" data.val_files="$out/data/grpo/dev.parquet" \
     actor_rollout_ref.model.path="$out/models/sft" trainer.default_local_dir="$out/grpo" ${overrides[@]+"${overrides[@]}"}
 
 step "7/8 merge"
-[[ -e $out/models/grpo/config.json ]] || $py -m recipe.merge "$out/grpo" --out "$out/models/grpo"
+[[ -e $out/models/grpo/config.json ]] || run $py -m recipe.merge "$out/grpo" --out "$out/models/grpo"
 
 step "8/8 evaluate, and what came of it"
-"${evaluate[@]}" "$out/models/grpo" --out "$out/scores/grpo"
-$py -m recipe.report "$out/scores/sft" --run "$out/sft"
-$py -m recipe.report "$out/scores/grpo" --run "$out/grpo"
-$py -m recipe.rollouts "$out/grpo"
+run "${evaluate[@]}" "$out/models/grpo" --out "$out/scores/grpo"
+run $py -m recipe.report "$out/scores/sft" --run "$out/sft"
+run $py -m recipe.report "$out/scores/grpo" --run "$out/grpo"
+run $py -m recipe.rollouts "$out/grpo"
 echo
-$py -m recipe.compare "$out/scores/sft" "$out/scores/grpo" --run "$out/grpo"
+run $py -m recipe.compare "$out/scores/sft" "$out/scores/grpo" --run "$out/grpo"

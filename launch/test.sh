@@ -6,7 +6,9 @@
 #   bash launch/test.sh -m "not slow" -x
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bash launch/setup.sh -q
+# shellcheck source=launch/steps.sh
+. launch/steps.sh
+run bash launch/setup.sh -q
 
 # Nothing is fetched while testing, and logs keep to what matters. TORCH_COMPILE_DISABLE: no C++ compiler is needed.
 # OMP_NUM_THREADS: several OpenMP threads on cores that others use, too, can be a hundred times slower than one.
@@ -26,16 +28,19 @@ status=0 # what the linter says doesn't hide what the tests say
 .venv/bin/ruff format --check . || status=1
 pytest=(.venv/bin/python -m pytest --durations=15)
 if (($#)); then
-    "${pytest[@]}" "$@" || status=$?
+    run "${pytest[@]}" "$@" || status=$?
 else
     # The training runs on Ray wait much of the time, for each other and for their processes: the other tests go on beside.
     said=$(mktemp -d)
     "${pytest[@]}" -m "not ray and not long" >"$said/others" 2>&1 &
     beside=$!
-    trap 'kill "$beside" 2>/dev/null || true; rm -rf "$said"' EXIT # without the true, errexit makes it the status
+    trap 'kill -- "-$beside" 2>/dev/null || true; rm -rf "$said"' EXIT # without the true, errexit makes it the status
     training=0
-    "${pytest[@]}" -m "ray and not long" 2>&1 | tee "$said/training" || training=$?
+    # shellcheck disable=SC2329 # `run` calls it
+    on_ray() { "${pytest[@]}" -m "ray and not long" 2>&1 | tee "$said/training"; }
+    run on_ray || training=$?
     wait "$beside" || status=$?
+    ((ended_by == 0)) || exit "$ended_by"
     cat "$said/others"
     if ((training)); then # once more, at the end, where it is looked for
         status=$training

