@@ -9,6 +9,7 @@
 # launch/runtime_env.yaml says what is not shipped. `ray job logs ID` and `ray job stop ID` follow and end the job.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+[[ -n ${NER_PYTHON:-} ]] || bash launch/setup.sh -q
 python=${NER_PYTHON:-$PWD/.venv/bin/python} root=${NER_ROOT:-$PWD}
 exec "${python%/*}/ray" job submit ${NER_NO_WAIT:+--no-wait} --working-dir . --runtime-env launch/runtime_env.yaml -- \
     env NER_PYTHON="$python" bash launch/train.sh "$@" --root "$root"

@@ -216,6 +216,13 @@ def test_slurm_can_write_a_jobs_output_in_a_fresh_clone():
     assert ignored.returncode == 0, "it would be shipped with a job, and be an untracked file"
 
 
+def test_a_job_submitted_from_elsewhere_is_one_line(tmp_path):
+    environment = {**os.environ, "SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_JOB_ID": "4711"}
+    done = subprocess.run(["bash", LAUNCH / "slurm_grpo.sbatch"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == f"slurm_grpo: {tmp_path} is not this repository; submit from there\n"
+
+
 # The batch script itself once a job id, read from standard input; what it asks for is written to standard output.
 EVERY_JOB = r"""
 scontrol() { printf '10.0.0.%d\n' 1 2; }
@@ -278,6 +285,21 @@ def test_the_batch_script_gives_every_job_ports_of_its_own():
 
 
 # --------------------------------------------------------------------------------------------------------------- job
+def test_submitting_sets_up_first_in_a_folder_with_a_space_too(tmp_path):
+    clone = tmp_path / "a clone"
+    (clone / "launch").mkdir(parents=True)
+    shutil.copy(LAUNCH / "submit.sh", clone / "launch")
+    (clone / "ray").write_text("#!/usr/bin/env bash\nprintf '<%s>' \"$@\"\n")
+    (clone / "ray").chmod(0o755)
+    (clone / "launch" / "setup.sh").write_text("mkdir -p .venv/bin && mv ray .venv/bin\n")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("NER_")}
+    line = ["bash", clone / "launch" / "submit.sh", "grpo_tiny", "trainer.nnodes=2"]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"<NER_PYTHON={clone}/.venv/bin/python><bash><launch/train.sh><grpo_tiny><trainer.nnodes=2>" in done.stdout
+    assert done.stdout.endswith(f"<--root><{clone}>")
+
+
 def test_a_job_ships_the_code_and_no_data(tmp_path):
     from ray._private.runtime_env.packaging import create_package
 
