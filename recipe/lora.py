@@ -67,16 +67,26 @@ def base_weights(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {_plain(name): weight for name, weight in state.items() if not is_adapter(name)}
 
 
+def plain_names(names: Iterable[str]) -> dict[str, str]:
+    """The plain model's name of each weight -> its name in the checkpoint."""
+    return {_plain(name): name for name in names if not is_adapter(name)}
+
+
+def plain_weight(state: Mapping[str, torch.Tensor], name: str, lora: Lora | None) -> torch.Tensor:
+    """The plain model's weight for one of the checkpoint's: W + alpha / r B A where W is adapted, in W's precision.
+
+    Hu et al. 2021, section 4.
+    """
+    weight, stem = state[name], name.removesuffix(f"{_FROZEN}weight")
+    if lora is None or stem == name:
+        return weight
+    a, b = (state[f"{stem}.lora_{part}.default.weight"].float() for part in "AB")
+    return (weight.float() + lora.scale * (b @ a)).to(weight.dtype)
+
+
 def fold_lora(state: Mapping[str, torch.Tensor], lora: Lora) -> dict[str, torch.Tensor]:
-    """The plain model's weights: W + alpha / r B A for each adapted W, in W's precision (Hu et al. 2021, section 4)."""
-    plain = base_weights(state)
-    for name in state:
-        stem = name.removesuffix(f"{_FROZEN}weight")
-        if stem != name:
-            a, b = (state[f"{stem}.lora_{part}.default.weight"].float() for part in "AB")
-            weight = plain[_plain(name)]
-            plain[_plain(name)] = (weight.float() + lora.scale * (b @ a)).to(weight.dtype)
-    return plain
+    """All of the plain model's weights, the adapter folded in."""
+    return {plain: plain_weight(state, name, lora) for plain, name in plain_names(state).items()}
 
 
 def _plain(name: str) -> str:
