@@ -3,6 +3,7 @@
 #
 #   run COMMAND...      COMMAND's status, as without `run`; on SIGTERM, SIGHUP or Ctrl-C it and all that it started in
 #                       its process group get the signal, are waited for, and the script ends with 128 + signal
+set -euo pipefail
 set -m # each step is a process group of its own: Ctrl-C reaches the script alone, which passes it on
 ended_by=0 running=
 pass_on() { # pass_on NAME NUMBER

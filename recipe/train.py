@@ -308,9 +308,8 @@ def train(
         log = plan.run / ("log.txt" if first else f"log.node{gathering.node}.txt")
         status = supervise.run(line, log, stall, {**os.environ, **environment}, watcher)
     if status == 0:
-        print(
-            f"{plan.run}: {newest_step(plan.run)} steps done{_lost(plan.run, plan.steps)}; next: python -m recipe.merge {plan.run}"
-        )
+        reached = f"{newest_step(plan.run)} steps done{_lost(plan.run, plan.steps)}"
+        print(f"{plan.run}: {reached}; next: python -m recipe.merge {plan.run}")
     else:
         newest = newest_step(plan.run)
         last = max(newest, _last_step(Path(environment["VERL_FILE_LOGGER_PATH"])))
