@@ -8,6 +8,7 @@ template (Llama) gets one there as `custom_chat_template`, which SFT saves with 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,17 @@ def check(section: DictConfig, stage: str) -> tuple[Path, PreTrainedTokenizerBas
             f"{folder}: the tokenizer counts to {last}, the embeddings have {rows} rows; copy the base's tokenizer"
         )
     return folder, tokenizer
+
+
+def parameters(folder: Path) -> int:
+    """How many parameters a folder's weights are, whatever they are stored in; the headers of the files say it."""
+    from safetensors import safe_open
+
+    count = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            count += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    return count
 
 
 def check_lengths(config: DictConfig, stage: str, folder: Path) -> None:

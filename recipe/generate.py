@@ -164,7 +164,7 @@ class Engine:
         self._under_way: dict[str, tuple[Request | _Answer, deque[Prediction]]] = {}
         self._llm = LLM(
             str(folder),
-            dtype=decoding.dtype,
+            dtype=vllm_dtype(folder, decoding.dtype),
             max_model_len=decoding.max_model_len,
             max_num_seqs=decoding.batch,
             tensor_parallel_size=decoding.tensor_parallel_size,
@@ -302,6 +302,13 @@ def complete(
     """
     with Engine(folder, decoding, stop_ids, tokenizer) as engine:
         yield from engine.run(Request(index, ids) for index, ids in prompts.items())
+
+
+def vllm_dtype(folder: Path, dtype: str) -> str:
+    """The precision to name to vLLM: of `auto`, the model's own, also where that is fp32, which vLLM's would halve."""
+    config = _config(folder)
+    own = config.get("dtype") or config.get("torch_dtype")
+    return "float32" if (dtype, own) == ("auto", "float32") else dtype
 
 
 def _prepare(folder: Path, decoding: Decoding) -> bool:

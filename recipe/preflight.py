@@ -248,7 +248,7 @@ def _check_grpo_batches(config: DictConfig, world: int) -> int:
 
 def _check_disk(run: Path, folder: Path, config: DictConfig, each: int) -> int:
     """Bytes that checkpoints take at their most, at `each` a parameter; DataError if the disk hasn't as much."""
-    parameters = sum(path.stat().st_size for path in folder.glob("*.safetensors")) // 2  # bf16 weights
+    parameters = backbone.parameters(folder)
     kept = retention.kept(config.trainer)
     number = (kept.number or 1) + 1  # the new one is written before the oldest goes
     need = parameters * each * number

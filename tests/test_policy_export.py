@@ -91,6 +91,29 @@ def test_the_default_is_what_the_layers_computed_with(runs, exported, name):
     assert found.exported.agreement == 1
 
 
+@pytest.mark.parametrize("name", ["bf16_2e-5", "fp32_2e-5"])
+def test_evaluation_computes_in_the_precision_of_the_folder(tiny, tmp_path, name):
+    merge.export(find_checkpoint(tiny / name), tmp_path / "model")
+    script = """
+import sys
+from pathlib import Path
+from recipe.generate import Decoding, Engine
+
+if __name__ == "__main__":
+    with Engine(Path(sys.argv[1]), Decoding(max_model_len=64, max_new_tokens=8, batch=1), [0], None) as engine:
+        print(engine._llm.llm_engine.model_config.dtype)
+"""
+    (tmp_path / "ask.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "ask.py", tmp_path / "model"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.stdout.split()[-1:] == [str(DTYPES[name[:4]])], done.stderr[-3000:]
+
+
 @pytest.mark.parametrize(("name", "dtype"), [("default_2e-5", "bf16"), ("fp16_2e-5", "fp16")])
 def test_so_it_is_for_verls_default_and_for_fp16(tiny, name, dtype):
     assert merge.main([str(tiny / name), "--overwrite"]) == 0

@@ -139,6 +139,23 @@ def test_a_reward_that_cannot_be_imported(grpo):
     assert "can't be imported" in said
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_checkpoints_take_as_much_whatever_the_weights_are_stored_in(grpo, model, tmp_path, monkeypatch, dtype):
+    from transformers import AutoModelForCausalLM
+
+    folder = Path(shutil.copytree(model, tmp_path / "stored"))
+    loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
+    loaded.save_pretrained(folder)
+    two = 2 * 12 * loaded.num_parameters()  # fp32 weights and two moments, the kept one and the next
+    overrides = grpo(folder=folder, **{"trainer.max_actor_ckpt_to_keep": 1})
+    for free, enough in ((two, True), (two - 1, False)):
+        monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _, free=free: shutil._ntuple_diskusage(two, 0, free))
+        if enough:
+            preflight.check("grpo_tiny", overrides)
+        else:
+            assert "free some, keep fewer" in problem("grpo_tiny", overrides)
+
+
 def test_a_full_disk(grpo, monkeypatch):
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
     assert "GB free" in problem("grpo_tiny", grpo())

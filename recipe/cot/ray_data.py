@@ -19,7 +19,7 @@ from recipe.cot.local import Model
 from recipe.cot.meter import BudgetSpent, Meter
 from recipe.cot.questions import Feed, Question, Reply, whole
 from recipe.entities import DataError
-from recipe.generate import SAMPLER
+from recipe.generate import SAMPLER, vllm_dtype
 
 if TYPE_CHECKING:
     import pyarrow
@@ -96,7 +96,7 @@ class OnRay:
 
         limits, gpus = self.model.decoding, ray.cluster_resources().get("GPU", 0) > 0
         kwargs = {
-            "dtype": limits.dtype,
+            "dtype": vllm_dtype(self.model.folder, limits.dtype),
             "max_model_len": limits.max_model_len,
             "max_num_seqs": limits.batch,
             "tensor_parallel_size": limits.tensor_parallel_size,
