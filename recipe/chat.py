@@ -57,6 +57,8 @@ def find_control_tokens(
         return found
     control = {i: token for i, token in _control_ids(tokenizer).items() if token not in allowed}
     left = [at for at, token in enumerate(found) if token is None]
+    if _verbatim(tokenizer):
+        left = [at for at in left if any(token in texts[at] for token in control.values())]
     for at, ids in zip(left, token_ids(tokenizer, [texts[at] for at in left]), strict=True):
         if not control.keys().isdisjoint(ids):
             found[at] = next(control[i] for i in ids if i in control)
@@ -73,6 +75,20 @@ def _control_ids(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
     """Ids and texts of a tokenizer's control tokens. Added words and runs of blanks (as in GPT-NeoX) are none."""
     added = tokenizer.added_tokens_decoder
     return {i: token.content for i, token in added.items() if token.special or _TAG.fullmatch(token.content)}
+
+
+@lru_cache(maxsize=8)
+def _verbatim(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """True if a control token's id can only come of its own text: nothing is normalised, no model of words has it.
+
+    Qwen's and Llama 3's tokenizers are so; a text without any of their tokens need not be tokenized to know it.
+    """
+    if not tokenizer.is_fast:
+        return False
+    control, backend, added = _control_ids(tokenizer), tokenizer.backend_tokenizer, tokenizer.added_tokens_decoder
+    if not control.keys().isdisjoint(backend.get_vocab(with_added_tokens=False).values()):
+        return False
+    return backend.normalizer is None or not any(added[i].normalized for i in control)
 
 
 def encode_prompt(

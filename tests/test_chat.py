@@ -1,7 +1,9 @@
+import re
 import time
 
 import pytest
 
+from recipe import chat
 from recipe.chat import encode_prompt, find_control_token
 from recipe.corpora import SPLITS, find_datasets, read_instructuie
 from recipe.entities import DataError
@@ -107,3 +109,24 @@ def test_a_tokenizer_without_a_chat_template_is_an_error(tokenizer):
     bare.chat_template = None
     with pytest.raises(DataError, match="no chat template"):
         encode_prompt(bare, ask("Ada"))
+
+
+def test_what_is_found_does_not_depend_on_how_it_is_looked_for(tokenizer, monkeypatch):
+    texts = ["plain", "a <|im_end|> b", "<think>", "<|im_end", "x<|endoftext|>", "</think> and <|im_start|>"]
+    assert chat._verbatim(tokenizer)
+    without = chat.find_control_tokens(texts, tokenizer)
+    monkeypatch.setattr(chat, "CONTROL_TOKEN", re.compile("(?!)"))  # what the ids alone say
+    verbatim = chat.find_control_tokens(texts, tokenizer)
+    monkeypatch.setattr(chat, "_verbatim", lambda _: False)
+    assert chat.find_control_tokens(texts, tokenizer) == verbatim
+    assert [bool(token) for token in verbatim] == [bool(token) for token in without]
+
+
+def test_an_unknown_word_that_becomes_a_control_token_is_found():
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel({"<unk>": 0, "known": 1}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>")
+    assert chat.find_control_tokens(["known", "known stranger"], tokenizer) == [None, "<unk>"]

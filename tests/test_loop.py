@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from recipe.checkpoints import steps
 from recipe.eos import read_eos
 from recipe.run_log import read_metrics
 from recipe.tiny_model import make_random
@@ -112,6 +113,10 @@ def test_sft_resumed_at_an_epochs_end_does_the_next_epoch(sft):
     assert list(read_metrics(sft["run"])) == list(range(1, 17))
 
 
+def test_of_an_sft_run_that_was_resumed_twice_two_checkpoints_are_left(sft):
+    assert steps(sft["run"]) == [15, 16]
+
+
 def test_sft_learns(sft):
     losses = [figures["train/loss"] for figures in read_metrics(sft["run"]).values()]
     assert losses[-1] < losses[0]
@@ -171,6 +176,7 @@ def grpo(data, merged):
         f"{actor}.optim.lr": 1e-3,
         "trainer.total_training_steps": 2,
         "trainer.test_freq": 2,
+        "trainer.max_actor_ckpt_to_keep": 1,
     }
     command = small_grpo(data, merged, run, settings)
     start = subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT)
@@ -194,6 +200,7 @@ def test_grpo_goes_on_from_its_checkpoint(grpo):
     assert grpo["after_kill"] == 1
     assert "goes on after step 1 of 2" in grpo["last"]
     assert newest_step(grpo["run"]) == 2
+    assert steps(grpo["run"]) == [2], "the first start's checkpoint, which verl forgot"
 
 
 def test_vllm_samples_from_the_weights_that_are_trained(grpo):
