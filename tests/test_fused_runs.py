@@ -31,7 +31,11 @@ def work(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("name", "answers"), [("sft_tiny", "json"), ("sft_tiny_bio", "bio"), ("sft_tiny_lora", "json")]
+    ("name", "answers"),
+    [
+        ("sft_tiny", "json"),
+        *(pytest.param(*rest, marks=pytest.mark.long) for rest in [("sft_tiny_bio", "bio"), ("sft_tiny_lora", "json")]),
+    ],
 )
 def test_the_fused_output_layer_changes_nothing_but_memory(name, answers, work):
     figures = []
