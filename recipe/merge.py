@@ -160,7 +160,7 @@ def export(checkpoint: Checkpoint, out: Path, device: str = "cpu", dtype: str | 
         facts["EOS ids"] = ", ".join(map(str, end_ids(work / "generation_config.json")))
         facts["checked against the policy"] = str(found.exported)
         facts["fp32 master"] = str(found.master or "is the policy")
-        facts["update"] = found.update.describe(chosen) if found.update else "not measured: the base model is not here"
+        facts["update"] = str(found.update or "not measured: the base model is not here")
         for name in ("checked against the policy", "fp32 master", "update"):
             _say(f"3/4 {name}: {facts[name]}")
         _describe(checkpoint, record, facts, work)

@@ -107,9 +107,9 @@ class Update:
     kept: float
     lost: float
 
-    def describe(self, precision: str) -> str:
-        kept = f"{self.kept:.1%} of it is in {precision}"
-        return f"norm {self.norm:.2g}; {kept}, where {self.changed:.1%} of the weights change"
+    def __str__(self) -> str:
+        kept = f"{self.kept:.1%} of it is in the folder"
+        return f"norm {self.norm:.2g}; {kept}, where {self.changed:.1%} of the weights are others than the base's"
 
 
 def measure(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]], rounding: Callable) -> Update:

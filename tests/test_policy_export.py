@@ -125,7 +125,7 @@ def test_the_master_of_a_bf16_run_answers_otherwise_and_the_card_says_so(exporte
     assert found.master.relative_error > fidelity.LOGIT_TOLERANCE
     card = (folder / "README.md").read_text()
     assert f"| fp32 master | {found.master} |" in card
-    assert f"| update | {found.update.describe('bf16')} |" in card
+    assert f"| update | {found.update} |" in card
     assert "| precision | bf16 (policy: bf16, as trained) |" in card
 
 
