@@ -32,17 +32,20 @@ NAMES = {"wrong names", *(f"every {what}" for what in ("word, one type", "word, 
 
 TAGS_PUBLISHED = FAKED | COPIED | BLANKS | {"right, reasoning to the limit"}
 TINY = FAKED | COPIED | BLANKS
-# Ties with the honest answer, where there are names and where there are none. None of these rewards looks at what the
-# reasoning says. The published ones with 10 F1 and 1 schema don't want any; F1 alone wants no layout, either.
+ANY = FAKED - {"right, think tag opened twice"}
+# Ties with the honest answer, where there are names and where there are none. No published reward looks at what the
+# reasoning says. Those with 10 F1 and 1 schema don't want any; F1 alone wants no layout, either.
 TIES = {
     "paper": (UNREASONED | LONG | TINY, UNREASONED | LONG | TINY | SILENT | EVERY_TYPE),
     "verl": (UNREASONED | LONG | TINY | JUNK, UNREASONED | LONG | TINY | JUNK | SILENT | EVERY_TYPE),
     # Names are a set.
     "tags": (TAGS_PUBLISHED | {"each name twice"}, TAGS_PUBLISHED),
-    "tiny": (TINY, TINY | EVERY_TYPE),
+    # The reasoning must name what it extracts. Beyond that words can't be told from thoughts; of a right empty answer
+    # any will do.
+    "tiny": (COPIED, COPIED | ANY | EVERY_TYPE),
     # No reasoning is asked for, and nothing is paid for naming nothing.
     "tiny_bio": (UNREASONED | LONG | TINY, UNREASONED | LONG | TINY | SILENT | NAMES),
-    "tiny_tags": (TINY | {"each name twice"}, TINY | NAMES),
+    "tiny_tags": (COPIED, TINY | NAMES),
 }
 OTHERS = {
     "grpo_qwen3_8b_lora": "paper",
