@@ -1,12 +1,12 @@
 """The BIO answer format: what is written is read back, and what a model wrote is aligned to the sentence."""
 
 import random
-import time
 from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linear_time import linear_time
 
 from recipe import answers
 from recipe.answers.bio import ONE_STEP_TEMPLATE, fidelity, parse, render_answer, tagged_words
@@ -156,9 +156,8 @@ def test_whatever_is_written_is_read_and_names_stand_in_the_sentence(written):
 
 @pytest.mark.parametrize("piece", ["(B-", "Ann(B-person) ", "a", "(", ")(O) ", "A", "Ann ", "<think>", "\ud800(O) "])
 def test_a_megabyte_is_read_in_linear_time(piece):
-    started = time.process_time()
-    parse(piece * (1_000_000 // len(piece)), MEETING)
-    assert time.process_time() - started < 10
+    with linear_time():
+        parse(piece * (1_000_000 // len(piece)), MEETING)
 
 
 def corrupted(rng, text):

@@ -1,7 +1,7 @@
 import re
-import time
 
 import pytest
+from linear_time import linear_time
 
 from recipe import chat
 from recipe.chat import encode_prompt, find_control_token
@@ -40,9 +40,8 @@ def test_ordinary_text_is_no_control_token(text):
     "text", ["<|" * 500_000, "<" * 1_000_000, "<|" + "a" * 1_000_000, "[/" * 500_000, "<|a" * 300_000]
 )
 def test_the_search_takes_linear_time(text):
-    start = time.process_time()
-    assert find_control_token(text) is None
-    assert time.process_time() - start < 2
+    with linear_time():
+        assert find_control_token(text) is None
 
 
 def test_the_twelve_datasets_hold_none(ner_data):

@@ -1,9 +1,9 @@
 """What a row of a teacher must keep: each rule by rows that break it and rows that look as if they did."""
 
 import json
-import time
 
 import pytest
+from linear_time import linear_time
 
 from recipe.answers.json_answer import render_answer
 from recipe.cot import rules
@@ -341,27 +341,24 @@ NASTY = [
 @pytest.mark.parametrize("text", NASTY, ids=lambda text: repr(text[:12]))
 @pytest.mark.parametrize("size", [rules.MAX_CHARACTERS - 100, LONG])
 def test_a_megabyte_of_anything_is_judged_within_seconds(text, size):
-    start = time.process_time()
-    for output in (f"<think>{text[:size]}</think>{render_answer([Entity(*ADA)])}", f"<think>a</think>{text[:size]}"):
-        assert set(broken(output=output)) <= set(REASONS)
-    assert time.process_time() - start < 10
+    answers = (f"<think>{text[:size]}</think>{render_answer([Entity(*ADA)])}", f"<think>a</think>{text[:size]}")
+    with linear_time():
+        assert all(set(broken(output=output)) <= set(REASONS) for output in answers)
 
 
 def test_deep_nesting_and_thousands_of_names():
-    start = time.process_time()
     deep = '{"entities": ' * 20_000 + "}" * 20_000
-    assert broken(output=f"<think>{THOUGHT}</think>{deep}") == (["too_long"] if len(deep) > 2e5 else ["unparsable"])
     many = json.dumps({"entities": {"person": [f"Ada {i}" for i in range(10_000)]}})
-    assert broken(output=f"<think>{THOUGHT}</think>{many}") == ["too_long"]
     most = json.dumps({"entities": {"person": ["Ada"] * rules.MAX_ENTITIES}})
-    assert broken(output=f"<think>{'Ada ' * 40_000}</think>{most}")[:1] == ["too_long"]
-    assert time.process_time() - start < 10
+    with linear_time():
+        assert broken(output=f"<think>{THOUGHT}</think>{deep}") == (["too_long"] if len(deep) > 2e5 else ["unparsable"])
+        assert broken(output=f"<think>{THOUGHT}</think>{many}") == ["too_long"]
+        assert broken(output=f"<think>{'Ada ' * 40_000}</think>{most}")[:1] == ["too_long"]
 
 
 def test_a_thousand_names_in_as_long_a_reasoning_as_there_may_be():
     names = [f"name{number}" for number in range(rules.MAX_ENTITIES)]
     thought = " ".join(f'"{name}" is one.' for name in names * 8)
-    start = time.process_time()
-    found = broken(thought, *[(name, "person") for name in names], sentence=" ".join(names), limits=Limits("any"))
+    with linear_time():
+        found = broken(thought, *[(name, "person") for name in names], sentence=" ".join(names), limits=Limits("any"))
     assert found == ["too_long"]
-    assert time.process_time() - start < 10

@@ -1,11 +1,11 @@
 """The entity-tag answer format: what is written is read back, by a quoting rule, and what a model wrote is read."""
 
 import random
-import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linear_time import linear_time
 
 from recipe.answers.entity_tags import (
     CLOSE,
@@ -240,6 +240,5 @@ UNITS = [
 @pytest.mark.parametrize("start", [OPEN, f"x {OPEN}", f"<think>{OPEN}", f'{OPEN}"'])
 def test_half_a_megabyte_of_anything_is_read_in_linear_time(unit, start):
     completion = start + unit * (MEGABYTE // 2 // len(unit))
-    began = time.process_time()
-    parse(completion, QUESTION)
-    assert time.process_time() - began < 2  # a quadratic reading takes minutes
+    with linear_time():
+        parse(completion, QUESTION)

@@ -1,9 +1,9 @@
 import json
-import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linear_time import linear_time
 
 from recipe.answers.json_answer import (
     DEFAULT_TEMPLATE,
@@ -265,9 +265,8 @@ MEGABYTE = 1 << 20
     ids=lambda text: text[:12],
 )
 def test_a_megabyte_of_anything_is_read_in_linear_time(completion):
-    start = time.process_time()
-    parse(completion)
-    assert time.process_time() - start < 2  # a quadratic reading takes minutes
+    with linear_time():
+        parse(completion)
 
 
 @pytest.mark.parametrize("number", ["9" * 10000, "1e999999", "NaN", "-Infinity", "1.50"])
