@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
 from recipe.entities import DataError
 
-WRONG_INPUT, INTERRUPTED, READER_GONE = 2, 130, 141
+WRONG_INPUT, INTERRUPTED, READER_GONE, TERMINATED = 2, 130, 141, 143
 
 
 def exit_status(program: str, run: Callable[[], int | None], interrupted: str = "interrupted") -> int:
@@ -24,3 +25,8 @@ def exit_status(program: str, run: Callable[[], int | None], interrupted: str = 
     except KeyboardInterrupt:
         print(f"{program}: {interrupted}", file=sys.stderr)
         return INTERRUPTED
+
+
+def unwind_on_sigterm() -> None:
+    """Have a job scheduler's SIGTERM raise SystemExit(143), so that what is half-made is removed on the way out."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))

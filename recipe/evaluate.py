@@ -35,7 +35,6 @@ the rest; they are `reasoning_words` and `answer_words` where no model is named.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -43,7 +42,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from recipe.command_line import exit_status
+from recipe.command_line import exit_status, unwind_on_sigterm
 from recipe.entities import DataError, Example, from_ground_truth
 from recipe.errors import KINDS
 from recipe.files import sha256, write_json
@@ -433,6 +432,5 @@ def main(argv: Iterable[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # A job scheduler's SIGTERM, too, ends vLLM's processes before this one.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    unwind_on_sigterm()  # vLLM's processes end before this one
     sys.exit(main())

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recipe.command_line import exit_status
+from recipe.command_line import exit_status, unwind_on_sigterm
 from recipe.entities import DataError
 from recipe.eos import read_eos, write_eos
 from recipe.generate import model_folder
@@ -199,4 +199,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    unwind_on_sigterm()
     sys.exit(main())

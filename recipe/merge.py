@@ -32,7 +32,7 @@ from pathlib import Path
 
 from recipe import model_card
 from recipe.checkpoints import Checkpoint, find_checkpoint
-from recipe.command_line import exit_status
+from recipe.command_line import exit_status, unwind_on_sigterm
 from recipe.entities import DataError
 from recipe.eos import end_ids, read_eos, write_eos
 from recipe.fidelity import (
@@ -280,4 +280,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    unwind_on_sigterm()
     sys.exit(main())

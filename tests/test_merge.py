@@ -1,7 +1,6 @@
 """Export of real 2-rank FSDP2 checkpoints, written by verl's own checkpoint manager."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fsdp_ranks import ROOT, two_ranks
 from safetensors.torch import load_file, save_file
 
 from recipe import fidelity, merge, model_card
@@ -26,17 +26,7 @@ def runs(tmp_path_factory):
     """Folders sft, grpo and lora, each a run of one step. Odd sizes: 2 ranks get shards of different lengths."""
     out = tmp_path_factory.mktemp("runs")
     make_random(out / "base", vocab_size=999, hidden_size=40, layers=2, heads=2, kv_heads=1)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = {**os.environ, "VERL_PLATFORM": "cpu", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[1])}
-    done = subprocess.run(
-        [*command, str(SCRIPT), str(out / "base"), str(out)],
-        env=environment,
-        cwd=out,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    two_ranks(SCRIPT, out / "base", out)
     return out
 
 
@@ -189,6 +179,16 @@ def test_overwrite_replaces_the_folder_whole(runs, copy):
     assert merge.main([str(runs / "sft"), "--out", str(copy), "--overwrite"]) == 0
     assert not (copy / "of_another_model.txt").exists()
     assert [path.name for path in copy.parent.iterdir()] == ["model"]
+
+
+def test_a_merge_that_a_scheduler_ends_leaves_nothing(runs, tmp_path):
+    command = [sys.executable, "-m", "recipe.merge", runs / "sft", "--out", tmp_path / "out" / "model"]
+    with subprocess.Popen(list(map(str, command)), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr.readline().startswith("merge: 1/4")
+        assert list((tmp_path / "out").iterdir())
+        process.terminate()
+    assert process.returncode == 143
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_an_adapter_saved_alone_is_refused_in_one_line(runs, tmp_path, capsys):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from recipe.command_line import exit_status
+from recipe.command_line import exit_status, unwind_on_sigterm
 from recipe.cot.meter import BudgetSpent
 
 _STEPS = {
@@ -72,7 +71,7 @@ def main(argv: Iterable[str] | None = None) -> int:
         except BudgetSpent as error:
             print(f"cot: {error}; the same command with a larger number goes on from here", file=sys.stderr)
             return 3
-        except SystemExit as end:  # a job scheduler's SIGTERM, by the handler below
+        except SystemExit as end:  # by SIGTERM
             print("cot: terminated; the same command goes on from here", file=sys.stderr)
             return end.code
 
@@ -80,6 +79,5 @@ def main(argv: Iterable[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # So that SIGTERM, too, ends vLLM's and Ray's processes before this one.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    unwind_on_sigterm()  # vLLM's and Ray's processes end before this one
     sys.exit(main())

@@ -15,7 +15,6 @@ import ctypes
 import hashlib
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from recipe import answers
-from recipe.command_line import exit_status
+from recipe.command_line import exit_status, unwind_on_sigterm
 from recipe.entities import DataError
 from recipe.predict import Plan, Predictor, Settings, load
 from recipe.predict.output_formats import FORMATS, write
@@ -300,8 +299,8 @@ def main(argv: Iterable[str] | None = None) -> int:
 
 
 def start() -> int:
-    """`main` as a program: a job scheduler's SIGTERM, too, ends vLLM's processes before this one."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    """`main` as a program: vLLM's processes end before it on SIGTERM, too."""
+    unwind_on_sigterm()
     return main()
 
 
