@@ -19,6 +19,7 @@ from recipe.entities import DataError
 
 TRACKER = "latest_checkpointed_iteration.txt"
 _PREFIX = "global_step_"
+_END_OF_ZIP = 22 + (1 << 16)  # bytes of the end record with the longest comment
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,10 @@ def find_checkpoint(run: Path, step: int | None = None) -> Checkpoint:
 
 
 def open_checkpoint(run: Path, step: int) -> Checkpoint:
-    """The checkpoint of a step that has a folder. DataError unless all its files are there and none is cut off."""
+    """The checkpoint of a step that has a folder. DataError unless all its files are there and none is cut off.
+
+    OSError where they can't be read now, which says nothing about them.
+    """
     top = Path(run) / f"{_PREFIX}{step}"
     folder = top / "actor" if (top / "actor").is_dir() else top
     config = folder / "fsdp_config.json"
@@ -101,7 +105,7 @@ def open_checkpoint(run: Path, step: int) -> Checkpoint:
         )
     # A .pt file is a ZIP archive, whose directory stands at its end.
     for shard in checkpoint.shards:
-        if not zipfile.is_zipfile(shard):
+        if not _is_zip(shard):
             raise DataError(f"{shard}: cut off or damaged; copy it again, or use another step")
     for name in ("config.json", "tokenizer_config.json"):
         if not (checkpoint.huggingface / name).is_file():
@@ -109,6 +113,14 @@ def open_checkpoint(run: Path, step: int) -> Checkpoint:
                 f"{checkpoint.huggingface / name}: missing; copy it from the base model, or use another step"
             )
     return checkpoint
+
+
+def _is_zip(path: Path) -> bool:
+    """OSError for a file that can't be read now, which zipfile takes for one that is no archive."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _END_OF_ZIP))
+        file.read()
+        return zipfile.is_zipfile(file)
 
 
 def _tracked(run: Path) -> int | None:

@@ -58,7 +58,10 @@ def newest(run: Path) -> int:
 
 
 def going(run: Path, keep: Kept) -> list[Going]:
-    """The folders of checkpoints that the run needs no more, ascending: older than those kept, or not whole."""
+    """The folders of checkpoints that the run needs no more, ascending: older than those kept, or not whole.
+
+    OSError where one can't be read: it may be whole.
+    """
     if keep.number is None or not (there := steps(run)):
         return []
     last = newest(run)
@@ -80,9 +83,16 @@ def going(run: Path, keep: Kept) -> list[Going]:
 
 
 def tidy(run: Path, keep: Kept) -> list[str]:
-    """Remove those folders; a line for each. What can't be removed stays, and its line says so."""
+    """Remove those folders; a line for each. What can't be removed stays, and its line says so.
+
+    Nothing goes while a checkpoint can't be read, and no error of the file system ends a run.
+    """
     lines = []
-    for each in going(run, keep):
+    try:
+        found = going(run, keep)
+    except OSError as error:
+        return [f"kept       {run}: all its checkpoints, since they can't be looked at ({error})"]
+    for each in found:
         try:
             shutil.rmtree(each.folder)
             lines.append(f"removed    {each.folder}: {each.why}")

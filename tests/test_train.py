@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from recipe import train
 from recipe.answers.json_answer import render_answer
 from recipe.compare import main as compare
 from recipe.compare import reward_line
+from recipe.config import compose
 from recipe.entities import DataError, Entity, Example
 from recipe.evaluate import main as evaluate
 from recipe.preflight import Plan
@@ -132,6 +134,27 @@ def test_settings_that_differ_are_named_but_not_how_far_to_go(tmp_path):
     assert train.differences(tmp_path, {"optim": {"lr": 2}, "trainer": {"total_epochs": 9, "seed": 1}}) == ["optim.lr"]
 
 
+def test_a_path_written_otherwise_is_no_other_setting(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = {"data": {"train_files": "a.parquet"}, "model": {"path": "~/base"}, "trainer": {"n": 1}}
+    (tmp_path / "config.yaml").write_text(json.dumps(settings))
+    whole = {"data": {"train_files": [str(tmp_path / "a.parquet")]}, "model": {"path": str(Path.home() / "base")}}
+    assert train.differences(tmp_path, {**settings, **whole}) == []
+    assert train.differences(tmp_path / "b" / "..", {**settings, **whole}, tmp_path) == []
+    assert train.differences(tmp_path, settings, tmp_path / "elsewhere") == []
+    whole["data"]["train_files"] = ["b.parquet"]
+    assert train.differences(tmp_path, {**settings, **whole}) == ["data.train_files"]
+
+
+def test_an_adapter_and_no_validation_file_are_paths_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = compose("sft_tiny_lora", ["model.lora_adapter_path=ada", "data.val_files="])
+    found = train._absolute(config)
+    assert found["model.lora_adapter_path"] == str(tmp_path / "ada")
+    assert "data.val_files" not in found
+    assert "data.val_files" not in train._from_home(config)
+
+
 def test_the_newest_step_is_the_trackers(tmp_path):
     assert train.newest_step(tmp_path) == 0
     (tmp_path / "latest_checkpointed_iteration.txt").write_text("7")
@@ -200,6 +223,22 @@ def test_a_step_whose_checkpoint_was_written_and_whose_figures_were_not_is_named
     assert lost_steps(tmp_path, 4) == [3]
     assert "no figures of training step 3:" in train._lost(tmp_path, 4)
     assert train._lost(tmp_path, 2) == ""
+
+
+def test_a_run_with_another_logger_or_from_anothers_checkpoint_has_lost_nothing(tmp_path):
+    assert lost_steps(tmp_path, 40) == []
+    metrics(tmp_path, "1.jsonl", 1.0, 2.0, first=11)
+    assert lost_steps(tmp_path, 12) == []
+    assert lost_steps(tmp_path, 13) == [13]
+    (tmp_path / "metrics" / "0.jsonl").touch()  # an earlier start, killed before its first figures
+    assert lost_steps(tmp_path, 2) == [1, 2]
+
+
+def test_a_run_that_keeps_no_checkpoint_is_done_all_the_same(tmp_path):
+    metrics(tmp_path, "1.jsonl", 1, 2)
+    assert train._done(tmp_path, 2) == f"{tmp_path}: 2 steps done; no checkpoint, as trainer.save_freq has it"
+    (tmp_path / train.TRACKER).write_text("2")
+    assert train._done(tmp_path, 2) == f"{tmp_path}: 2 steps done; next: python -m recipe.merge {tmp_path}"
 
 
 def test_a_half_written_line_is_passed_over(tmp_path):
