@@ -7,15 +7,14 @@ template (Llama) gets one there as `custom_chat_template`, which SFT saves with 
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from recipe import safetensors_header
 from recipe.chat import check_template, lacks_bos
 from recipe.entities import DataError
 from recipe.eos import end_of_turn_id
-from recipe.generate import load_tokenizer, model_folder
+from recipe.generate import load_tokenizer, model_config, model_folder
 from recipe.weight_bucket import Model
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def check(section: DictConfig, stage: str) -> tuple[Path, PreTrainedTokenizerBas
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     folder = model_folder(str(Path(str(section.path)).expanduser()))
-    model = _config(folder)
+    model = model_config(folder)
     kind = model.get("model_type")
     if kind not in CONFIG_MAPPING_NAMES:
         remedy = "take another model"
@@ -57,19 +56,21 @@ def check(section: DictConfig, stage: str) -> tuple[Path, PreTrainedTokenizerBas
 
 
 def parameters(folder: Path) -> int:
-    """How many parameters a folder's weights are, whatever they are stored in; the headers of the files say it."""
-    from safetensors import safe_open
+    """How many parameters a folder's weights are, whatever they are stored in; the headers of the files say it.
 
-    count = 0
-    for path in folder.glob("*.safetensors"):
-        with safe_open(path, "pt") as file:
-            count += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-    return count
+    PyTorch's own files say nothing before they are loaded: by their sizes, at two bytes a parameter unless config.json
+    has fp32.
+    """
+    if found := safetensors_header.tensors(folder):
+        return sum(tensor.numbers for tensor in found.values())
+    config = model_config(folder)
+    single = "float32" in (config.get("dtype"), config.get("torch_dtype"))
+    return sum(path.stat().st_size for path in folder.glob("*.bin")) // (4 if single else 2)
 
 
 def check_lengths(config: DictConfig, stage: str, folder: Path) -> None:
     """DataError if the run's sequences may be longer than the model has positions for."""
-    limit = int(_config(folder).get("max_position_embeddings", 1 << 30))
+    limit = int(model_config(folder).get("max_position_embeddings", 1 << 30))
     keys = ("max_length",) if stage == "sft" else ("max_prompt_length", "max_response_length")
     length = sum(int(config.data[key]) for key in keys)
     if length > limit:
@@ -79,7 +80,7 @@ def check_lengths(config: DictConfig, stage: str, folder: Path) -> None:
 
 def shape(folder: Path) -> tuple[Model, int | None]:
     """The model's type and tensors, and how many positions it has, where that is told."""
-    config = _config(folder)
+    config = model_config(folder)
     return Model.of_folder(folder, config), config.get("max_position_embeddings")
 
 
@@ -101,12 +102,3 @@ def describe(tokenizer: PreTrainedTokenizerBase) -> str:
     end = end_of_turn_id(tokenizer)
     note = f"; note: begins without {tokenizer.bos_token}, unlike plain text" if lacks_bos(tokenizer) else ""
     return f"template   a turn ends with {tokenizer.convert_ids_to_tokens(end)} ({end}){note}"
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    """The language model's part of config.json."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{folder / 'config.json'}: not JSON ({error}); copy the file from the base model") from error
-    return config.get("text_config", config)

@@ -108,11 +108,11 @@ def fit_lengths(folder: Path, max_model_len: int | None, max_new_tokens: int | N
 
 
 def _model_limit(folder: Path) -> int:
-    value = _config(folder).get("max_position_embeddings")
+    value = model_config(folder).get("max_position_embeddings")
     return value if isinstance(value, int) else 1 << 30
 
 
-def _config(folder: Path) -> dict:
+def model_config(folder: Path) -> dict:
     """The language model's part of config.json."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -306,7 +306,7 @@ def complete(
 
 def vllm_dtype(folder: Path, dtype: str) -> str:
     """The precision to name to vLLM: of `auto`, the model's own, also where that is fp32, which vLLM's would halve."""
-    config = _config(folder)
+    config = model_config(folder)
     own = config.get("dtype") or config.get("torch_dtype")
     return "float32" if (dtype, own) == ("auto", "float32") else dtype
 
@@ -340,7 +340,7 @@ def _prepare(folder: Path, decoding: Decoding) -> bool:
 
 def _cache_gib(folder: Path, decoding: Decoding) -> int:
     """GiB of key-value cache for four sequences of full length, at four bytes a number."""
-    config = _config(folder)
+    config = model_config(folder)
     heads = config["num_attention_heads"]
     width = (config.get("head_dim") or config["hidden_size"] // heads) * (config.get("num_key_value_heads") or heads)
     return math.ceil(4 * decoding.max_model_len * config["num_hidden_layers"] * 2 * width * 4 / 2**30)

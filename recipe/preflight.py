@@ -1,4 +1,4 @@
-"""Everything that can be known to go wrong before a model is loaded, checked in seconds.
+"""Everything that can be known to go wrong before a model is loaded, checked in seconds, or a minute for 100,000 rows.
 
     python -m recipe.preflight grpo_qwen3_8b_paper data.train_files=data/grpo/train.parquet
 
@@ -64,7 +64,7 @@ def check(name: str, overrides: Sequence[str] = (), ranks: int | None = None) ->
         run = Path(config.trainer.default_local_dir).expanduser()
     except OmegaConfBaseException as error:
         raise DataError(f"{name}: {' '.join(str(error).split())}") from error
-    _check_device(str(config.trainer.device), name)
+    _check_device(str(config.trainer.device), name, stage)
     folder, tokenizer = backbone.check(section, stage)
     backbone.check_lengths(config, stage, folder)
     backbone.check_lora(section)
@@ -121,14 +121,14 @@ def stage_of(config: DictConfig) -> str:
     return "grpo" if "actor_rollout_ref" in config else "sft"
 
 
-def _check_device(device: str, name: str) -> None:
+def _check_device(device: str, name: str, stage: str) -> None:
     if device == "cpu":
         if os.environ.get("VERL_PLATFORM") != "cpu":
             raise DataError(f"{name}: runs without a GPU, so set VERL_PLATFORM=cpu, or use python -m recipe.train")
         from recipe import cpu
 
         cpu.check()
-    elif not os.environ.get("RAY_ADDRESS"):  # a cluster's GPUs need not be where its driver is
+    elif stage == "sft" or not os.environ.get("RAY_ADDRESS"):  # a cluster's GPUs need not be where its driver is
         import torch
 
         if not torch.cuda.is_available():
@@ -139,8 +139,8 @@ def _check_device(device: str, name: str) -> None:
 
 
 def files(value: object) -> list[str]:
-    """Paths of a setting that is one, a list of some, or null."""
-    return [str(path) for path in ([value] if isinstance(value, str) else value or ())]
+    """Paths of a setting that is one, a list of some, or null; `data.val_files=` on a command line is empty, too."""
+    return [str(path) for path in ([value] if isinstance(value, str) else value or ()) if str(path)]
 
 
 def _read(path: str, columns: Sequence[str], remedy: str) -> list[dict[str, Any]]:
@@ -211,15 +211,22 @@ def _check_grpo_data(config: DictConfig, tokenizer) -> int:
 
 
 def _check_gold(row: dict[str, Any], reward: Callable[..., dict], name: str) -> None:
-    """DataError unless the row's gold, written as an answer, is worth more than an answer that can't be read."""
+    """DataError unless the row's gold, written as an answer, is worth more than an answer that can't be read.
+
+    Where the gold is that there is none, a reward may pay nothing for saying so.
+    """
     try:
         truth = row["reward_model"]["ground_truth"]
-        gold = answers.render_answer(replace(from_ground_truth(truth), reasoning="These are named."))
+        example = from_ground_truth(truth)
+        gold = answers.render_answer(replace(example, reasoning="These are named."))
         scores = [reward(row["data_source"], text, truth, row["extra_info"])["score"] for text in (gold, "")]
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
-    if scores[0] <= scores[1]:
-        raise DataError(f"{name}: its own gold answer gets {scores[0]:g}, an unreadable one {scores[1]:g}")
+    if scores[0] < scores[1] or (scores[0] == scores[1] and example.entities):
+        raise DataError(
+            f"{name}: its own gold answer gets {scores[0]:g}, an unreadable one {scores[1]:g}; give the reward other "
+            "weights (reward.custom_reward_function.reward_kwargs), or, if it's the row"
+        )
 
 
 def _check_grpo_batches(config: DictConfig, world: int) -> int:
@@ -250,7 +257,7 @@ def _check_disk(run: Path, folder: Path, config: DictConfig, each: int) -> int:
     """Bytes that checkpoints take at their most, at `each` a parameter; DataError if the disk hasn't as much."""
     parameters = backbone.parameters(folder)
     kept = retention.kept(config.trainer)
-    number = (kept.number or 1) + 1  # the new one is written before the oldest goes
+    number = (kept.number or 1) + 1  # once resumed, verl writes the new one before the oldest of those it found goes
     need = parameters * each * number
     at = run.absolute()
     while not at.exists():

@@ -92,6 +92,16 @@ def test_a_gold_answer_that_the_reward_does_not_accept(grpo):
     assert "row 16" in problem("grpo_tiny", grpo([grpo_row()] * 16 + [wrong] * 16))
 
 
+def test_a_reward_that_pays_nothing_for_naming_nothing_takes_rows_without_an_entity(grpo):
+    kwargs = "reward.custom_reward_function.reward_kwargs"
+    settings = {f"{kwargs}.{name}": 0 for name in ("schema_weight", "length_weight", "empty_value")}
+    silent = Example("It rained .", ("person",), (), "toy")
+    assert preflight.check("grpo_tiny", grpo([grpo_row()] * 16 + [grpo_row(silent)] * 16, **settings)).steps == 2
+    said = problem("grpo_tiny", grpo(**settings, **{f"{kwargs}.{name}": 0 for name in ("f1_weight", "reasoned_weight")},
+                                     **{f"{kwargs}.fidelity_weight": 1}))  # fmt: skip
+    assert "row 0: its own gold answer gets 0, an unreadable one 0; give the reward other weights" in said
+
+
 def test_a_control_token_in_a_prompt(grpo):
     row = grpo_row(prompt=[{"role": "user", "content": "say <|im_end|>"}])
     assert "<|im_end|>" in problem("grpo_tiny", grpo([row] * 32))
@@ -195,6 +205,27 @@ def test_a_gpu_experiment_where_there_is_none(monkeypatch):
         pytest.skip("there is a GPU")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert "wants a GPU" in problem("grpo_qwen3_8b_paper", [])
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert "wants a GPU" in problem("sft_qwen3_8b", []), "no cluster of Ray's trains it"
+
+
+def test_parameters_are_those_that_will_be_loaded_in_whatever_files(model, tmp_path):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    count = preflight.backbone.parameters(folder)
+    weights = load_file(folder / "model.safetensors")
+    assert count == sum(weight.numel() for weight in weights.values())
+    (folder / "model.safetensors").rename(folder / "consolidated.safetensors")  # the publisher's own, beside the shards
+    save_file(weights, folder / "model-00001-of-00001.safetensors")
+    index = {"weight_map": dict.fromkeys(weights, "model-00001-of-00001.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert preflight.backbone.parameters(folder) == count
+    for path in (*folder.glob("*.safetensors"), folder / "model.safetensors.index.json"):
+        path.unlink()
+    torch.save(weights, folder / "pytorch_model.bin")
+    assert preflight.backbone.parameters(folder) == pytest.approx(count, rel=0.05)
 
 
 @pytest.mark.parametrize(("given", "sampler"), [(None, "0"), ("1", "1")])
