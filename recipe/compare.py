@@ -112,7 +112,9 @@ def read_scored(folder: Path, rule: str) -> Scored:
 def _again(scores: dict, folder: Path) -> str:
     """The command that scores a folder's predictions again."""
     source = scores.get("source", {})
-    command = f"python -m recipe.evaluate --predictions {source.get('predictions')} --data {source.get('data')}"
+    command = "python -m recipe.evaluate" + (f" {source['model']}" if source.get("model") else "")
+    command += f" --predictions {source.get('predictions')} --data {source.get('data')}"
+    command += f" --protocol {source['protocol']}" if source.get("protocol") else ""
     command += f" --limit {source['limit']}" if source.get("limit") else ""
     command += " --keep-else" if source.get("drop_else") is False else ""
     return f"{command} --out {folder}"

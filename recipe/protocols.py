@@ -170,7 +170,9 @@ def comparison(protocol: Protocol, scores: Mapping, coverage: Coverage | None = 
     the protocol's. DataError if none of the protocol's datasets was scored.
     """
     try:
-        scored = {**scores["datasets"], **scores.get("without_rows", {})}
+        # Of a dataset without rows, some of whose records could not be read, there is no figure.
+        without = {name: d for name, d in scores.get("without_rows", {}).items() if d["of_split"]}
+        scored = {**scores["datasets"], **without}
         scored = {name: scored[name] for name in protocol.datasets if name in scored}
         ours = {name: 100 * beside_published(d)[RULE]["f1"] for name, d in scored.items()}
         rows_alone = {name: 100 * d[RULE]["f1"] for name, d in scored.items() if RULE in d}

@@ -180,10 +180,12 @@ def test_scores_that_do_not_say_what_could_be_read_are_to_be_made_again(tmp_path
         pq.write_table(pq.read_table(path).drop_columns(["unparsable", "digest"]), path)
         told = json.loads(scores.read_text())
         del told["source"]["sentences_sha256"]
+        told["source"] |= {"model": "models/sft", "protocol": "zero_shot_7"}
         scores.write_text(json.dumps(told))
     text = shown(capsys, *folders)
     assert "b - a: +0.0 points" in text
-    again = f"python -m recipe.evaluate --predictions {tmp_path}/a.jsonl --data {data} --out {folders[0]}"
+    again = f"python -m recipe.evaluate models/sft --predictions {tmp_path}/a.jsonl --data {data} "
+    again += f"--protocol zero_shot_7 --out {folders[0]}"
     assert again in text
     assert "read in both" not in text
 

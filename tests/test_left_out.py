@@ -180,6 +180,17 @@ def test_a_dataset_of_which_no_row_is_left_counts_as_missed(instructuie, record,
     assert "mit-restaurant (0 of 1 sentences)" in printed
 
 
+def test_a_dataset_of_which_no_record_could_be_read_is_one_that_is_missing(instructuie, record, tmp_path, capsys):
+    instructuie("mit-movie", test=[record(1)])
+    root = instructuie("mit-restaurant", test=[record(2, entities=[{"name": "Ada"}])])
+    data = prepare(root, tmp_path / "data", "--on-error", "skip")
+    scores = score(data, tmp_path / "out", "--protocol", "zero_shot_7")
+    assert scores["without_rows"]["mit-restaurant"]["of_split"] is None
+    printed = capsys.readouterr().out
+    assert "mit-restaurant: 0 of 1 sentences; left out: bad_entity 1" in printed
+    assert "partial (1 of 7" in printed
+
+
 def test_scores_without_overlap_say_what_they_are_not_of(conll, tmp_path, capsys):
     score(conll, tmp_path / "out")
     capsys.readouterr()
