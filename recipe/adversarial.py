@@ -3,10 +3,10 @@
     python -m recipe.adversarial grpo_tiny
 
     json                                          names     none    mixed   against the honest answer
-    honest                                        13.00    13.00    13.00
-    right, one word of reasoning                  13.00    13.00    13.00   ties in 6 of 6
-    right, then a remark                          10.00    10.00    10.00   below
-    names nothing                                  3.00    13.00     5.50   below
+    honest                                        15.00    15.00    15.00
+    right, one word of reasoning                  13.00    15.00    13.50   ties in 2 of 6
+    names nothing                                  3.00    15.00     6.00   below
+    right, then a remark                           5.00     5.00     5.00   below
 
 One table for each answer format that the reward can read: mean rewards on sentences with entities, on those without,
 and on a mix of both, which is what a policy earns that always answers so. Exit status 1 if one beats the honest answer.
@@ -153,7 +153,7 @@ def main(argv: Iterable[str] | None = None) -> int:
         description="Print what a GRPO experiment's reward pays for answers that don't deserve it.",
         epilog="examples:\n"
         "  python -m recipe.adversarial grpo_qwen3_8b_paper\n"
-        "  python -m recipe.adversarial grpo_tiny reward.custom_reward_function.reward_kwargs.reasoned_weight=2",
+        "  python -m recipe.adversarial grpo_tiny reward.custom_reward_function.reward_kwargs.repaired_value=0",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("experiment", help="name of a GRPO experiment in hydra_configs, without .yaml")

@@ -21,10 +21,10 @@ reasoned    ours, off: F1 (`empty_value` where nothing is to be found), times th
         has, together with the type.
 
 Of an answer that is not the layout itself, that something follows, or that repeats more names than the gold does,
-`exact`, the right names and `reasoned` pay `repaired_value` (1, as published).
+`exact`, the right names and `reasoned` pay `repaired_value` (1; in the reference, what follows costs `exact` alone).
 
-Names are compared as sets, so that to repeat one neither pays nor costs. `matching` says how: `strict` by their exact
-text, `published` by the normalisation of recipe.metrics. `f1` is that of the sets.
+Names are compared as sets, so that to repeat one doesn't pay, and costs no more than that. `matching` says how:
+`strict` by their exact text, `published` by the normalisation of recipe.metrics. `f1` is that of the sets.
 """
 
 from __future__ import annotations

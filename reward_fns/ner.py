@@ -13,7 +13,8 @@ The parts, each in [0, 1] (10 F1 + 1 schema is ReasoningNER's reward, section "R
 
 f1      span F1 of the sentence under the rule `matching` of recipe.metrics; `empty_value` where there was nothing to
         find and nothing was named; 0 for an answer that can't be read. An answer that is not the layout itself, or that
-        something follows, has `repaired_value` of it (1, as published: text after the answer costs `schema` alone).
+        something follows, has `repaired_value` of it (1: text after the answer costs `schema` alone; the reference
+        reads no such answer).
 schema  1 if the answer keeps the layout and names only types of the schema.
 format  1 if a closed, non-empty think block comes before an answer in that layout.
 length  1 up to `length_target` words of reasoning, falling linearly to 0 at `length_limit`. Paid only where `format`

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 from recipe.answers.think import OPEN
 from recipe.entities import Answer, DataError
 from recipe.metrics import RULES
+from recipe.sentence_overlap import words
 
 Config = TypeVar("Config")
 
@@ -74,14 +74,11 @@ def reasoned(answer: Answer) -> float:
     """The share of the answer's entities of which the reasoning has all words of the name and of the type, in [0, 1].
 
     1 for an answer that names nothing, after any reasoning; 0 without reasoning, and for reasoning that opens a think
-    block itself. After the rule by which ReasoningNER validates its data: the reasoning names what it extracts.
+    block itself. In scripts without spaces a character is a word. After the rule by which ReasoningNER validates its
+    data: the reasoning names what it extracts.
     """
     if not answer.layout or not answer.reasoning or OPEN in answer.reasoning:
         return 0.0
-    entities, said = set(answer.entities), _words(answer.reasoning)
-    held = sum(_words(f"{entity.name} {entity.type}") <= said for entity in entities)
+    entities, said = set(answer.entities), set(words(answer.reasoning))
+    held = sum(said.issuperset(words(f"{entity.name} {entity.type}")) for entity in entities)
     return held / len(entities) if entities else 1.0
-
-
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.lower()))

@@ -1,11 +1,11 @@
 """The GRPO reward: its parts, the reference's faults that it must not have, and its configuration."""
 
 import json
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linear_time import linear_time
 
 from recipe.answers.json_answer import render_answer
 from recipe.entities import DataError, Entity, Example, to_ground_truth
@@ -116,7 +116,7 @@ def test_an_answer_that_does_not_end_can_be_worth_less():
     for rest in ("\nThese are all.", "\n" * 50, " " * 50, f"\n{RIGHT}"):
         scores = reward(REASONED + rest, **kwargs)
         assert (scores["score"] - scores["schema"], scores["f1"], scores["ended"]) == (2.5, 1, 0)
-        assert reward(REASONED + rest)["score"] == 10 + scores["schema"]  # as published, it is worth all
+        assert reward(REASONED + rest)["score"] == 10 + scores["schema"]  # by default it is worth all
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,13 @@ def test_reasoning_can_be_paid_for_what_it_names(reasoning, share):
     completion = f"<think>\n{reasoning}\n</think>\n{RIGHT}"
     assert reward(completion, reasoned_weight=3)["score"] == 11 + 3 * share
     assert reward(completion)["score"] == 11
+
+
+def test_in_scripts_without_spaces_a_name_stands_between_letters():
+    gold = to_ground_truth(Example("彼は東京に住む。", ("location",), (Entity("東京", "location"),)))
+    for reasoning, share in (("東京はlocationです。", 1), ("京都はlocationです。", 0)):
+        answer = render_answer([Entity("東京", "location")], reasoning)
+        assert compute_score("toy", answer, gold, {}, reasoned_weight=3)["score"] == 11 + 3 * share
 
 
 def test_reasoning_about_a_wrong_answer_or_silence_pays_nothing():
@@ -253,12 +260,11 @@ def test_a_broken_ground_truth_scores_zero_and_is_logged(broken, caplog):
     ],
 )
 def test_time_is_linear(unit):
-    start = time.perf_counter()
     many = [Entity(f"Naloxone {i}", "chemical") for i in range(20_000)]
-    reward(render_answer(many, "Naloxone is a chemical. " * 20_000), reasoned_weight=1)
-    reward(unit * (1_000_000 // len(unit)))
-    reward('{"entities": {"' + "x" * 300_000 + '": [' + '"n", ' * 60_000 + '"n"]}}', matching="published")
-    assert time.perf_counter() - start < 5
+    with linear_time():
+        reward(render_answer(many, "Naloxone is a chemical. " * 20_000), reasoned_weight=1)
+        reward(unit * (1_000_000 // len(unit)))
+        reward('{"entities": {"' + "x" * 300_000 + '": [' + '"n", ' * 60_000 + '"n"]}}', matching="published")
 
 
 def test_keys_that_verl_adds_for_reward_models_are_no_settings():

@@ -117,7 +117,7 @@ def test_an_answer_that_does_not_end_can_be_worth_less():
     for more in (right + "\nThese are all.", right + " " * 50, answer("Japan", "Syria", "Japan")):
         scores = reward(more, repaired_value=0.5)
         assert scores["score"] - 0.5 * scores["format"] == 0.5 * (2 + 2 * 0.5)
-        assert score(more) == 3 + 0.5 * scores["format"]  # as published, it is worth all
+        assert score(more) == 3 + 0.5 * scores["format"]  # by default it is worth all
     assert score(right, repaired_value=0.5) == 3.5
     repeated = answer("Japan", "Japan")
     assert score(repeated, gold=("Japan", "Japan"), repaired_value=0.5) == 3
