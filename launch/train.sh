@@ -5,7 +5,7 @@
 #
 # Everything after the name goes to Hydra. NER_PYTHON=python3 uses an environment of your own (a container with verl)
 # instead of .venv. What runs is printed, to be run by hand if you like:
-#   python -m recipe.preflight NAME ...                                      checks, in seconds
+#   python -m recipe.preflight NAME ...                                      checks, every row
 #   torchrun --nproc_per_node 8 -m sft.train --config-dir hydra_configs --config-name NAME ...
 #   python -m verl.trainer.main_ppo --config-dir hydra_configs --config-name NAME ...
 set -euo pipefail

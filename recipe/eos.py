@@ -99,8 +99,13 @@ def write_eos(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) ->
     config = _read_json(path)
     if end_ids(path) != ids:
         work = path.with_name(f".{path.name}.{os.getpid()}")
-        work.write_text(json.dumps({**config, "eos_token_id": ids}, indent=2) + "\n", encoding="utf-8")
-        os.replace(work, path)
+        try:
+            work.write_text(json.dumps({**config, "eos_token_id": ids}, indent=2) + "\n", encoding="utf-8")
+            os.replace(work, path)
+        except OSError as error:
+            work.unlink(missing_ok=True)
+            said = f"{path}: can't be written ({error.strerror}); copy the folder, and use the copy"
+            raise DataError(said) from error
     return ids
 
 

@@ -83,7 +83,7 @@ class AnswerDataset(Dataset):
         return row
 
     def check(self) -> None:
-        """The DataError of the first row that `__getitem__` refuses, if there is one; 50,000 rows take seconds."""
+        """The DataError of the first row that `__getitem__` refuses, if any does; 50,000 rows take half a minute."""
         for start in range(0, len(self.rows), _BATCH):
             for _ in self._encoded(self.rows[start : start + _BATCH]):
                 pass

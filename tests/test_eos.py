@@ -57,6 +57,15 @@ def test_write_puts_both_ids_there_and_keeps_the_rest(folder, ids):
     assert json.loads((folder / "generation_config.json").read_text()) == {"eos_token_id": ids, "top_p": 0.9}
 
 
+def test_where_nothing_can_be_written_the_line_has_the_remedy_and_nothing_stays(folder, capsys):
+    (folder / "generation_config.json").unlink()
+    (folder / "generation_config.json").mkdir()  # stands for a disk that is read-only or full: root may write anywhere
+    before = sorted(folder.iterdir())
+    assert eos.main([str(folder)]) == 2
+    assert capsys.readouterr().err.endswith("; copy the folder, and use the copy\n")
+    assert sorted(folder.iterdir()) == before
+
+
 def test_write_makes_a_missing_generation_config(folder, ids):
     (folder / "generation_config.json").unlink()
     eos.write_eos(folder)

@@ -36,17 +36,19 @@ def test_every_script_passes_shellcheck(script):
 
 # ------------------------------------------------------------------------------------------------------------- test.sh
 PYTEST = """
-[[ "$*" == *"not ray"* ]] && kind=others || kind=training
+kind=training
+[[ "$*" != *"not ray"* ]] || kind=slow
+[[ "$*" != *"not slow"* ]] || kind=quick
 printf '== FAILURES ==\\nof %s\\n' "$kind"
 [[ " $FAIL " != *" $kind "* ]] || exit 5
 """
 
 
 @pytest.mark.parametrize(
-    ("fail", "status"), [("", 0), ("ruff", 1), ("training", 5), ("others", 5), ("others training", 5)]
+    ("fail", "status"), [("", 0), ("ruff", 1), ("training", 5), ("slow", 5), ("quick", 5), ("slow training", 5)]
 )
 def test_the_tests_status_is_that_of_what_failed(tmp_path, fail, status):
-    """All of launch/test.sh but what it calls: set-up, the linter and both pytests are stubs."""
+    """All of launch/test.sh but what it calls: set-up, the linter and the three pytests are stubs."""
     stubs = {
         "launch/setup.sh": "",
         ".venv/bin/ruff": '[[ " $FAIL " != *" ruff "* ]]',
@@ -61,7 +63,8 @@ def test_the_tests_status_is_that_of_what_failed(tmp_path, fail, status):
     environment = {**os.environ, "FAIL": fail, "CHROMIUM": "none"}
     done = subprocess.run(["bash", tmp_path / "launch" / "test.sh"], env=environment, capture_output=True, text=True)
     assert done.returncode == status, done.stderr
-    assert done.stdout.endswith("of training\n" if "training" in fail else "of others\n")
+    assert all(f"of {kind}\n" in done.stdout for kind in ("training", "slow", "quick"))
+    assert done.stdout.endswith("of training\n" if "training" in fail else "of slow\n")
 
 
 # ------------------------------------------------------------------------------------------------------- several steps
@@ -98,9 +101,14 @@ def steps(tmp_path):
         return started
 
     yield start
-    for process in psutil.process_iter(["environ"]):  # what a failed test leaves
-        if (process.info["environ"] or {}).get("CALLS") == str(tmp_path / "calls"):
-            process.kill()
+    for process in with_calls(tmp_path / "calls"):  # what a failed test leaves
+        process.kill()
+
+
+def with_calls(calls):
+    """The processes of a script that writes there."""
+    known = psutil.process_iter(["environ"])
+    return [process for process in known if (process.info["environ"] or {}).get("CALLS") == str(calls)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -118,16 +126,18 @@ def steps(tmp_path):
 def test_a_signal_to_a_script_ends_its_step_and_all_below(steps, tmp_path, script, hangs, arguments, number):
     if script == "train.sh" and number == signal.SIGHUP:
         pytest.skip("it becomes the trainer, which has no handler for it")
-    started = steps(script, hangs, *arguments)
-    step = psutil.Process(int((tmp_path / "calls.pid").read_text()))
-    family = [step, *step.children(recursive=True)]
+    started, calls = steps(script, hangs, *arguments), tmp_path / "calls"
+    together = 2 if (script, arguments) == ("test.sh", ()) else 1
+    while calls.read_text().count(hangs) < together:
+        time.sleep(0.05)
+    family, before = with_calls(calls), calls.read_text().splitlines()
+    assert len(family) >= 2 * together  # the steps, and what they started
     os.kill(started.pid, number)
     status = started.wait(timeout=60)
     assert status == (7 if script == "train.sh" else 128 + number)  # train.sh is its step
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
-    calls = (tmp_path / "calls").read_text().splitlines()
-    assert calls[-1] == "told" if number != signal.SIGHUP else True, "nothing was started after it"
+    assert set(calls.read_text().splitlines()[len(before) :]) <= {"told"}, "something was started after it"
 
 
 def test_a_step_that_fails_ends_its_script_with_its_status(steps, tmp_path):
@@ -147,14 +157,13 @@ STUBS = {
     'echo "srun $*" >> "$CALLS"; trap \'echo "ended ${*: -1}" >> "$CALLS"; exit\' TERM; while :; do sleep 0.1; done',
     "python": 'if [[ "$*" == *"ray_cluster address"* ]]; then exec "$PYTHON" "$@"; fi\n'
     'echo "python $* RAY_ADDRESS=$RAY_ADDRESS" >> "$CALLS"\n'
-    "[[ $2 != recipe.train ]] || { sleep 0.5; exit 7; }",
+    "[[ $2 != recipe.train ]] || { sleep 0.5; exit 7; }\n"
+    '[[ "$*" != *"ray_cluster wait"* ]] || sleep "${WAIT:-0}"',
 }
 
 
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory):
-    """What the batch script asked of Slurm and of us on three nodes with 8 GPUs, and its exit status."""
-    folder = tmp_path_factory.mktemp("slurm")
+def submit(folder, **variables):
+    """The batch script on three nodes with 8 GPUs, begun; what it asks of Slurm and of us goes to `folder`/calls."""
     for name, body in STUBS.items():
         (folder / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
         (folder / name).chmod(0o755)
@@ -162,12 +171,20 @@ def slurm(tmp_path_factory):
         **os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "CALLS": str(folder / "calls"),
         "PYTHON": sys.executable, "NER_PYTHON": str(folder / "python"), "SLURM_SUBMIT_DIR": str(ROOT),
         "SLURM_JOB_ID": "4711", "SLURM_JOB_NODELIST": "10.0.0.[1-3]", "SLURM_GPUS_ON_NODE": "8",
-        "SLURM_CPUS_PER_TASK": "64", "TMPDIR": str(folder),
+        "SLURM_CPUS_PER_TASK": "64", "TMPDIR": str(folder), **variables,
     }  # fmt: skip
     line = ["bash", LAUNCH / "slurm_grpo.sbatch", "grpo_qwen3_8b_paper", "trainer.nnodes=3"]
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60)
-    assert (folder / "calls").is_file(), done.stderr
-    return done, (folder / "calls").read_text().splitlines()
+    return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """Exit status of the batch script, and its calls."""
+    folder = tmp_path_factory.mktemp("slurm")
+    job = submit(folder)
+    said = job.communicate(timeout=60)[1]
+    assert (folder / "calls").is_file(), said
+    return job.returncode, (folder / "calls").read_text().splitlines()
 
 
 def test_slurm_gets_a_head_and_a_worker_on_every_other_node(slurm):
@@ -198,9 +215,22 @@ def test_under_slurm_the_head_is_where_others_reach_it_whatever_its_name_stands_
 
 
 def test_under_slurm_the_nodes_end_with_the_run_whose_status_is_the_jobs(slurm):
-    done, calls = slurm
-    assert done.returncode == 7, done.stderr
+    status, calls = slurm
+    assert status == 7
     assert sum(call.startswith("ended") for call in calls) == 3
+
+
+def test_under_slurm_a_job_that_ends_before_its_run_began_ends_its_nodes(tmp_path):
+    job = submit(tmp_path, WAIT="2")
+    calls, deadline = tmp_path / "calls", time.monotonic() + 60
+    while not (calls.exists() and "ray_cluster wait" in calls.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    job.terminate()
+    said = job.communicate(timeout=60)[1]
+    assert (job.returncode, said) == (143, "")
+    assert "recipe.train" not in calls.read_text()
+    assert sum(call.startswith("ended") for call in calls.read_text().splitlines()) == 3
 
 
 def test_slurm_can_write_a_jobs_output_in_a_fresh_clone():

@@ -1,5 +1,6 @@
 """launch/setup.sh and what it calls, with stubs for uv and the machine: which set is installed; flash-attn."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -144,10 +145,26 @@ def test_an_environment_without_the_flag_is_not_taken_for_one_with_it(setup):
     assert "making .venv anew: it is for gpu\n" in done.stderr
 
 
-def test_an_exchange_that_fails_is_made_anew(setup):
+def test_an_exchange_that_fails_is_made_again_in_the_same_environment(setup):
     done, _ = setup("gpu", "--without-gpu", fail="--reinstall")
-    assert (done.returncode, "run it again" in done.stderr) == (2, True)
-    assert "making .venv anew: its set-up was interrupted" in setup("gpu")[0].stderr
+    assert (done.returncode, "run it again to go on" in done.stderr) == (2, True)
+    again, calls = setup("gpu", "--without-gpu")
+    assert (again.returncode, "anew" in again.stderr) == (0, False)
+    assert any("--reinstall" in call for call in calls)
+
+
+def test_a_set_up_that_waited_for_another_takes_what_that_one_made(setup):
+    setup("gpu", "--without-gpu")
+    stamp, made = setup.project / ".venv/.ner-setup", setup.project / "made"
+    stamp.rename(made)  # as if it were still being made
+    with (setup.project / "pyproject.toml").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = ["bash", setup.project / "launch/setup.sh", "-q"]
+        waiting = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert "waiting for it" in waiting.stderr.readline()
+        made.rename(stamp)
+    assert (waiting.communicate(timeout=60)[1], waiting.returncode) == ("", 0)
+    assert stamp.read_text().startswith("gpu --without-gpu\n")
 
 
 def test_the_flag_is_for_the_gpu_set(setup):
