@@ -5,6 +5,8 @@ compose("grpo_qwen3_8b_paper", ["trainer.nnodes=2"]).actor_rollout_ref.rollout.n
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +25,15 @@ def experiments(config_dir: Path = CONFIG_DIR) -> list[str]:
 
 
 def compose(name: str, overrides: Sequence[str] = (), config_dir: Path = CONFIG_DIR) -> DictConfig:
-    """The composed, not yet resolved configuration. DataError for an unknown name or a bad override."""
+    """The composed, not yet resolved configuration. DataError for an unknown name or a bad override.
+
+    Hydra takes half a second for it, so that a process composes each once; a caller's copy is its own.
+    """
+    return copy.deepcopy(_compose(name, tuple(overrides), config_dir))
+
+
+@functools.lru_cache(maxsize=256)
+def _compose(name: str, overrides: tuple[str, ...], config_dir: Path) -> DictConfig:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException

@@ -44,12 +44,12 @@ def folders(tmp_path_factory):
     return {**made, "internlm2_7b": work / "converted", "internlm2_raw": made["internlm2_7b"]}
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(scope="module", params=NAMES)
 def name(request):
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tokenizer(folders, name):
     """The backbone's tokenizer with the chat template of its run."""
     tokenizer = AutoTokenizer.from_pretrained(folders[name])
@@ -58,15 +58,15 @@ def tokenizer(folders, name):
     return tokenizer
 
 
-@pytest.fixture
-def rows(tmp_path):
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
     """SFT rows: one question and its answer, eight times."""
-    path = tmp_path / "train.parquet"
+    path = tmp_path_factory.mktemp("rows") / "train.parquet"
     pq.write_table(pa.table({"messages": [[*QUESTION, {"role": "assistant", "content": ANSWER}]] * 8}), path)
     return str(path)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def row(rows, tokenizer):
     row = AnswerDataset(rows, tokenizer, {"max_length": 4096})[0]
     ids, kept = row["input_ids"].tolist(), row["loss_mask"].bool()
@@ -261,6 +261,7 @@ def test_only_an_internlm2_is_converted(folders, tmp_path, capsys):
 
 # ---------------------------------------------------------------------------------------------------------- verl's run
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.cpu_platform
 def test_verl_trains_a_llama_base_and_its_merge_keeps_template_and_ends(folders, rows, tmp_path):
     run, folder = tmp_path / "run", folders["llama3_1_8b"]

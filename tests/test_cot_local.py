@@ -115,18 +115,29 @@ def annotate(teacher, folder, texts, work, *more, status=0):
 
 
 @pytest.fixture(scope="module")
-def offline(folder, texts, tmp_path_factory):
-    work = tmp_path_factory.mktemp("offline") / "cot"
-    some = annotate("vllm", folder, texts, work, "--max-requests", 4, status=3)
-    shutil.copytree(work, work.with_name("begun"))
-    return work.with_name("begun"), some, annotate("vllm", folder, texts, work)
+def begun(folder, texts, tmp_path_factory):
+    work = tmp_path_factory.mktemp("offline") / "begun"
+    return work, annotate("vllm", folder, texts, work, "--max-requests", 4, status=3)
+
+
+@pytest.fixture(scope="module")
+def offline(begun, folder, texts):
+    work, some = begun
+    return work, some, annotate("vllm", folder, texts, Path(shutil.copytree(work, work.with_name("whole"))))
 
 
 @pytest.mark.slow
 @pytest.mark.vllm
-def test_a_local_teacher_stops_at_its_budget_and_goes_on(offline):
-    _, some, all_of_them = offline
+def test_a_local_teacher_stops_at_its_budget(begun):
+    _, some = begun
     assert sum(record["status"] == "answered" for record in some.values()) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+@pytest.mark.long
+def test_a_local_teacher_goes_on_where_it_stopped(offline):
+    _, some, all_of_them = offline
     assert [record["reason"] for record in all_of_them.values() if record["reason"]] == ["control_token"]
     assert sum(record["requests"] for record in all_of_them.values()) == 16
     assert some.items() <= all_of_them.items()

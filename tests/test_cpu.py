@@ -130,9 +130,9 @@ def test_verl_still_asks_for_vllm_by_the_name_that_the_cpu_build_lacks():
 @pytest.mark.cpu_platform
 def test_vllm_still_drops_the_weights_of_linear_layers():
     code = (
-        "import torch; from vllm.model_executor.layers import utils as u; {patch}"
-        "l = torch.nn.Linear(64, 64); u.dispatch_cpu_unquantized_gemm(l, remove_weight=True); print(l.weight.numel())"
+        "import torch, recipe.cpu; from vllm.model_executor.layers import utils as u\n"
+        "for patch in (lambda: None, recipe.cpu.keep_linear_weights):\n"
+        "    patch(); l = torch.nn.Linear(64, 64); u.dispatch_cpu_unquantized_gemm(l, remove_weight=True)\n"
+        "    print(l.weight.numel())"
     )
-    assert python(code.format(patch=""))[0].splitlines()[-1] == "0"
-    patch = "import recipe.cpu as c; c.keep_linear_weights(); "
-    assert python(code.format(patch=patch))[0].splitlines()[-1] == "4096"
+    assert python(code)[0].splitlines()[-2:] == ["0", "4096"]

@@ -277,18 +277,21 @@ def of_kind(kind, **more):
 
 
 def fused_and_plain(network, monkeypatch, temperature=0.7):
-    """log p of the next tokens by verl's fused output layer, and by the logits of the model's own forward pass."""
+    """log p of the next tokens by verl's fused output layer, and by the logits of the model's own forward pass.
+
+    Each with the gradient of its mean at the output layer and at the first norm, which is at the network's other end.
+    """
     from verl.models.transformers.monkey_patch import patch_forward_with_backends
 
     ids = torch.arange(600).view(1, -1) % 90
     labels = ids.roll(-1, dims=1)
-    with torch.no_grad():
-        logits = network(input_ids=ids).logits.float() / temperature
-        plain = logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-        monkeypatch.setattr(type(network), "forward", type(network).forward)  # put back at the end
-        patch_forward_with_backends(network, use_fused_kernels=True, fused_kernels_backend="torch")
-        fused = network(input_ids=ids, shift_labels=labels, temperature=temperature, return_dict=True)
-    return fused.log_probs, plain
+    weights = [network.get_output_embeddings().weight, network.model.layers[0].input_layernorm.weight]
+    logits = network(input_ids=ids).logits.float() / temperature
+    plain = logits.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    monkeypatch.setattr(type(network), "forward", type(network).forward)  # put back at the end
+    patch_forward_with_backends(network, use_fused_kernels=True, fused_kernels_backend="torch")
+    fused = network(input_ids=ids, shift_labels=labels, temperature=temperature, return_dict=True).log_probs
+    return [(found, *torch.autograd.grad(found.mean(), weights)) for found in (fused, plain)]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in derived.FUSED_KINDS if kind != "internlm2"])  # converted to llama

@@ -14,7 +14,7 @@ from recipe.tiny_model import make_random
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data_prep" / "sample" / "IE_INSTRUCTIONS"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.cpu_platform]  # in one process: test_derived.py
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def work(tmp_path_factory):
     ("name", "answers"),
     [
         ("sft_tiny", "json"),
-        pytest.param("sft_tiny_bio", "bio", marks=pytest.mark.long),
+        ("sft_tiny_bio", "bio"),
     ],
 )
 def test_the_fused_output_layer_changes_nothing_but_memory(name, answers, work):

