@@ -30,20 +30,21 @@ pytest=(.venv/bin/python -m pytest --durations=15)
 if (($#)); then
     run "${pytest[@]}" "$@" || status=$?
 else
-    # Training runs on Ray wait much of the time, for each other and for their processes, so the other slow tests go on
-    # beside; the quick ones take about as long as these have left by then.
-    said=$(mktemp -d)
-    "${pytest[@]}" -m "slow and not ray and not long" >"$said/slow" 2>&1 &
-    beside=$!
-    trap 'kill -- "-$beside" 2>/dev/null || true; rm -rf "$said"' EXIT # without the true, errexit makes it the status
+    # The training runs on Ray wait much of the time, for each other and for their processes: the others go on beside.
+    said=$(mktemp -d) groups=()
+    for marked in "slow and not ray" "not slow"; do
+        "${pytest[@]}" -m "$marked and not long" >"$said/$marked" 2>&1 &
+        groups+=("$!")
+    done
+    # Without the true, errexit makes a kill that comes too late the status.
+    trap 'for group in "${groups[@]}"; do kill -- "-$group" 2>/dev/null || true; done; rm -rf "$said"' EXIT
     training=0
     # shellcheck disable=SC2329 # `run` calls it
     on_ray() { "${pytest[@]}" -m "ray and not long" 2>&1 | tee "$said/training"; }
     run on_ray || training=$?
-    run "${pytest[@]}" -m "not slow and not long" || status=$?
-    wait "$beside" || status=$?
+    for group in "${groups[@]}"; do wait "$group" || status=$?; done
     ((ended_by == 0)) || exit "$ended_by"
-    cat "$said/slow"
+    cat "$said/"*slow*
     if ((training)); then # once more, at the end, where it is looked for
         status=$training
         sed -n '/^=* \(FAILURES\|ERRORS\) =*$/,$p' "$said/training"

@@ -403,7 +403,7 @@ def group_members(group):
 
 @pytest.mark.slow
 @pytest.mark.vllm
-def test_generated_predictions_are_saved_scored_and_resumed(model, data, tmp_path):
+def test_generated_predictions_are_saved_scored_and_resumed(model, data, tmp_path, capsys):
     out = tmp_path / "out"
     status, printed, err = run(model, data, out, *OPTIONS)
     assert status == 0, err
@@ -425,12 +425,14 @@ def test_generated_predictions_are_saved_scored_and_resumed(model, data, tmp_pat
     assert printed_again == printed
 
     # The saved file alone gives the same table, and other settings do not mix with it.
-    status, from_file, err = run(model, data, tmp_path / "again", "--predictions", str(path))
-    assert (status, from_file) == (0, printed), err
+    shared = [str(model), "--data", str(data), "--out"]
+    assert main([*shared, str(tmp_path / "again"), "--predictions", str(path)]) == 0
+    assert capsys.readouterr().out == printed
     before = path.read_bytes()
-    status, printed, err = run(model, data, out, "--max-new-tokens", "25", "--dtype", "float32")
-    assert (status, printed) == (2, "")
-    assert "made with other settings (max_new_tokens: 24 there, 25 now)" in err
+    assert main([*shared, str(out), "--max-new-tokens", "25", "--dtype", "float32"]) == 2
+    refused = capsys.readouterr()
+    assert refused.out == ""
+    assert "made with other settings (max_new_tokens: 24 there, 25 now)" in refused.err
     assert path.read_bytes() == before
 
 

@@ -269,6 +269,7 @@ def test_wrong_input_is_one_line(wrong, capsys):
 
 # ------------------------------------------------------------------------------------------------------ measurement
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_memory_of_a_real_step_is_predicted_within_a_quarter(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "tests" / "benchmarks")
     sys.modules.pop("plan_against_measurement", None)
