@@ -45,7 +45,7 @@ from pathlib import Path
 from recipe.command_line import exit_status, unwind_on_sigterm
 from recipe.entities import DataError, Example, from_ground_truth
 from recipe.errors import KINDS
-from recipe.files import sha256, write_json
+from recipe.files import fingerprint, sha256, write_json
 from recipe.judge import SCORED_RULES
 from recipe.left_out import in_words, of_sentences, read_left_out, with_left_out
 from recipe.predictions import FILE, Prediction, check_complete, check_origin, journal, read_predictions
@@ -272,7 +272,7 @@ def generate(args: argparse.Namespace, rows: Sequence[Row], folder: Path, tokeni
 
     from recipe.chat import encode_prompt
     from recipe.eos import wanted_eos
-    from recipe.generate import Decoding, complete, fingerprint, fit_lengths
+    from recipe.generate import Decoding, complete, fit_lengths
 
     max_model_len, max_new_tokens = fit_lengths(folder, args.max_model_len, args.max_new_tokens)
     decoding = Decoding(max_model_len, max_new_tokens, args.dtype, args.tensor_parallel_size, args.batch)

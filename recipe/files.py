@@ -1,4 +1,7 @@
-"""How files are written: whole or not at all, or line by line with nothing lost but the line that a kill cut short."""
+"""How files are written: whole or not at all, or line by line with nothing lost but the line that a kill cut short.
+
+And what tells one from another: the digests of a file, and of a model's folder.
+"""
 
 from __future__ import annotations
 
@@ -54,4 +57,18 @@ def sha256(path: Path) -> str:
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
+    return digest.hexdigest()
+
+
+def fingerprint(folder: Path) -> str:
+    """Hex digest that changes when a model changes: its small files whole, the ends of the weight files."""
+    digest = hashlib.sha256()
+    patterns = ("*.json", "*.jinja", "*.safetensors", "*.bin")
+    for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(1 << 24))
+            file.seek(max(0, size - (1 << 24)))
+            digest.update(file.read())
     return digest.hexdigest()

@@ -6,7 +6,6 @@ reasoning, with a grammar for the answer. The last two take two steps: the think
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -71,20 +70,6 @@ def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: no tokenizer that can be loaded; copy the base model's tokenizer files") from error
-
-
-def fingerprint(folder: Path) -> str:
-    """Hex digest that changes when a model changes: its small files whole, the ends of the weight files."""
-    digest = hashlib.sha256()
-    patterns = ("*.json", "*.jinja", "*.safetensors", "*.bin")
-    for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
-        size = path.stat().st_size
-        digest.update(f"{path.name} {size}\n".encode())
-        with path.open("rb") as file:
-            digest.update(file.read(1 << 24))
-            file.seek(max(0, size - (1 << 24)))
-            digest.update(file.read())
-    return digest.hexdigest()
 
 
 def fit_lengths(folder: Path, max_model_len: int | None, max_new_tokens: int | None) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from recipe.entities import DataError
-from recipe.files import append_to, sha256, write_json
+from recipe.files import append_to, fingerprint, sha256, write_json
 
 FILE = "predictions.jsonl"
 
@@ -96,14 +96,11 @@ def check_origin(path: Path, data: Path, model: Path | None = None) -> None:
             f"{path}: made from {made_from} (sha256 {rows[:12]}..., by {manifest.name}), not from {data} "
             f"({found[:12]}...); name that file with --data, or predict the rows of this one"
         )
-    if model is not None and by is not None and _has_weights(model):
-        from recipe.generate import fingerprint
-
-        if by != fingerprint(model):
-            raise DataError(
-                f"{path}: made by {made_by}, not by {model} (by {manifest.name}); name that model, or none: lengths "
-                "are then in words"
-            )
+    if model is not None and by is not None and _has_weights(model) and by != fingerprint(model):
+        raise DataError(
+            f"{path}: made by {made_by}, not by {model} (by {manifest.name}); name that model, or none: lengths "
+            "are then in words"
+        )
 
 
 def _has_weights(model: Path) -> bool:

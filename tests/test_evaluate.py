@@ -17,8 +17,7 @@ from data_prep.ner_rows import RowRules, question_row, row_schema
 from recipe.answers.json_answer import render_answer
 from recipe.entities import DataError, Entity, Example
 from recipe.evaluate import main, read_rows, table
-from recipe.files import sha256
-from recipe.generate import fingerprint
+from recipe.files import fingerprint, sha256
 from recipe.scores import score
 
 pytest.importorskip("pyarrow")

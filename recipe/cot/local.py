@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from recipe.cot.meter import BudgetSpent, Meter
 from recipe.cot.questions import Feed, Question, Reply, sampling, whole
 from recipe.entities import DataError
-from recipe.generate import Decoding, Engine, Request, fingerprint, fit_lengths, load_tokenizer, model_folder
+from recipe.files import fingerprint
+from recipe.generate import Decoding, Engine, Request, fit_lengths, load_tokenizer, model_folder
 from recipe.predictions import Prediction
 
 if TYPE_CHECKING:

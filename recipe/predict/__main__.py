@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, TextIO
 from recipe import answers
 from recipe.command_line import exit_status, unwind_on_sigterm
 from recipe.entities import DataError
+from recipe.files import fingerprint
 from recipe.predict import Plan, Predictor, Settings, load
 from recipe.predict.output_formats import FORMATS, write
 from recipe.predict.readings import Result
@@ -165,8 +166,6 @@ def _check_output(output: Path) -> None:
 
 def _manifest(predictor: Predictor, records: Sequence[Record]) -> dict[str, object]:
     """What the answers depend on."""
-    from recipe.generate import fingerprint
-
     digest = hashlib.sha256()
     for record in records:
         digest.update(json.dumps([record.text, record.types]).encode() + b"\n")
