@@ -28,6 +28,7 @@ from recipe.tiny_model import make_random
 from recipe.weight_bucket import KEY as BUCKET_KEY
 from recipe.weight_bucket import Model
 
+pytestmark = pytest.mark.usefixtures("any_vllm")
 GRPO = [name for name in experiments() if name.startswith("grpo")]
 ATTENTION, FUSED = "override_config.attn_implementation", "use_fused_kernels"
 BOTH_STAGES = pytest.mark.parametrize(
@@ -89,6 +90,7 @@ def send(weight, megabytes):
     return arrived["weight"]
 
 
+@pytest.mark.cpu_platform
 def test_verl_sends_a_tensor_in_the_bucket_that_is_asked_for_and_in_none_that_is_smaller(monkeypatch):
     monkeypatch.setenv("VERL_PLATFORM", "cpu")
     weight = torch.arange(3 * 2**20, dtype=torch.float32).view(3, -1)  # 12 MiB

@@ -229,8 +229,9 @@ def test_parameters_are_those_that_will_be_loaded_in_whatever_files(model, tmp_p
 
 
 @pytest.mark.parametrize(("given", "sampler"), [(None, "0"), ("1", "1")])
-def test_a_sound_runs_rollouts_sample_without_a_compiler(grpo, monkeypatch, given, sampler):
+def test_a_sound_runs_rollouts_sample_without_a_compiler(grpo, tmp_path, monkeypatch, given, sampler):
     """Unless the user says so."""
+    monkeypatch.setattr(train.tempfile, "gettempdir", lambda: str(tmp_path))  # a run of the host's own may be going on
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.delenv("VLLM_USE_FLASHINFER_SAMPLER", raising=False)
     if given:
