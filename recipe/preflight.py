@@ -13,7 +13,7 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +29,7 @@ from recipe.reward import configured_reward
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+_WRITE_IT = "write it with: python data_prep/to_parquet.py {}"
 # GRPO's rows that are tokenized together.
 _BATCH = 1000
 # fp32 parameters and two AdamW moments, as verl writes them, in bytes a parameter; with LoRA only the adapter has them.
@@ -143,6 +144,14 @@ def files(value: object) -> list[str]:
     return [str(path) for path in ([value] if isinstance(value, str) else value or ()) if str(path)]
 
 
+def _named(data: Mapping[str, Any], split: str, stage: str) -> list[str]:
+    """The files of a split; DataError if there is none."""
+    paths = files(data[f"{split}_files"])
+    if not paths:
+        raise DataError(f"data.{split}_files: names no file; {_WRITE_IT.format(stage)}")
+    return paths
+
+
 def _read(path: str, columns: Sequence[str], remedy: str) -> list[dict[str, Any]]:
     """Rows of a Parquet file, the named columns only."""
     import pyarrow.parquet as pq
@@ -168,9 +177,9 @@ def _check_sft_data(config: DictConfig, tokenizer) -> int:
     settings = {**OmegaConf.to_container(config.data, resolve=True), losses.BEGIN_MASK: loss is not None}
     rows = {}
     for split in ("val", "train"):
-        paths = files(config.data[f"{split}_files"])
-        if not paths and split == "val":
+        if split == "val" and not files(config.data.val_files):
             continue
+        paths = _named(config.data, split, "sft")
         limit = int(config.data.get(f"{split}_max_samples") or -1)
         read = dataset.AnswerDataset(paths, tokenizer, settings, max_samples=limit)
         read.check()
@@ -185,13 +194,13 @@ def _check_grpo_data(config: DictConfig, tokenizer) -> int:
     """
     from omegaconf import OmegaConf
 
-    remedy = "write it with: python data_prep/to_parquet.py grpo"
+    remedy = _WRITE_IT.format("grpo")
     columns = ["data_source", "prompt", "reward_model", "extra_info"]
     reward, data = configured_reward(config), OmegaConf.to_container(config.data, resolve=True)
     kept = 0
     for split in ("val", "train"):
         lengths: list[int] = []
-        for path in files(data[f"{split}_files"]):
+        for path in _named(data, split, "grpo"):  # verl's GRPO can't do without one for validation
             rows = _read(path, columns, remedy)
             names = [f"{path}, row {index}" for index in range(len(rows))]
             for start in range(0, len(rows), _BATCH):

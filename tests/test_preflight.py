@@ -82,6 +82,15 @@ def test_a_missing_file(grpo):
     assert "to_parquet.py grpo" in said
 
 
+@pytest.mark.parametrize("nothing", ["", "null", "[]"])
+def test_no_file_at_all(grpo, sft, nothing):
+    for split in ("train", "val"):
+        said = problem("grpo_tiny", grpo(**{f"data.{split}_files": nothing}))
+        assert said == f"data.{split}_files: names no file; write it with: python data_prep/to_parquet.py grpo"
+    assert "data.train_files: names no file" in problem("sft_tiny", sft([turn()] * 32, **{"data.train_files": nothing}))
+    assert preflight.check("sft_tiny", sft([turn()] * 32, **{"data.val_files": nothing})).steps == 1
+
+
 def test_a_missing_column(grpo):
     rows = [{k: v for k, v in grpo_row().items() if k != "reward_model"}] * 32
     assert "reward_model" in problem("grpo_tiny", grpo(rows))
