@@ -29,7 +29,7 @@ def problems(flavour: str, without_gpu: bool = False) -> list[str]:
     recipe = importlib.util.find_spec("recipe")
     if recipe is None or recipe.origin != str(ROOT / "recipe" / "__init__.py"):
         found.append(f"`import recipe` finds {recipe and (recipe.origin or 'a namespace package')}, not this project's")
-    for group, module in (("verl.plugins", "recipe.cpu"), ("vllm.general_plugins", "recipe.cpu:keep_linear_weights")):
+    for group, module in (("verl.plugins", "recipe.cpu"), ("vllm.general_plugins", "recipe.cpu:patch_vllm")):
         if module not in {point.value for point in metadata.entry_points(group=group)}:
             found.append(f"the entry point {group} -> {module} is not installed")
     again = f"remove .venv and run launch/setup.sh {flavour}{' --without-gpu' if without_gpu else ''}"

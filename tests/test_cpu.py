@@ -128,6 +128,16 @@ def test_verl_still_asks_for_vllm_by_the_name_that_the_cpu_build_lacks():
 
 
 @pytest.mark.cpu_platform
+def test_vllm_still_gives_windows_blocks_that_its_kernel_refuses():
+    code = (
+        "import recipe.cpu; from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend as b\n"
+        "for patch in (lambda: None, recipe.cpu.patch_vllm):\n"
+        "    patch(); print(b.get_supported_kernel_block_sizes()[0].base)"
+    )
+    assert python(code, VERL_PLATFORM="")[0].splitlines()[-2:] == ["16", "32"]
+
+
+@pytest.mark.cpu_platform
 def test_vllm_still_drops_the_weights_of_linear_layers():
     code = (
         "import torch, recipe.cpu; from vllm.model_executor.layers import utils as u\n"

@@ -26,7 +26,7 @@ SAMPLE = ROOT / "data_prep" / "sample" / "IE_INSTRUCTIONS"
 REAL = os.environ.get("NER_SMOLLM2")  # the folder that tests/smollm2.py makes
 NAMES = [*OTHERS, "qwen2_5_1_5b", "smollm2_135m"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.cpu_platform]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.ray, pytest.mark.cpu_platform]
 
 
 def python(*command):
@@ -116,14 +116,6 @@ def evaluate(folder, data, out):
     assert scores["datasets"]["CrossNER_AI"]["sentences"] == 2
 
 
-@pytest.mark.parametrize("name", ["smollm2"], indirect=True)
-def test_sft_merge_and_evaluation_of_a_read_only_folder(merged, name, base, data):
-    check_export(merged, name, base)
-    evaluate(merged, data, f"scores_{name}")
-
-
-@pytest.mark.long
-@pytest.mark.ray
 def test_sft_merge_evaluation_grpo_and_merge(merged, name, base, data):
     check_export(merged, name, base)
     evaluate(merged, data, f"scores_{name}")
@@ -148,6 +140,10 @@ def test_sft_merge_evaluation_grpo_and_merge(merged, name, base, data):
     assert newest_step(run) == 2
     for figures in read_metrics(run).values():
         assert figures["actor/grad_norm"] > 1e-6
-        assert figures["training/rollout_probs_diff_max"] < 1e-4  # vLLM has the weights that are trained
+        # vLLM has the weights that are trained. verl masks, in rollouts alone, what the embeddings have beyond the
+        # tokenizer; where nothing is learned yet that is as probable as any token: one factor for all that is drawn.
+        spread = figures["rollout_corr/log_ppl_diff_max"] - figures["rollout_corr/log_ppl_diff_min"]
+        assert figures["training/rollout_probs_diff_max"] < (1e-2 if name == "gpt2_tokens" else 1e-4)
+        assert spread < 1e-2
     python("-m", "recipe.merge", run, "--out", data / "models" / f"grpo_{name}")
     check_export(data / "models" / f"grpo_{name}", name, base)

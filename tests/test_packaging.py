@@ -39,7 +39,7 @@ def test_our_package_is_found_from_any_folder(package, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("group", "value"), [("verl.plugins", "recipe.cpu"), ("vllm.general_plugins", "recipe.cpu:keep_linear_weights")]
+    ("group", "value"), [("verl.plugins", "recipe.cpu"), ("vllm.general_plugins", "recipe.cpu:patch_vllm")]
 )
 def test_verl_and_vllm_can_find_our_plugins(group, value):
     assert value in {point.value for point in metadata.entry_points(group=group)}
