@@ -1,4 +1,4 @@
-"""Everything that can be known to go wrong before a model is loaded, checked in seconds, or a minute for 100,000 rows.
+"""Everything that can be known to go wrong before a model is loaded, in half a minute for 50,000 rows.
 
     python -m recipe.preflight grpo_qwen3_8b_paper data.train_files=data/grpo/train.parquet
 
@@ -234,7 +234,7 @@ def _check_gold(row: dict[str, Any], reward: Callable[..., dict], name: str) -> 
     if scores[0] < scores[1] or (scores[0] == scores[1] and example.entities):
         raise DataError(
             f"{name}: its own gold answer gets {scores[0]:g}, an unreadable one {scores[1]:g}; give the reward other "
-            "weights (reward.custom_reward_function.reward_kwargs), or, if it's the row"
+            "weights (reward.custom_reward_function.reward_kwargs) unless the row is at fault"
         )
 
 
