@@ -92,7 +92,14 @@ def steps(tmp_path):
             (tmp_path / name).chmod(0o755)
         environment = {**os.environ, "CALLS": str(tmp_path / "calls"), "CHROMIUM": "none", "OUT": str(tmp_path / "out")}
         script = ["bash", tmp_path / "launch" / script, *arguments]
-        started = subprocess.Popen(script, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+        started = subprocess.Popen(
+            script,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            # Tests under nohup ignore a hangup, and bash can't trap what was ignored when it started.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+        )
         deadline = time.monotonic() + 60
         while not (tmp_path / "calls.pid").exists():
             assert started.poll() is None
