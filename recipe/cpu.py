@@ -8,7 +8,8 @@ A Ray `GPU` is a logical slot here (`ray.init(num_gpus=N)` promises N of them), 
 
 Four things upstream assume an accelerator, and one goes wrong without; they are patched at run time, all in this file,
 for the versions in `SEEN` only: vLLM's is that of the GPU set, or the one that goes with a later CPU build of PyTorch.
-tests/test_cpu.py fails when a patch is no longer needed. `align_windows` is for evaluation and prediction, too.
+tests/test_cpu.py fails when a patch is no longer needed. `align_windows` isn't verl's alone: it holds for every vLLM
+here whose workers are processes of their own.
 """
 
 from __future__ import annotations
@@ -122,9 +123,10 @@ def patch_vllm() -> None:
 
 
 def align_windows() -> None:
-    """A layer with a sliding window (Mistral) gets vLLM's least block, 16 tokens, and the kernel on a CPU wants 32.
+    """Layers with a sliding window (Mistral) get vLLM's least block, 16 tokens; a worker takes the kernel for 32.
 
-    vLLM 0.28 then ends with `Check failed: input.block_size % attn_impl::BlockSizeAlignment == 0`.
+    It picks the kernel by the cache's usual block, which in a process of its own is never set to that of the layers,
+    and vLLM 0.28 ends with `Check failed: input.block_size % attn_impl::BlockSizeAlignment == 0`.
     """
     from vllm.v1.attention.backend import MultipleOf
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend

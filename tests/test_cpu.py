@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from backbones import write
 
 from recipe import cpu, generate
 from recipe.entities import DataError
@@ -127,14 +128,21 @@ def test_verl_still_asks_for_vllm_by_the_name_that_the_cpu_build_lacks():
         cpu._real_version("vllm")
 
 
+@pytest.mark.slow
+@pytest.mark.vllm
 @pytest.mark.cpu_platform
-def test_vllm_still_gives_windows_blocks_that_its_kernel_refuses():
-    code = (
-        "import recipe.cpu; from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend as b\n"
-        "for patch in (lambda: None, recipe.cpu.patch_vllm):\n"
-        "    patch(); print(b.get_supported_kernel_block_sizes()[0].base)"
+def test_vllm_still_gives_windows_blocks_that_its_kernel_refuses(tmp_path):
+    folder = write("mistral_instruct", tmp_path / "mistral")
+    command = [sys.executable, "-m", "recipe.predict", folder, "--types", "person", "--text", "Ada met Bob"]
+    command += ["--max-new-tokens", "4"]
+    workers = os.environ | {"VLLM_ENABLE_V1_MULTIPROCESSING": "1"}  # as verl has them; in one process all goes well
+    refused, answered = (
+        subprocess.run(command, env=workers | plugins, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        for plugins in ({"VLLM_PLUGINS": ""}, {})
     )
-    assert python(code, VERL_PLATFORM="")[0].splitlines()[-2:] == ["16", "32"]
+    assert refused.returncode != 0
+    assert "BlockSizeAlignment" in refused.stdout + refused.stderr
+    assert answered.returncode == 0, answered.stderr
 
 
 @pytest.mark.cpu_platform
