@@ -16,10 +16,10 @@ beside this file; one of evaluation begins
     {"data_source": "bc5cdr", "prompt": [{"role": "user", "content": "You are ..."}], "ability": "ner", ...
 
 --corpora and --instructuie are one option: the files in a dataset's folder say whether it is InstructUIE's or B2NERD's
-JSON or CoNLL/BIO columns (recipe/corpora.py). --protocol (hydra_configs/protocol) names the datasets, the split or the
-share of train that an evaluation is made of; what is not there is said, and stands in the manifest. An evaluation file
-says in its own metadata, too, how many sentences the split had and what gold those had that became no row
-(recipe/left_out.py), so that no figure is taken for one of the whole split.
+JSON or CoNLL/BIO columns (recipe/corpora/datasets.py). --protocol (hydra_configs/protocol) names the datasets, the
+split or the share of train that an evaluation is made of; what is not there is said, and stands in the manifest. An
+evaluation file says in its own metadata, too, how many sentences the split had and what gold those had that became no
+row (recipe/evaluate/left_out.py), so that no figure is taken for one of the whole split.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ if __name__ == "__main__":  # run as a script, from anywhere: Python put this fo
 
 from tqdm import tqdm
 
-from data_prep.ner_arguments import LATER_OPTIONS, WORKED_SEED, check, parser
-from data_prep.ner_output import staged, write_manifest, write_parquet
-from data_prep.ner_rows import RowRules, question_row, row_schema, sentence_key, sft_row
-from data_prep.ner_selection import Selection, say, select, with_split
-from data_prep.ner_sources import (
+from data_prep.arguments import LATER_OPTIONS, WORKED_SEED, check, parser
+from data_prep.output import staged, write_manifest, write_parquet
+from data_prep.rows import RowRules, question_row, row_schema, sentence_key, sft_row
+from data_prep.selection import Selection, say, select, with_split
+from data_prep.sources import (
     Amount,
     Reading,
     Scan,
@@ -55,17 +55,17 @@ from data_prep.ner_sources import (
     sentence_files,
     sentences,
 )
-from data_prep.ner_wordings import KEPT_OUT, choose_wordings
-from recipe import left_out
+from data_prep.wordings import KEPT_OUT, choose_wordings
 from recipe.answers import bio, entity_tags
+from recipe.answers.control_tokens import THINK_TAGS, find_control_token
 from recipe.answers.prompt import check_template
-from recipe.chat import THINK_TAGS, find_control_token
-from recipe.command_line import exit_status
-from recipe.conll import FIRST_AND_LAST, Columns
-from recipe.entities import JSON_FORMAT, DataError, Example
-from recipe.files import sha256
-from recipe.json_files import read_text
-from recipe.queries import FORMAT as ENTITY_TAGS
+from recipe.answers.queries import FORMAT as ENTITY_TAGS
+from recipe.core.command_line import exit_status
+from recipe.core.entities import JSON_FORMAT, DataError, Example
+from recipe.core.files import sha256
+from recipe.corpora.conll import FIRST_AND_LAST, Columns
+from recipe.corpora.json_files import read_text
+from recipe.evaluate import left_out
 
 
 @dataclass(frozen=True, slots=True)

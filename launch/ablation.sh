@@ -17,7 +17,7 @@ run bash launch/setup.sh -q
 py=.venv/bin/python
 if [[ ${1:-} == tiny ]]; then
     shift
-    out=${OUT:-outputs/ablation_tiny} base=recipe/tiny_base sft=sft_tiny grpo=grpo_tiny
+    out=${OUT:-outputs/ablation_tiny} base=recipe/tiny_model/base sft=sft_tiny grpo=grpo_tiny
     sample=(--corpora data_prep/sample/IE_INSTRUCTIONS)
     rows=(--num-samples "${SFT_ROWS:-1280}" --num-dev 0 --tokenizer "$base" --max-tokens 448)
     other=("${sample[@]}" --datasets bc5cdr --no-cot "${rows[@]}")

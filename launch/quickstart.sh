@@ -45,7 +45,7 @@ step() { printf '\n== %s\n' "$*"; }
 sample=data_prep/sample/IE_INSTRUCTIONS
 common=(--instructuie "$sample" --datasets bc5cdr "Broad Tweet Corpus")
 asked=(--answer-format "$format")
-limits=(--tokenizer recipe/tiny_base --drop-overlap-with "$sample")
+limits=(--tokenizer recipe/tiny_model/base --drop-overlap-with "$sample")
 
 step "1/8 set-up"
 run bash launch/setup.sh

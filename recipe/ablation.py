@@ -9,7 +9,7 @@
 
 Each step's scores stand in `scores/STEP/scores.json` (recipe.evaluate); a step without any has a dash. Averages over
 some of the protocol's datasets, or over some of their sentences, say so and are no match for the published ones. The
-gold of sentences that preparation left out counts as missed (recipe.left_out).
+gold of sentences that preparation left out counts as missed (recipe.evaluate.left_out).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from recipe.command_line import exit_status
 from recipe.compare import check_settings, read_scores, same_file
-from recipe.entities import DataError
-from recipe.left_out import UNKNOWN, beside_published, in_words, part_of_sentences, unknown, unread
-from recipe.protocols import RULE, read_protocol
-from recipe.published import of_protocol
+from recipe.core.command_line import exit_status
+from recipe.core.entities import DataError
+from recipe.evaluate.left_out import UNKNOWN, beside_published, in_words, part_of_sentences, unknown, unread
+from recipe.evaluate.protocols import RULE, read_protocol
+from recipe.evaluate.published import of_protocol
 
 PROTOCOL = "ablation"
 # Folder of a step's scores -> what it is; in the order of the published figures.

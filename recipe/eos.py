@@ -18,8 +18,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recipe.command_line import exit_status
-from recipe.entities import DataError
+from recipe.core.command_line import exit_status
+from recipe.core.entities import DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

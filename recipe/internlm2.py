@@ -20,11 +20,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recipe.command_line import exit_status, unwind_on_sigterm
-from recipe.entities import DataError
+from recipe.core.command_line import exit_status, unwind_on_sigterm
+from recipe.core.entities import DataError
+from recipe.core.files import staged
 from recipe.eos import read_eos, write_eos
-from recipe.generate import model_folder
-from recipe.merge import staged
+from recipe.models.folder import model_folder
 
 if TYPE_CHECKING:
     import torch

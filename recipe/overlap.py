@@ -4,9 +4,9 @@
     python -m recipe.overlap data/sft/train.parquet data/eval/test.parquet --scores scores/sft --out overlap.json
 
 The files are data_prep/to_parquet.py's; the last one holds the evaluation rows. It prints, by dataset, how many of its
-sentences stand in the training data exactly, normalised, or with eight words in a row (recipe/sentence_overlap.py has
-the rules); each of the three counts the ones before it. Memory grows with the evaluation file, not with the training
-data. --out writes the rows, too, each with the first place where it was found:
+sentences stand in the training data exactly, normalised, or with eight words in a row
+(recipe/corpora/sentence_overlap.py has the rules); each of the three counts the ones before it. Memory grows with the
+evaluation file, not with the training data. --out writes the rows, too, each with the first place where it was found:
 
     {"datasets": {"bc5cdr": {"sentences": 4797, "exact": 8, "normalised": 9, "8-gram": 61}, ...},
      "rows": [{"index": 17, "dataset": "bc5cdr", "kind": "exact", "train": "data/sft/train.parquet", "row": 912}, ...]}
@@ -22,11 +22,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from recipe.command_line import exit_status
-from recipe.entities import DataError
-from recipe.files import sha256
-from recipe.predictions import FILE
-from recipe.sentence_overlap import GRAM, KINDS, Found, find_overlap
+from recipe.core.command_line import exit_status
+from recipe.core.entities import DataError
+from recipe.core.files import sha256
+from recipe.corpora.sentence_overlap import GRAM, KINDS, Found, find_overlap
+from recipe.generate.predictions import FILE
 
 SCORED = ("published", "strict")
 
@@ -60,7 +60,7 @@ def first_rows(path: Path, total: int) -> Sequence[int]:
     """The row of each sentence of an evaluation file: all of them, or its first where rows ask about single types."""
     from pyarrow import parquet
 
-    from recipe.evaluate import COLUMNS, by_sentence, read_rows
+    from recipe.evaluate.rows import COLUMNS, by_sentence, read_rows
 
     if set(COLUMNS) - set(parquet.read_schema(path).names):
         return range(total)
@@ -118,13 +118,13 @@ def _with_share(count: int, total: int) -> str:
 def scores_without(
     rows: Iterable, outputs: Mapping[int, str], overlapping: Iterable[int], drop_else: bool = True
 ) -> dict[str, dict]:
-    """By dataset, F1 of all rows (recipe.evaluate.Row) and of those whose index is not among the overlapping ones.
+    """By dataset, F1 of all rows (evaluate.rows.Row) and of those whose index is not among the overlapping ones.
 
     {"bc5cdr": {"rows": 4797, "left": 4736, "published": [0.81, 0.80], "strict": [0.79, 0.78]}, ...}; None is the F1 of
     no rows at all.
     """
-    from recipe.judge import judge, keys
-    from recipe.metrics import Counts
+    from recipe.core.metrics import Counts
+    from recipe.evaluate.verdict import judge, keys
 
     out = frozenset(overlapping)
     sums: dict[str, dict[str, list]] = {}
@@ -179,7 +179,7 @@ def _change(all_rows: float | None, without: float | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Evaluation rows (recipe.evaluate.Row), the completion of each by index, and whether residual types count."""
+    """Evaluation rows (evaluate.rows.Row), the completion of each by index, and whether residual types count."""
 
     rows: Sequence
     outputs: Mapping[int, str]
@@ -188,8 +188,8 @@ class Answers:
 
 def read_answers(args: argparse.Namespace) -> Answers | None:
     """What --predictions or --scores names; None without them. DataError unless it belongs to the evaluation rows."""
-    from recipe.evaluate import read_rows, whole_sentences
-    from recipe.predictions import check_complete, check_origin, read_predictions
+    from recipe.evaluate.rows import read_rows, whole_sentences
+    from recipe.generate.predictions import check_complete, check_origin, read_predictions
 
     if not (args.predictions or args.scores):
         return None
@@ -225,7 +225,7 @@ def _source(args: argparse.Namespace) -> tuple[Path, int | None, bool]:
 
 def _left_out(path: Path, rows: Iterable[tuple[str, str]], scores: Mapping[str, Mapping], drop_else: bool) -> dict:
     """By dataset that was scored, what preparation left out of the file with these `rows` (dataset, sentence)."""
-    from recipe.left_out import as_scored, read_left_out
+    from recipe.evaluate.left_out import as_scored, read_left_out
 
     splits = read_left_out(path, Counter(dataset for dataset, _ in rows))
     return {name: as_scored(figures["rows"], splits.get(name), drop_else) for name, figures in scores.items()}
@@ -237,8 +237,8 @@ def _left_out(path: Path, rows: Iterable[tuple[str, str]], scores: Mapping[str, 
 def _run(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from recipe.files import write_json
-    from recipe.left_out import in_words
+    from recipe.core.files import write_json
+    from recipe.evaluate.left_out import in_words
 
     answers = read_answers(args)
     rows = list(sentences(args.eval))

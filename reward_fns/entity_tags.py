@@ -24,7 +24,7 @@ Of an answer that is not the layout itself, that something follows, or that repe
 `exact`, the right names and `reasoned` pay `repaired_value` (1; in the reference, what follows costs `exact` alone).
 
 Names are compared as sets, so that to repeat one doesn't pay, and costs no more than that. `matching` says how:
-`strict` by their exact text, `published` by the normalisation of recipe.metrics. `f1` is that of the sets.
+`strict` by their exact text, `published` by the normalisation of recipe.core.metrics. `f1` is that of the sets.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from recipe.answers import entity_tags
-from recipe.entities import Answer, DataError, Example, from_ground_truth
-from recipe.metrics import RULES, Counts
+from recipe.core.entities import Answer, DataError, Example, from_ground_truth
+from recipe.core.metrics import RULES, Counts
 from reward_fns.settings import FROM_VERL, check_settings, check_values, ends, reasoned, shortness
 
 

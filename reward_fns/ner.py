@@ -11,7 +11,7 @@
 
 The parts, each in [0, 1] (10 F1 + 1 schema is ReasoningNER's reward, section "RE"; the others are ours, and off):
 
-f1      span F1 of the sentence under the rule `matching` of recipe.metrics; `empty_value` where there was nothing to
+f1      span F1 of the sentence under the rule `matching` of core.metrics; `empty_value` where there was nothing to
         find and nothing was named; 0 for an answer that can't be read. An answer that is not the layout itself, or that
         something follows, has `repaired_value` of it (1: text after the answer costs `schema` alone; the reference
         reads no such answer).
@@ -37,8 +37,8 @@ from typing import Any
 
 from recipe import answers
 from recipe.answers import bio
-from recipe.entities import Answer, DataError, Example, from_ground_truth
-from recipe.metrics import Counts, count
+from recipe.core.entities import Answer, DataError, Example, from_ground_truth
+from recipe.core.metrics import Counts, count
 from reward_fns.settings import FROM_VERL, check_settings, check_values, ends, reasoned, shortness
 
 

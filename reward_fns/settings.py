@@ -8,9 +8,9 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from recipe.answers.think import OPEN
-from recipe.entities import Answer, DataError
-from recipe.metrics import RULES
-from recipe.sentence_overlap import words
+from recipe.core.entities import Answer, DataError
+from recipe.core.metrics import RULES
+from recipe.corpora.sentence_overlap import words
 
 Config = TypeVar("Config")
 

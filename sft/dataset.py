@@ -19,9 +19,9 @@ from torch.utils.data import Dataset
 
 from recipe.answers.bio import tagged_words
 from recipe.answers.think import split_reasoning
-from recipe.chat import encode_prompts
-from recipe.entities import DataError
+from recipe.core.entities import DataError
 from recipe.eos import end_of_turn_id
+from recipe.models.chat import encode_prompts
 from sft.losses import BEGIN_MASK
 
 _BATCH = 1000  # rows that are tokenized together where all are read

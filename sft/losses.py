@@ -13,7 +13,7 @@ from functools import partial
 
 import torch
 
-from recipe.entities import DataError
+from recipe.core.entities import DataError
 
 # The field of a batch that says which tokens hold the `B` of a tag: (seq,) as `loss_mask`, written by sft.dataset.
 BEGIN_MASK = "begin_mask"

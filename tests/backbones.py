@@ -12,8 +12,8 @@ import json
 from pathlib import Path
 
 from recipe.answers.json_answer import render_answer, render_prompt
-from recipe.entities import Entity, Example
-from recipe.tiny_model import build_tokenizer
+from recipe.core.entities import Entity, Example
+from recipe.tiny_model.__main__ import build_tokenizer
 
 EXAMPLE = Example(
     "Ada met  Bob in 東京 .", ("person", "place"), (Entity("Ada", "person"), Entity("東京", "place")), "toy"
@@ -82,7 +82,7 @@ def _save(model, folder: Path, ends: object) -> None:
 
 
 def _qwen3(folder: Path) -> None:
-    from recipe.tiny_model import build_model, save
+    from recipe.tiny_model.__main__ import build_model, save
 
     tokenizer = build_tokenizer(TEXTS, vocab_size=600)
     save(build_model(len(tokenizer), 64, 2), tokenizer, folder)

@@ -57,7 +57,7 @@ def ner_data() -> Path:
 @pytest.fixture(scope="session")
 def tokenizer():
     """A byte-level tokenizer with Qwen's chat tokens and template."""
-    from recipe.tiny_model import build_tokenizer
+    from recipe.tiny_model.__main__ import build_tokenizer
 
     return build_tokenizer(["Naloxone reverses the effect of clonidine .", "Find the named entities."], vocab_size=600)
 

@@ -4,8 +4,8 @@ import argparse
 import json
 
 from recipe.answers.json_answer import render_answer
+from recipe.core.entities import Entity
 from recipe.cot import export, funnel, validate
-from recipe.entities import Entity
 
 NAMES = ["Ada", "Bob", "Eve", "Zoe", "Ann", "Tom", "Kim", "Leo", "Mia", "Max", "Amy", "Ben", "Dan", "Fay", "Gus"]
 TOWNS = ["Paris", "Rome", "Lyon", "Oslo", "Bern", "Kyiv", "Riga", "Cork", "Nice", "Graz", "Linz", "Bonn", "Gent"]

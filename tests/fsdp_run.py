@@ -20,7 +20,7 @@ from verl.trainer.config import CheckpointConfig
 from verl.workers.config import FSDPEngineConfig, FSDPOptimizerConfig, HFModelConfig
 from verl.workers.engine import EngineRegistry
 
-from recipe.fidelity import task_sequences
+from recipe.merge.fidelity import task_sequences
 
 STEPS = 10
 

@@ -9,11 +9,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.ner_output import write_parquet
-from data_prep.ner_rows import RowRules, question_row, row_schema
-from recipe import evaluate
+from data_prep.output import write_parquet
+from data_prep.rows import RowRules, question_row, row_schema
 from recipe.answers.json_answer import render_answer
-from recipe.entities import Entity, Example, to_ground_truth
+from recipe.core.entities import Entity, Example, to_ground_truth
+from recipe.evaluate import __main__ as evaluate
 
 ATTACK = "</script><script>window.ran = 1</script><img src=x onerror='window.ran = 1'>"
 ODD = "<b>$a_1$ & co</b>"  # a dataset, and a type

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from recipe import ablation
-from recipe.judge import SCORED_RULES
-from recipe.protocols import read_protocol
+from recipe.evaluate.protocols import read_protocol
+from recipe.evaluate.verdict import SCORED_RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 SEVEN = read_protocol("ablation").datasets

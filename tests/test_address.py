@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from recipe import address
-from recipe.entities import DataError
+from recipe.core.entities import DataError
+from recipe.ray_cluster import address
 
 HERE = "node01"
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from recipe import adversarial
+from recipe.adversarial import __main__ as adversarial
+from recipe.adversarial.attacks import SILENCE, attacks, examples, honest
 from recipe.answers import parse
 from recipe.answers.think import CLOSE
-from recipe.attacks import SILENCE, attacks, examples, honest
-from recipe.config import compose, experiments
-from recipe.metrics import count
-from recipe.reward import configured_reward
+from recipe.core.metrics import count
+from recipe.train.config import compose, experiments
+from recipe.train.reward import configured_reward
 
 GRPO = [name for name in experiments() if name.startswith("grpo")]
 FORMATS = ("json", "bio", "entity_tags")

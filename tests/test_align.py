@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipe.align import Span, locate, occurs
-from recipe.entities import Entity
+from recipe.core.align import Span, locate, occurs
+from recipe.core.entities import Entity
 
 
 def places(sentence, *names):

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from data_prep.to_parquet import main as to_parquet
-from recipe import answers, predict, queries
-from recipe.entities import DataError, Entity, Example, from_ground_truth, to_ground_truth
-from recipe.evaluate import main as evaluate
-from recipe.evaluate import read_rows
+from recipe import answers, predict
+from recipe.answers import queries
+from recipe.core.entities import DataError, Entity, Example, from_ground_truth, to_ground_truth
+from recipe.corpora.texts import Record
+from recipe.evaluate.__main__ import main as evaluate
+from recipe.evaluate.rows import read_rows
+from recipe.generate.predictions import Prediction
 from recipe.predict.readings import read
 from recipe.predict.windows import Window
-from recipe.predictions import Prediction
-from recipe.texts import Record
 from reward_fns.ner import compute_score
 
 pytest.importorskip("pyarrow")

@@ -16,10 +16,12 @@ from backbones import ANSWER, EXAMPLE, OTHERS, PROMPT, overrides, write
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from recipe import chat, eos, internlm2, preflight
-from recipe.answers import json_answer
-from recipe.config import compose
-from recipe.entities import DataError
+from recipe import eos, internlm2
+from recipe.answers import control_tokens, json_answer
+from recipe.core.entities import DataError
+from recipe.models import chat
+from recipe.train import checks as preflight
+from recipe.train.config import compose
 from sft.dataset import AnswerDataset
 
 pytestmark = pytest.mark.usefixtures("any_vllm")
@@ -118,14 +120,17 @@ def test_generation_is_told_to_stop_there(folders, tokenizer, name, tmp_path):
 
 def test_control_tokens_in_a_sentence_are_refused(tokenizer, name):
     for token in {END[name], BEGIN.get(name, END[name]), *tokenizer.all_special_tokens}:
-        assert chat.find_control_token(f"Ada {token} Bob", tokenizer) == token
+        assert control_tokens.find_control_token(f"Ada {token} Bob", tokenizer) == token
         with pytest.raises(DataError, match="control token"):
             chat.encode_prompt(tokenizer, [{"role": "user", "content": f"Ada {token} Bob"}])
 
 
 def test_turns_spelt_in_ordinary_tokens_are_refused_in_a_sentence(folders):
     for token in ("[INST]", "[/INST]", "<<SYS>>"):
-        assert chat.find_control_token(f"Ada {token} Bob", AutoTokenizer.from_pretrained(folders["llama2_7b"])) == token
+        assert (
+            control_tokens.find_control_token(f"Ada {token} Bob", AutoTokenizer.from_pretrained(folders["llama2_7b"]))
+            == token
+        )
 
 
 def test_preflight_passes(folders, name, rows, tmp_path, monkeypatch):

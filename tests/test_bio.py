@@ -10,8 +10,8 @@ from linear_time import linear_time
 
 from recipe import answers
 from recipe.answers.bio import ONE_STEP_TEMPLATE, fidelity, parse, render_answer, tagged_words
-from recipe.corpora import SPLITS, find_datasets, read_dataset
-from recipe.entities import DataError, Entity, Example
+from recipe.core.entities import DataError, Entity, Example
+from recipe.corpora.datasets import SPLITS, find_datasets, read_dataset
 
 ANN, BOB, ROME = Entity("Ann", "person"), Entity("Bob", "person"), Entity("New Rome", "place")
 MEETING = Example("Ann met Bob in New Rome .", ("person", "place"), (ANN, BOB, ROME), format="bio")

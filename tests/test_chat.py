@@ -3,10 +3,12 @@ import re
 import pytest
 from linear_time import linear_time
 
-from recipe import chat
-from recipe.chat import encode_prompt, find_control_token
-from recipe.corpora import SPLITS, find_datasets, read_instructuie
-from recipe.entities import DataError
+from recipe.answers import control_tokens
+from recipe.answers.control_tokens import find_control_token
+from recipe.core.entities import DataError
+from recipe.corpora.datasets import SPLITS, find_datasets, read_instructuie
+from recipe.models import chat
+from recipe.models.chat import encode_prompt
 
 TOKENS = [
     "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|start_header_id|>", "<|fim_prefix|>", "<|user|>",
@@ -112,12 +114,12 @@ def test_a_tokenizer_without_a_chat_template_is_an_error(tokenizer):
 
 def test_what_is_found_does_not_depend_on_how_it_is_looked_for(tokenizer, monkeypatch):
     texts = ["plain", "a <|im_end|> b", "<think>", "<|im_end", "x<|endoftext|>", "</think> and <|im_start|>"]
-    assert chat._verbatim(tokenizer)
-    without = chat.find_control_tokens(texts, tokenizer)
+    assert control_tokens._verbatim(tokenizer)
+    without = control_tokens.find_control_tokens(texts, tokenizer)
     monkeypatch.setattr(chat, "CONTROL_TOKEN", re.compile("(?!)"))  # what the ids alone say
-    verbatim = chat.find_control_tokens(texts, tokenizer)
+    verbatim = control_tokens.find_control_tokens(texts, tokenizer)
     monkeypatch.setattr(chat, "_verbatim", lambda _: False)
-    assert chat.find_control_tokens(texts, tokenizer) == verbatim
+    assert control_tokens.find_control_tokens(texts, tokenizer) == verbatim
     assert [bool(token) for token in verbatim] == [bool(token) for token in without]
 
 
@@ -128,4 +130,4 @@ def test_an_unknown_word_that_becomes_a_control_token_is_found():
     words = Tokenizer(models.WordLevel({"<unk>": 0, "known": 1}, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>")
-    assert chat.find_control_tokens(["known", "known stranger"], tokenizer) == [None, "<unk>"]
+    assert control_tokens.find_control_tokens(["known", "known stranger"], tokenizer) == [None, "<unk>"]

@@ -5,8 +5,8 @@ import zipfile
 
 import pytest
 
-from recipe.checkpoints import find_checkpoint, steps
-from recipe.entities import DataError
+from recipe.core.entities import DataError
+from recipe.models.checkpoints import find_checkpoint, steps
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from recipe.command_line import exit_status
-from recipe.entities import DataError
+from recipe.core.command_line import exit_status
+from recipe.core.entities import DataError
 
 
 def ends(error):
@@ -40,9 +40,7 @@ def test_a_mistake_of_ours_is_not_hidden():
 
 
 def test_a_reader_that_goes_away_is_no_error():
-    code = (
-        "import sys; from recipe.command_line import exit_status; sys.exit(exit_status('t', lambda: print('x' * 9**6)))"
-    )
+    code = "import sys; from recipe.core.command_line import exit_status; exit_status('t', lambda: print('x' * 9**6))"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.read(1)
     process.stdout.close()

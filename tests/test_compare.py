@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from data_prep.ner_output import write_parquet
-from data_prep.ner_rows import RowRules, question_row, row_schema
+from data_prep.output import write_parquet
+from data_prep.rows import RowRules, question_row, row_schema
 from recipe import answers
+from recipe.answers.queries import split
 from recipe.compare import main
-from recipe.difference import PARTS, part_of, split_difference
-from recipe.entities import Entity, Example
-from recipe.evaluate import main as evaluate
-from recipe.queries import split
+from recipe.core.entities import Entity, Example
+from recipe.evaluate.__main__ import main as evaluate
+from recipe.evaluate.difference import PARTS, part_of, split_difference
 
 ANN, PARIS, LYON = Entity("Ann", "person"), Entity("Paris", "place"), Entity("Lyon", "place")
 TYPES = ("person", "place")
@@ -242,6 +242,6 @@ def test_shares_add_up_whatever_the_answers_and_depend_on_no_order():
 
 
 def _macro(datasets, counts):
-    from recipe.intervals import f1_of
+    from recipe.evaluate.intervals import f1_of
 
     return np.mean([f1_of(counts[datasets == name].sum(axis=0)) for name in sorted(set(datasets))])

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from recipe.config import CONFIG_DIR, compose, experiments
-from recipe.entities import DataError
+from recipe.core.entities import DataError
+from recipe.train.config import CONFIG_DIR, compose, experiments
 from sft.losses import configured_loss
 
 GRPO = [name for name in experiments() if name.startswith("grpo")]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from recipe.conll import Columns, Fault, Mention, read_sentences, split_file, survey
-from recipe.entities import DataError
+from recipe.core.entities import DataError
+from recipe.corpora.conll import Columns, Fault, Mention, read_sentences, split_file, survey
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = [
-    "entities", "answers", "queries", "mrc", "metrics", "align", "errors", "json_files", "corpora", "conll", "records",
-    "sampling", "sentence_overlap", "protocols", "published", "chat",
+    "core.entities", "core.metrics", "core.align", "core.sampling", "answers", "answers.queries", "corpora.datasets",
+    "corpora.mrc", "corpora.json_files", "corpora.conll", "corpora.records", "corpora.sentence_overlap",
+    "evaluate.disagreements", "evaluate.protocols", "evaluate.published", "models.chat",
 ]  # fmt: skip
 HEAVY = ["torch", "ray", "vllm", "verl", "pandas", "pyarrow", "numpy", "transformers", "tqdm"]
 

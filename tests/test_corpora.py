@@ -3,8 +3,10 @@ from collections import Counter
 
 import pytest
 
-from recipe import corpora, json_files
-from recipe.corpora import (
+from recipe.core.entities import DataError, Entity, Example
+from recipe.corpora import datasets as corpora
+from recipe.corpora import json_files
+from recipe.corpora.datasets import (
     Dataset,
     dataset_name,
     find_datasets,
@@ -14,8 +16,7 @@ from recipe.corpora import (
     read_names,
     read_ner_cot,
 )
-from recipe.entities import DataError, Entity, Example
-from recipe.json_files import read_lines, read_list
+from recipe.corpora.json_files import read_lines, read_list
 
 
 def read(root, name="toy", split="train", **counters):

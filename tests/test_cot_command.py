@@ -120,7 +120,7 @@ def test_a_dry_run_prints_a_whole_prompt_and_counts_and_asks_nothing(annotate, s
 
 def test_a_dry_run_counts_with_a_tokenizer(annotate, capsys):
     pytest.importorskip("transformers")
-    assert annotate({"--tokenizer": ROOT / "recipe" / "tiny_base"}, "--dry-run") == 0
+    assert annotate({"--tokenizer": ROOT / "recipe" / "tiny_model" / "base"}, "--dry-run") == 0
     assert "counted by the tokenizer" in capsys.readouterr().out
 
 

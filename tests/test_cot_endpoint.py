@@ -6,13 +6,13 @@ import time
 import pytest
 from cot_server import TeacherServer
 
+from recipe.core.entities import DataError
 from recipe.cot.endpoint import Endpoint, Options, check_url, read_body, read_key
 from recipe.cot.faults import redact, retry_after
 from recipe.cot.meter import BudgetSpent, Meter
 from recipe.cot.prompts import PLAIN, annotation_messages
 from recipe.cot.questions import Feed, Question
 from recipe.cot.rows import Row
-from recipe.entities import DataError
 
 pytest.importorskip("openai")
 

@@ -8,10 +8,10 @@ import yaml
 from cot_case import annotation, lines, run, verdict, write
 
 from data_prep.to_parquet import main as to_parquet
-from recipe.corpora import read_ner_cot
+from recipe.core.entities import DataError, Entity, Example
+from recipe.corpora.datasets import read_ner_cot
 from recipe.cot.card import cell
 from recipe.cot.export import split_of
-from recipe.entities import DataError, Entity, Example
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("datasketch")
@@ -141,7 +141,7 @@ def test_the_reasoning_is_inside_the_loss(work):
     from sft.dataset import AnswerDataset
 
     out = export(work, "--format", "sft", splits="train=1")
-    tokenizer = AutoTokenizer.from_pretrained(ROOT / "recipe" / "tiny_base")
+    tokenizer = AutoTokenizer.from_pretrained(ROOT / "recipe" / "tiny_model" / "base")
     data = AnswerDataset(str(out / "train.parquet"), tokenizer, {"max_length": 2048})
     kept = [row for row in lines(work, "validate") if int(row["id"], 16) % 10 != 3]
     assert len(data) == len(kept)
@@ -157,7 +157,7 @@ def test_rows_that_data_preparation_refuses_are_counted_in_the_card(work):
     write(work, "annotate", rows)
     (work / "validate.jsonl").unlink()
     run("validate", work)
-    limit = ["--tokenizer", ROOT / "recipe" / "tiny_base", "--max-tokens", 600]
+    limit = ["--tokenizer", ROOT / "recipe" / "tiny_model" / "base", "--max-tokens", 600]
     out = export(work, "--format", "both", *limit, splits="train=1")
     assert read(out / "manifest.json")["train.parquet"]["rows"] == len(read(out / "train.json")) - 1
     assert "| train.parquet | 35 | 1 too\\_long |" in (out / "README.md").read_text()

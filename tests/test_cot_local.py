@@ -15,8 +15,8 @@ from recipe.cot.meter import BudgetSpent, Meter
 from recipe.cot.prompts import PLAIN, annotation_messages
 from recipe.cot.questions import Feed, Question
 from recipe.cot.rows import Row
-from recipe.generate import Decoding
-from recipe.predictions import Prediction
+from recipe.generate.engine import Decoding
+from recipe.generate.predictions import Prediction
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -84,14 +84,14 @@ def test_replicas_sample_without_a_compiler_unless_the_user_says_so(given, sampl
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    from recipe.tiny_model import make_random
+    from recipe.tiny_model.__main__ import make_random
 
     return make_random(tmp_path_factory.mktemp("teacher") / "model", hidden_size=128, layers=2)
 
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
-    from recipe import corpora
+    from recipe.corpora import datasets as corpora
 
     (dataset,), _ = corpora.find_datasets(ROOT / "data_prep" / "sample", ["CrossNER_AI"])
     examples = [example for example, _ in zip(corpora.read_dataset(dataset, "dev"), range(16), strict=False)]

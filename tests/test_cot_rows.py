@@ -5,10 +5,10 @@ import json
 
 import pytest
 
+from recipe.core.entities import DataError, Entity, Example
 from recipe.cot.prompts import GUIDED, PLAIN, SYSTEM, WITHHELD, annotation_messages
 from recipe.cot.questions import Feed, Question, sampling, whole
 from recipe.cot.rows import Census, Row, add_arguments, distinct, open_rows, unaskable
-from recipe.entities import DataError, Entity, Example
 
 ADA = Entity("Ada", "person")
 
@@ -74,8 +74,8 @@ def test_parquet_with_columns_of_texts(tmp_path):
 
 def test_the_rows_of_data_prep_bring_their_gold(tmp_path):
     pytest.importorskip("pyarrow")
-    from data_prep.ner_output import write_parquet
-    from data_prep.ner_rows import RowRules, question_row, row_schema
+    from data_prep.output import write_parquet
+    from data_prep.rows import RowRules, question_row, row_schema
 
     example = Example("Ada came", ("person", "place"), (ADA,), "news")
     write_parquet(tmp_path / "a.parquet", [question_row(example, 0, "train", RowRules())], row_schema(sft=False))

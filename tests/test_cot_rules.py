@@ -6,10 +6,10 @@ import pytest
 from linear_time import linear_time
 
 from recipe.answers.json_answer import render_answer
+from recipe.core.entities import Entity
 from recipe.cot import rules
 from recipe.cot.phrases import denials, find_leak, fold, split_sentences
 from recipe.cot.rules import REASONS, Limits, broken_rules, read_annotated
-from recipe.entities import Entity
 
 pytest.importorskip("py3langid")
 

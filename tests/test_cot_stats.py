@@ -6,8 +6,8 @@ import tracemalloc
 import pytest
 from cot_case import annotation, failure, run, verdict, write
 
+from recipe.core.entities import DataError
 from recipe.cot.funnel import read_funnel
-from recipe.entities import DataError
 
 pytest.importorskip("datasketch")
 pytest.importorskip("py3langid")

@@ -5,8 +5,8 @@ import random
 import pytest
 from cot_case import annotation, failure, lines, run, write
 
+from recipe.core.entities import DataError
 from recipe.cot.duplicates import Index, shingles
-from recipe.entities import DataError
 
 pytest.importorskip("datasketch")
 pytest.importorskip("py3langid")

@@ -13,8 +13,9 @@ import pytest
 import torch
 from backbones import write
 
-from recipe import cpu, generate
-from recipe.entities import DataError
+from recipe import cpu
+from recipe.core.entities import DataError
+from recipe.generate import engine as generate
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -101,7 +102,7 @@ def test_without_vllms_cpu_build_and_a_gpu_nothing_is_generated(monkeypatch, tmp
 @pytest.mark.parametrize(("given", "sampler"), [({}, "0"), ({"VLLM_USE_FLASHINFER_SAMPLER": "1"}, "1")])
 def test_vllm_samples_without_a_compiler_unless_the_user_says_so(given, sampler, monkeypatch):
     monkeypatch.setattr(generate.os, "environ", {**os.environ, **given})
-    generate._prepare(ROOT / "recipe" / "tiny_base", generate.Decoding())
+    generate._prepare(ROOT / "recipe" / "tiny_model" / "base", generate.Decoding())
     assert generate.os.environ["VLLM_USE_FLASHINFER_SAMPLER"] == sampler
 
 

@@ -17,16 +17,19 @@ from test_plan import TINY, identity, settings, shape_of
 from test_preflight import grpo, model, problem  # noqa: F401
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from recipe import derived, flash_attention, placement, preflight, train, weight_bucket
-from recipe.config import compose, experiments
-from recipe.derived import LENGTH_KEY, Derived, Machine
-from recipe.entities import DataError
-from recipe.placement import CPUS_KEY
-from recipe.plan import architecture
-from recipe.safetensors_header import Tensor, tensors
-from recipe.tiny_model import make_random
-from recipe.weight_bucket import KEY as BUCKET_KEY
-from recipe.weight_bucket import Model
+from recipe.core.entities import DataError
+from recipe.models import architecture, weight_bucket
+from recipe.models.safetensors_header import Tensor, tensors
+from recipe.models.weight_bucket import KEY as BUCKET_KEY
+from recipe.models.weight_bucket import Model
+from recipe.ray_cluster import placement
+from recipe.ray_cluster.placement import CPUS_KEY
+from recipe.tiny_model.__main__ import make_random
+from recipe.train import __main__ as train
+from recipe.train import checks as preflight
+from recipe.train import derived, flash_attention
+from recipe.train.config import compose, experiments
+from recipe.train.derived import LENGTH_KEY, Derived, Machine
 
 pytestmark = pytest.mark.usefixtures("any_vllm")
 GRPO = [name for name in experiments() if name.startswith("grpo")]
@@ -178,7 +181,7 @@ def test_a_length_without_room_or_beyond_the_models_is_refused(grpo):  # noqa: F
 
 
 def test_the_plan_takes_the_models_length_where_the_run_has_no_limit_and_whole_prompts_without_chunks(tmp_path):
-    config = AutoConfig.from_pretrained(Path(train.__file__).parent / "tiny_base")
+    config = AutoConfig.from_pretrained(Path(train.__file__).parents[1] / "tiny_model" / "base")
     plan = settings("grpo_tiny", f"{LENGTH_KEY}=null")
     assert plan.rollout.length == config.max_position_embeddings
     whole = settings(

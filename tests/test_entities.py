@@ -1,6 +1,6 @@
 import pytest
 
-from recipe.entities import (
+from recipe.core.entities import (
     DataError,
     Entity,
     Example,

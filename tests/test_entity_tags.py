@@ -17,9 +17,9 @@ from recipe.answers.entity_tags import (
     render_prompt,
 )
 from recipe.answers.prompt import check_template
-from recipe.corpora import SPLITS, find_datasets, read_dataset
-from recipe.entities import Answer, DataError, Entity, Example
-from recipe.queries import split
+from recipe.answers.queries import split
+from recipe.core.entities import Answer, DataError, Entity, Example
+from recipe.corpora.datasets import SPLITS, find_datasets, read_dataset
 
 QUESTION = Example("Japan met Syria in Washington, D.C.", ("place",), format="entity_tags")
 

@@ -6,7 +6,7 @@ from copy import deepcopy
 import pytest
 
 from recipe import eos
-from recipe.entities import DataError
+from recipe.core.entities import DataError
 
 TEXT_END, TURN_END = "<|endoftext|>", "<|im_end|>"
 

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.ner_output import write_parquet
-from data_prep.ner_rows import RowRules, question_row, row_schema
+from data_prep.output import write_parquet
+from data_prep.rows import RowRules, question_row, row_schema
 from recipe.answers.json_answer import render_answer
-from recipe.entities import DataError, Entity, Example
-from recipe.evaluate import main, read_rows, table
-from recipe.files import fingerprint, sha256
-from recipe.scores import score
+from recipe.core.entities import DataError, Entity, Example
+from recipe.core.files import fingerprint, sha256
+from recipe.evaluate.__main__ import main
+from recipe.evaluate.rows import read_rows
+from recipe.evaluate.scores import score
+from recipe.evaluate.table import table
 
 pytest.importorskip("pyarrow")
 
@@ -201,7 +203,7 @@ def test_a_completion_that_no_tokenizer_could_have_made_is_scored(data, tmp_path
 
 
 def as_rows(examples):
-    from recipe.evaluate import Row
+    from recipe.evaluate.rows import Row
 
     return [Row(i, example.dataset, ({"role": "user", "content": "?"},), example) for i, example in enumerate(examples)]
 
@@ -347,7 +349,7 @@ def test_a_manifest_of_another_tool_says_nothing_of_the_rows(data, tmp_path):
 
 def test_scores_are_not_said_to_be_of_a_model_that_did_not_make_the_predictions(data, tmp_path, capsys):
     """The model named beside --predictions counts their tokens, and stands in scores.json and in the report's title."""
-    tiny = ROOT / "recipe" / "tiny_base"
+    tiny = ROOT / "recipe" / "tiny_model" / "base"
     saved = write_predictions(tmp_path / "saved.jsonl", enumerate(GOLD))
     write_manifest(saved, data)
     assert evaluate(data, saved, tmp_path / "out", str(tiny)) == 2
@@ -363,7 +365,7 @@ OPTIONS = ("--max-new-tokens", "24", "--dtype", "float32")
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    tiny_model = pytest.importorskip("recipe.tiny_model")
+    tiny_model = pytest.importorskip("recipe.tiny_model.__main__")
     return tiny_model.make_random(tmp_path_factory.mktemp("tiny") / "model", hidden_size=128, layers=2)
 
 

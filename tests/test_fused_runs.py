@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from recipe.run_log import read_metrics
-from recipe.tiny_model import make_random
+from recipe.models.run_log import read_metrics
+from recipe.tiny_model.__main__ import make_random
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data_prep" / "sample" / "IE_INSTRUCTIONS"
@@ -24,7 +24,7 @@ def work(tmp_path_factory):
     for answers, cot in (("json", ["--cot", "template"]), ("bio", ["--no-cot"])):
         line = [sys.executable, "data_prep/to_parquet.py", "sft", "--instructuie", SAMPLE, "--datasets", "CrossNER_AI"]
         line += [*cot, "--answer-format", answers, "--num-samples", 16, "--num-dev", 0, "--max-tokens", 448]
-        line += ["--tokenizer", ROOT / "recipe/tiny_base", "--out", folder / answers]
+        line += ["--tokenizer", ROOT / "recipe/tiny_model/base", "--out", folder / answers]
         subprocess.run(list(map(str, line)), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     make_random(folder / "model", hidden_size=128, layers=2)
     return folder

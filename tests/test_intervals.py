@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recipe.intervals import f1_of, interval, paired_p_value, resampled_sums
+from recipe.evaluate.intervals import f1_of, interval, paired_p_value, resampled_sums
 
 
 def right_or_wrong(hits):

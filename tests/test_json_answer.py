@@ -13,8 +13,8 @@ from recipe.answers.json_answer import (
     template_reasoning,
 )
 from recipe.answers.prompt import check_template
-from recipe.corpora import SPLITS, find_datasets, read_instructuie
-from recipe.entities import Answer, DataError, Entity, Example, normalize_type
+from recipe.core.entities import Answer, DataError, Entity, Example, normalize_type
+from recipe.corpora.datasets import SPLITS, find_datasets, read_instructuie
 
 A, B, C = Entity("Ada", "person"), Entity("Bob", "person"), Entity("Paris", "place")
 

@@ -15,7 +15,8 @@ import jsonschema
 import pytest
 import yaml
 
-from recipe import config, placement
+from recipe.ray_cluster import placement
+from recipe.train import config
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / "launch"

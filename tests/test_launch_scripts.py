@@ -16,9 +16,10 @@ import pytest
 import yaml
 from test_ray_ports import EPHEMERAL, ports_of
 
-from recipe import ray_cluster, ray_node
-from recipe.address import reached_at
-from recipe.ray_ports import of_job
+from recipe.ray_cluster import __main__ as ray_cluster
+from recipe.ray_cluster import node as ray_node
+from recipe.ray_cluster.address import reached_at
+from recipe.ray_cluster.ports import of_job
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / "launch"
@@ -357,5 +358,7 @@ def test_a_job_ships_the_code_and_no_data(tmp_path):
     }
     create_package(str(ROOT), tmp_path / "ours.zip", include_gitignore=True, excludes=excludes)
     names = zipfile.ZipFile(tmp_path / "ours.zip").namelist()
-    assert {"recipe/train.py", "reward_fns/ner.py", "sft/train.py", "hydra_configs/grpo_tiny.yaml"} <= set(names)
+    assert {"recipe/train/__main__.py", "reward_fns/ner.py", "sft/train.py", "hydra_configs/grpo_tiny.yaml"} <= set(
+        names
+    )
     assert (tmp_path / "ours.zip").stat().st_size < 30e6

@@ -8,9 +8,9 @@ import pytest
 
 from data_prep.to_parquet import main as to_parquet
 from recipe import answers, overlap
-from recipe.entities import from_ground_truth
-from recipe.evaluate import main as evaluate
-from recipe.left_out import KEY
+from recipe.core.entities import from_ground_truth
+from recipe.evaluate.__main__ import main as evaluate
+from recipe.evaluate.left_out import KEY
 
 # Two people and a place in what is left, two places and a person in what isn't: the latter for its control tokens.
 SENTENCES = (

@@ -17,12 +17,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from recipe import train
-from recipe.checkpoints import steps
 from recipe.eos import read_eos
-from recipe.run_log import read_metrics
-from recipe.tiny_model import make_random
-from recipe.train import newest_step
+from recipe.models.checkpoints import steps
+from recipe.models.run_log import read_metrics
+from recipe.tiny_model.__main__ import make_random
+from recipe.train import __main__ as train
+from recipe.train.__main__ import newest_step
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data_prep" / "sample" / "IE_INSTRUCTIONS"
@@ -69,7 +69,15 @@ def model(work):
 
 @pytest.fixture(scope="module")
 def data(work):
-    common = ["--instructuie", SAMPLE, "--datasets", "bc5cdr", "CrossNER_AI", "--tokenizer", ROOT / "recipe/tiny_base"]
+    common = [
+        "--instructuie",
+        SAMPLE,
+        "--datasets",
+        "bc5cdr",
+        "CrossNER_AI",
+        "--tokenizer",
+        ROOT / "recipe/tiny_model/base",
+    ]
     tool = "data_prep/to_parquet.py"
     few = ["--num-samples", 32, "--num-dev", 4, "--max-prompt-tokens", 256]
     python(tool, "grpo", *common, *few, "--out", work / "grpo")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recipe import lora
-from recipe.checkpoints import Checkpoint
-from recipe.entities import DataError
-from recipe.tiny_model import make_random
+from recipe.core.entities import DataError
+from recipe.models import lora
+from recipe.models.checkpoints import Checkpoint
+from recipe.tiny_model.__main__ import make_random
 
 IDS = torch.arange(30).view(1, 30)
 

@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from recipe import merge
-from recipe.run_log import read_metrics
-from recipe.tiny_model import make_random
+from recipe.merge import __main__ as merge
+from recipe.models.run_log import read_metrics
+from recipe.tiny_model.__main__ import make_random
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data_prep" / "sample" / "IE_INSTRUCTIONS"

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from recipe.answers import bio
-from recipe.entities import DataError, Entity, Example
+from recipe.core.entities import DataError, Entity, Example
 from sft.dataset import AnswerDataset, begins, hold
 from sft.losses import configured_loss, recall_oriented_loss
 
@@ -248,7 +248,7 @@ def trained(shape, chat_template):
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     if shape == "the tiny model's":
-        return AutoTokenizer.from_pretrained(ROOT / "recipe" / "tiny_base")
+        return AutoTokenizer.from_pretrained(ROOT / "recipe" / "tiny_model" / "base")
     texts = [bio.render_answer(TRICKY), bio.render_answer(PLAIN)] * 3 + ["Plan B or B-52 (B)"] * 5
     if shape.startswith("byte"):
         tool = Tokenizer(models.BPE(ignore_merges="Llama 3" in shape))
@@ -348,8 +348,8 @@ def test_a_row_that_is_not_bio_is_named(written, tokenizer):
 @pytest.mark.long
 @pytest.mark.cpu_platform
 def test_a_rank_with_dynamic_and_two_with_fixed_micro_batches_train_alike(written, tmp_path):
-    from recipe.run_log import read_metrics
-    from recipe.tiny_model import make_random
+    from recipe.models.run_log import read_metrics
+    from recipe.tiny_model.__main__ import make_random
 
     names = ("Ada", "Bob", "Grace Hopper", "Zoë B.")
     examples = [

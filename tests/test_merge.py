@@ -11,11 +11,13 @@ import torch
 from fsdp_ranks import ROOT, two_ranks
 from safetensors.torch import load_file, save_file
 
-from recipe import fidelity, merge, model_card
-from recipe.checkpoints import find_checkpoint
 from recipe.eos import end_of_turn_id, read_eos
-from recipe.lora import write_adapter
-from recipe.tiny_model import make_random
+from recipe.merge import __main__ as merge
+from recipe.merge import fidelity
+from recipe.models import card as model_card
+from recipe.models.checkpoints import find_checkpoint
+from recipe.models.lora import write_adapter
+from recipe.tiny_model.__main__ import make_random
 
 SCRIPT = Path(__file__).resolve().parent / "fsdp_checkpoint.py"
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipe.entities import Entity
-from recipe.metrics import Counts, count, published_name
+from recipe.core.entities import Entity
+from recipe.core.metrics import Counts, count, published_name
 
 PARIS, LYON = Entity("Paris", "place"), Entity("Lyon", "place")
 ENTITIES = st.lists(st.builds(Entity, st.sampled_from(["C", "C++", "the C", "D"]), st.sampled_from(["x", "y"])))

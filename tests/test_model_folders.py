@@ -17,9 +17,10 @@ import pytest
 from backbones import OTHERS, overrides, write
 
 from data_prep import to_parquet
-from recipe import chat, eos
-from recipe.run_log import read_metrics
-from recipe.train import newest_step
+from recipe import eos
+from recipe.models import chat
+from recipe.models.run_log import read_metrics
+from recipe.train.__main__ import newest_step
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data_prep" / "sample" / "IE_INSTRUCTIONS"

@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from recipe.corpora import find_datasets, read_dataset
-from recipe.entities import DataError, Entity, Example
-from recipe.mrc import read_mrc, read_queries, read_sentences
+from recipe.core.entities import DataError, Entity, Example
+from recipe.corpora.datasets import find_datasets, read_dataset
+from recipe.corpora.mrc import read_mrc, read_queries, read_sentences
 
 QUERY = "organization entities are groups that act as one."
 

@@ -7,9 +7,9 @@ import dataclasses
 
 import pytest
 
-from recipe import nodes
-from recipe.entities import DataError
-from recipe.placement import cpus_a_node
+from recipe.core.entities import DataError
+from recipe.ray_cluster import nodes
+from recipe.ray_cluster.placement import cpus_a_node
 
 ONE, TWO = nodes.Node("aaaa0000", "10.0.0.1", True, 8, 64), nodes.Node("bbbb0000", "10.0.0.2", True, 8, 64)
 GONE = dataclasses.replace(TWO, alive=False, why_dead="health check failed.")

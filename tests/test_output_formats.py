@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from recipe.align import Span
+from recipe.core.align import Span
 from recipe.predict.output_formats import nested, read_inline, tokens, write
 from recipe.predict.readings import Found, Result
 

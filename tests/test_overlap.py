@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep.ner_output import write_parquet
-from data_prep.ner_rows import RowRules, question_row, row_schema, sft_row
+from data_prep.output import write_parquet
+from data_prep.rows import RowRules, question_row, row_schema, sft_row
 from recipe.answers.json_answer import render_answer
-from recipe.entities import Entity, Example
-from recipe.evaluate import main as evaluate
-from recipe.evaluate import read_rows
-from recipe.files import sha256
+from recipe.answers.queries import split
+from recipe.core.entities import Entity, Example
+from recipe.core.files import sha256
+from recipe.corpora.sentence_overlap import Found, find_overlap, words
+from recipe.evaluate.__main__ import main as evaluate
+from recipe.evaluate.rows import read_rows
 from recipe.overlap import counts, main, scores_without
-from recipe.queries import split
-from recipe.sentence_overlap import Found, find_overlap, words
 
 TEN = "one two three four five six seven eight nine ten"
 
@@ -231,7 +231,7 @@ def test_answers_that_have_changed_since_they_were_scored_are_refused(files, pre
 
 
 def test_the_twelve_datasets_overlap_as_their_sources_do(ner_data):
-    from recipe.corpora import find_datasets, read_instructuie
+    from recipe.corpora.datasets import find_datasets, read_instructuie
 
     expected = {"CrossNER_music": 6, "CrossNER_science": 1, "CrossNER_AI": 0, "mit-movie": 21}
     for dataset in find_datasets(ner_data, list(expected))[0]:

@@ -14,12 +14,13 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
-from recipe.config import compose
-from recipe.entities import DataError
-from recipe.plan import architecture, memory, remedies, vllm_cache, work
+from recipe.core.entities import DataError
+from recipe.models import architecture
+from recipe.plan import memory, remedies, vllm_cache, work
 from recipe.plan.__main__ import main
 from recipe.plan.reading import load
 from recipe.plan.settings import GIB
+from recipe.train.config import compose
 
 ROOT = Path(__file__).resolve().parent.parent
 SHAPE = {"vocab_size": 512, "hidden_size": 128, "intermediate_size": 320, "num_hidden_layers": 3}
@@ -70,7 +71,9 @@ def test_a_named_model_has_the_published_number_of_parameters(name):
     assert architecture.named(name).parameters == pytest.approx(PUBLISHED[name] * 1e6, rel=0.01)
 
 
-@pytest.mark.parametrize("config", [*TINY, AutoConfig.from_pretrained(ROOT / "recipe" / "tiny_base")], ids=identity)
+@pytest.mark.parametrize(
+    "config", [*TINY, AutoConfig.from_pretrained(ROOT / "recipe" / "tiny_model" / "base")], ids=identity
+)
 def test_parameters_are_counted_as_the_real_model_has_them(config):
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)

@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from recipe import policy
-from recipe.entities import DataError
-from recipe.model_card import RunRecord
+from recipe.core.entities import DataError
+from recipe.merge import policy
+from recipe.models.card import RunRecord
 
 
 def precision(config, grpo=False):

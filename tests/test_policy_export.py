@@ -14,12 +14,13 @@ import yaml
 from fsdp_ranks import ROOT, two_ranks
 from safetensors.torch import load_file, save_file
 
-from recipe import fidelity, merge
-from recipe.checkpoints import find_checkpoint
-from recipe.generate import vllm_dtype
-from recipe.shards import load_shards
+from recipe.generate.engine import vllm_dtype
+from recipe.merge import __main__ as merge
+from recipe.merge import fidelity
+from recipe.merge.shards import load_shards
+from recipe.models.checkpoints import find_checkpoint
 
-SCRIPT, TINY = ROOT / "tests" / "fsdp_run.py", ROOT / "recipe" / "tiny_base"
+SCRIPT, TINY = ROOT / "tests" / "fsdp_run.py", ROOT / "recipe" / "tiny_model" / "base"
 FULL = ["bf16_2e-5", "bf16_1e-6", "fp32_2e-5", "fp32_1e-6"]
 MORE = ["default_2e-5", "fp16_2e-5", "bf16_1e-3_8", "bf16_1e-6_8"]
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}

@@ -14,11 +14,11 @@ import pytest
 
 from recipe import predict
 from recipe.answers.json_answer import render_answer
-from recipe.entities import DataError, Entity
-from recipe.generate import Decoding
+from recipe.core.entities import DataError, Entity
+from recipe.corpora.texts import Record, check_types, read_records
+from recipe.generate.engine import Decoding
+from recipe.generate.predictions import Prediction
 from recipe.predict.windows import Window
-from recipe.predictions import Prediction
-from recipe.texts import Record, check_types, read_records
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT = predict.Settings()
@@ -223,9 +223,9 @@ def predictor(tokenizer):
 
 
 def test_the_prompt_is_the_training_rows_prompt(predictor, tokenizer):
-    from data_prep.ner_rows import RowRules, sft_row
-    from recipe.chat import encode_prompt
-    from recipe.entities import Example
+    from data_prep.rows import RowRules, sft_row
+    from recipe.core.entities import Example
+    from recipe.models.chat import encode_prompt
 
     text, types = "Naloxone reverses  the effect .", ("chemical", "disease")
     row = sft_row(Example(text, types), 0, "train", RowRules(), "none")
@@ -348,9 +348,9 @@ def test_a_parquet_file_with_a_column_of_texts(tmp_path):
 
 def evaluation_rows(path, texts, **rules):
     pytest.importorskip("pyarrow")
-    from data_prep.ner_output import write_parquet
-    from data_prep.ner_rows import RowRules, question_row, row_schema
-    from recipe.entities import Example
+    from data_prep.output import write_parquet
+    from data_prep.rows import RowRules, question_row, row_schema
+    from recipe.core.entities import Example
 
     rows = [question_row(Example(t, ("person", "place")), i, "test", RowRules(**rules)) for i, t in enumerate(texts)]
     write_parquet(path, rows, row_schema(sft=False))
@@ -400,7 +400,7 @@ def test_a_record_without_types_anywhere_is_named(tmp_path):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    tiny_model = pytest.importorskip("recipe.tiny_model")
+    tiny_model = pytest.importorskip("recipe.tiny_model.__main__")
     return tiny_model.make_random(tmp_path_factory.mktemp("tiny") / "model", hidden_size=128, layers=2)
 
 
@@ -552,7 +552,7 @@ def test_answers_are_those_that_evaluation_scores(model, tmp_path):
 SCRIPT = """
 import json, sys
 from recipe import predict
-from recipe.generate import Request
+from recipe.generate.engine import Request
 
 out = {}
 with predict.load(sys.argv[1], max_new_tokens=200, dtype="float32", constrained=True, max_reasoning_tokens=8) as model:

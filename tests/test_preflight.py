@@ -13,14 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recipe import preflight, train
 from recipe.answers import bio
 from recipe.answers.json_answer import render_answer, render_prompt
-from recipe.chat import encode_prompt
-from recipe.entities import DataError, Entity, Example, to_ground_truth
+from recipe.core.entities import DataError, Entity, Example, to_ground_truth
 from recipe.eos import end_ids
-from recipe.generate import load_tokenizer
-from recipe.tiny_model import make_random
+from recipe.models.chat import encode_prompt
+from recipe.models.folder import load_tokenizer
+from recipe.tiny_model.__main__ import make_random
+from recipe.train import __main__ as train
+from recipe.train import checks as preflight
 
 pytestmark = pytest.mark.usefixtures("any_vllm")
 EXAMPLE = Example("Ada met Bob .", ("person",), (Entity("Ada", "person"), Entity("Bob", "person")), "toy")
@@ -183,7 +184,7 @@ def test_a_full_disk(grpo, monkeypatch):
 def test_what_a_resume_frees_and_replaces_counts_as_room(grpo, tmp_path, monkeypatch):
     overrides = grpo()
     need = preflight.check("grpo_tiny", overrides)
-    from recipe.checkpoints import TRACKER
+    from recipe.models.checkpoints import TRACKER
 
     folder = tmp_path / "run" / "global_step_1" / "actor"
     (folder / "huggingface").mkdir(parents=True)

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from recipe.corpora import CROSS_DOMAIN, IN_DOMAIN, Dataset, read_labels
-from recipe.entities import DataError, Example
-from recipe.protocols import Coverage, check, comparison, protocol_names, read_protocol
-from recipe.published import INSTRUCTUIE, INSTRUCTUIE_TYPES, PUBLISHED, of_protocol
+from recipe.core.entities import DataError, Example
+from recipe.corpora.datasets import CROSS_DOMAIN, IN_DOMAIN, Dataset, read_labels
+from recipe.evaluate.protocols import Coverage, check, comparison, protocol_names, read_protocol
+from recipe.evaluate.published import INSTRUCTUIE, INSTRUCTUIE_TYPES, PUBLISHED, of_protocol
 
 SEVEN = dict.fromkeys(CROSS_DOMAIN, 0.5)
 LOST = {"rows": 100, "gold": 250}

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipe.answers import entity_tags, json_answer
-from recipe.corpora import find_datasets, read_dataset, read_labels
-from recipe.entities import DataError, Entity, Example
-from recipe.metrics import count
-from recipe.queries import group, in_order, merge, split, template_for, worked_examples
-from recipe.type_descriptions import describe
+from recipe.answers.queries import group, in_order, merge, split, template_for, worked_examples
+from recipe.answers.type_descriptions import describe
+from recipe.core.entities import DataError, Entity, Example
+from recipe.core.metrics import count
+from recipe.corpora.datasets import find_datasets, read_dataset, read_labels
 
 ANN, ROME, BOB = Entity("Ann", "person"), Entity("Rome", "place"), Entity("Bob", "person")
 MEETING = Example("Ann met Bob in Rome .", ("event", "person", "place"), (ANN, BOB, ROME), "toy")

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from recipe import nodes, ray_cluster
-from recipe.entities import DataError
+from recipe.core.entities import DataError
+from recipe.ray_cluster import __main__ as ray_cluster
+from recipe.ray_cluster import nodes
 
 
 def test_who_is_missing_is_said_after_the_deadline(monkeypatch):

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from recipe.entities import DataError
-from recipe.ray_join import join
+from recipe.core.entities import DataError
+from recipe.ray_cluster.join import join
 
 
 def test_an_address_that_is_none_is_one_line():

@@ -13,9 +13,9 @@ import sys
 import psutil
 import pytest
 
-from recipe import ray_node
-from recipe.entities import DataError
-from recipe.ray_ports import Ports
+from recipe.core.entities import DataError
+from recipe.ray_cluster import node as ray_node
+from recipe.ray_cluster.ports import Ports
 
 
 def settings(**changes):
@@ -45,7 +45,7 @@ def started(tmp_path):
     """A recorded node, which is a sleeping bash here, and a process of somebody else's."""
     command = ["bash", "-c", "(setsid sleep 43210 &); sleep 43211"]
     environment = {**os.environ, ray_node.MARK: "mine"}
-    node = subprocess.Popen([sys.executable, "-m", "recipe.supervise", "--", *command], env=environment)
+    node = subprocess.Popen([sys.executable, "-m", "recipe.ray_cluster.supervise", "--", *command], env=environment)
     other = subprocess.Popen(["sleep", "43212"], env={**os.environ, ray_node.MARK: "another's"})
     created = psutil.Process(node.pid).create_time()
     record = ray_node.Started("worker", "10.0.0.1:6379", node.pid, created, "mine", socket.gethostname(), "log")

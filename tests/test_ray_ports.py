@@ -6,9 +6,10 @@ import socket
 
 import pytest
 
-from recipe import ray_cluster, ray_node
-from recipe.entities import DataError
-from recipe.ray_ports import Ports, of_job
+from recipe.core.entities import DataError
+from recipe.ray_cluster import __main__ as ray_cluster
+from recipe.ray_cluster import node as ray_node
+from recipe.ray_cluster.ports import Ports, of_job
 
 EPHEMERAL = 32768  # from here on Linux hands ports to whoever asks for none in particular
 OTHERS = {6379, 8265, 10001, 6817, 6818, 6819, 29400, 29500}  # Ray's, Slurm's and torchrun's own

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from recipe import train
-from recipe.entities import DataError
-from recipe.preflight import Plan
-from recipe.rendezvous import rendezvous, wait_for_the_first_node
+from recipe.core.entities import DataError
+from recipe.train import __main__ as train
+from recipe.train.checks import Plan
+from recipe.train.rendezvous import rendezvous, wait_for_the_first_node
 
 THERE = {"RDZV_ENDPOINT": "node01:29400", "NODE_RANK": "1"}
 

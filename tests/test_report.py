@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import report_case as case
 
-from recipe.align import Span
-from recipe.entities import Entity
-from recipe.errors import KINDS
-from recipe.judge import SCORED_RULES
+from recipe.core.align import Span
+from recipe.core.entities import Entity
+from recipe.evaluate.disagreements import KINDS
+from recipe.evaluate.verdict import SCORED_RULES
 from recipe.report import __main__ as report
 from recipe.report.charts import Bar, Line, bars, curves, intervals
 from recipe.report.curves import read_curves

@@ -8,9 +8,9 @@ import subprocess
 import pytest
 import report_case as case
 
-from recipe import rollouts
-from recipe.errors import KINDS
+from recipe.evaluate.disagreements import KINDS
 from recipe.report import __main__ as report
+from recipe.report import rollouts
 
 pytestmark = pytest.mark.slow
 sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright; pip install playwright")

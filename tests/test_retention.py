@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from recipe import config, retention
-from recipe.retention import AfterSave, Kept, kept, replaced, tidy
+from recipe.train import config, retention
+from recipe.train.retention import AfterSave, Kept, kept, replaced, tidy
 
 TWO = Kept(2, "trainer.max_ckpt_to_keep")
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipe.answers.entity_tags import render_answer
-from recipe.entities import DataError, Entity, Example, to_ground_truth
+from recipe.core.entities import DataError, Entity, Example, to_ground_truth
 from reward_fns import ner
 from reward_fns.entity_tags import RewardConfig, check_reward_kwargs, compute_score
 
@@ -255,7 +255,7 @@ def test_a_wrong_configuration_is_not_trained_with():
 
 def test_the_published_run():
     pytest.importorskip("verl")
-    from recipe.config import compose
+    from recipe.train.config import compose
 
     config = compose("grpo_qwen2_5_1_5b_entity_tags")
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
@@ -272,7 +272,7 @@ def test_the_reward_settings_are_ones_that_the_reward_knows(name):
     pytest.importorskip("verl")
     from omegaconf import OmegaConf
 
-    from recipe.config import compose
+    from recipe.train.config import compose
 
     function = compose(name).reward.custom_reward_function
     assert function.path == "pkg://reward_fns.entity_tags"

@@ -6,9 +6,9 @@ import re
 import pytest
 import report_case as case
 
-from recipe import rollouts
+from recipe.report import rollouts
 from recipe.report.dumps import choose_groups, choose_prompts, evenly, read_dump, scan
-from recipe.rollouts import group_card, history_card
+from recipe.report.rollouts import group_card, history_card
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")

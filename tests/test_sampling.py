@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipe.entities import DataError, Entity, Example
-from recipe.sampling import lowest, quotas, row_key, share, share_size
+from recipe.core.entities import DataError, Entity, Example
+from recipe.core.sampling import lowest, quotas, row_key, share, share_size
 
 ROWS = [Example(f"sentence {i}", ("a",), dataset="toy") for i in range(1000)]
 sizes = st.dictionaries(st.text(max_size=3), st.integers(0, 10**6), min_size=1, max_size=20)

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from recipe.answers.json_answer import render_answer, render_prompt
-from recipe.chat import encode_prompt
-from recipe.entities import DataError, Entity, Example
+from recipe.core.entities import DataError, Entity, Example
+from recipe.models.chat import encode_prompt
 from sft.dataset import AnswerDataset
 
 EXAMPLE = Example("Naloxone reverses clonidine .", ("chemical",), (Entity("Naloxone", "chemical"),))

@@ -11,9 +11,9 @@ from multiprocessing import shared_memory
 
 import psutil
 
-from recipe import supervise as supervised
+from recipe.ray_cluster import supervise as supervised
 
-SUPERVISE = [sys.executable, "-m", "recipe.supervise"]
+SUPERVISE = [sys.executable, "-m", "recipe.ray_cluster.supervise"]
 
 
 def supervise(*command, **options):

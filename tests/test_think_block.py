@@ -2,7 +2,7 @@
 
 import pytest
 
-from recipe.think_block import end_block
+from recipe.generate.think_block import end_block
 
 
 @pytest.fixture

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from recipe import tiny_model, tiny_questions
-from recipe.entities import DataError
-from recipe.tiny_model import SAMPLE, build_model, build_tokenizer
+from recipe.core.entities import DataError
+from recipe.tiny_model import __main__ as tiny_model
+from recipe.tiny_model import questions as tiny_questions
+from recipe.tiny_model.__main__ import SAMPLE, build_model, build_tokenizer
 
-SHIPPED = Path(tiny_model.__file__).parent / "tiny_base"
+SHIPPED = Path(tiny_model.__file__).parent / "base"
 STRINGS = [
     "Naloxone reverses hypertension .",
     "  two  spaces\n\n\tand\r\nlines \n ",

@@ -8,12 +8,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from data_prep import ner_output
-from data_prep.ner_rows import RowRules, refusal, sentence_key
+from data_prep import output as ner_output
+from data_prep.rows import RowRules, refusal, sentence_key
 from data_prep.to_parquet import main
 from recipe.answers import json_answer
-from recipe.chat import encode_prompt
-from recipe.entities import Entity, Example, from_ground_truth
+from recipe.core.entities import Entity, Example, from_ground_truth
+from recipe.models.chat import encode_prompt
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.ner_output import write_parquet
-from data_prep.ner_rows import RowRules, question_row, row_schema
-from recipe import train
+from data_prep.output import write_parquet
+from data_prep.rows import RowRules, question_row, row_schema
 from recipe.answers.json_answer import render_answer
 from recipe.compare import main as compare
 from recipe.compare import reward_line
-from recipe.config import compose
-from recipe.entities import DataError, Entity, Example
-from recipe.evaluate import main as evaluate
-from recipe.preflight import Plan
-from recipe.run_log import lost_steps, read_metrics
+from recipe.core.entities import DataError, Entity, Example
+from recipe.evaluate.__main__ import main as evaluate
+from recipe.models.run_log import lost_steps, read_metrics
+from recipe.train import __main__ as train
+from recipe.train.checks import Plan
+from recipe.train.config import compose
 
 
 def plan(stage, run):
@@ -80,7 +80,7 @@ def test_lists_of_data_files_are_whole_paths_too_and_home_is_a_folder(tmp_path, 
 
 
 def test_the_nodes_must_see_every_file_of_a_list(tmp_path, monkeypatch):
-    from recipe import config
+    from recipe.train import config
 
     asked = []
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
@@ -110,7 +110,7 @@ def test_the_manifest_of_each_folder_of_a_list_is_kept(tmp_path):
 
 
 def test_a_folder_under_home_is_where_it_is_for_verl_too(tmp_path, monkeypatch):
-    from recipe import config
+    from recipe.train import config
 
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "sft").mkdir()
@@ -181,7 +181,7 @@ def test_how_many_checkpoints_are_kept_may_change_at_a_resume(tmp_path):
     now = {
         "max_ckpt_to_keep": 1,
         "max_actor_ckpt_to_keep": 1,
-        "checkpoint_callback_class": "recipe.retention.AfterSave",
+        "checkpoint_callback_class": "recipe.train.retention.AfterSave",
     }
     assert train.differences(tmp_path, {"trainer": now}) == []
 

@@ -15,9 +15,9 @@ import pytest
 from test_loop import ROOT, data, model, processes_of, python, small_grpo, work  # noqa: F401
 from test_loop import pytestmark as of_the_loop
 
-from recipe.checkpoints import find_checkpoint
-from recipe.run_log import read_metrics
-from recipe.train import newest_step
+from recipe.models.checkpoints import find_checkpoint
+from recipe.models.run_log import read_metrics
+from recipe.train.__main__ import newest_step
 
 pytestmark = [*of_the_loop, pytest.mark.long]
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from recipe.align import Span, locate
-from recipe.entities import DataError, Entity
+from recipe.core.align import Span, locate
+from recipe.core.entities import DataError, Entity
 from recipe.predict.readings import Reading, join, vote
 from recipe.predict.windows import cut
 

@@ -14,7 +14,7 @@ from types import ModuleType
 
 from recipe.answers import bio, entity_tags, json_answer
 from recipe.answers.think import parts as _parts
-from recipe.entities import Answer, DataError, Example
+from recipe.core.entities import Answer, DataError, Example
 
 FORMATS: dict[str, ModuleType] = {"json": json_answer, "bio": bio, "entity_tags": entity_tags}
 

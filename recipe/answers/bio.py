@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, pairwise
 
-from recipe.align import locate
 from recipe.answers.prompt import fill
 from recipe.answers.subsequence import common
 from recipe.answers.think import split_reasoning, with_reasoning
-from recipe.entities import Answer, DataError, Entity, Example, normalize_type
+from recipe.core.align import locate
+from recipe.core.entities import Answer, DataError, Entity, Example, normalize_type
 
 DEFAULT_TEMPLATE = """\
 You are an information extraction assistant. Tag every word of the sentence below, in two steps.

@@ -5,8 +5,8 @@ r"""The entity-tag answer format: the names of one type, between two tags ("Rein
     </think>
     <entity>Japan, "Washington, D.C."</entity>
 
-An example of this format has exactly one type; `recipe.queries` makes such examples of a sentence, and one answer of
-theirs.
+An example of this format has exactly one type; `recipe.answers.queries` makes such examples of a sentence, and one
+answer of theirs.
 
 The quoting rule: names are parted by commas, and white space around a name doesn't count. A name that holds a comma, a
 double quote or a line break, or has white space at an end, stands in double quotes, its own quotes doubled (RFC 4180).
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 from recipe.answers.prompt import check_template, fill
 from recipe.answers.think import split_reasoning, with_reasoning
-from recipe.entities import Answer, DataError, Entity, Example, has_lone_surrogate
+from recipe.core.entities import Answer, DataError, Entity, Example, has_lone_surrogate
 
 OPEN, CLOSE = "<entity>", "</entity>"
 

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 
 from recipe.answers.prompt import fill
 from recipe.answers.think import CLOSE, OPEN, with_reasoning
-from recipe.entities import Answer, Entity, Example, has_lone_surrogate, normalize_type
+from recipe.core.entities import Answer, Entity, Example, has_lone_surrogate, normalize_type
 
 # The wording is ours; a checkpoint trained on another wording brings its own with --prompt-template. It does not ask
 # for reasoning: SFT teaches that, so that the runs with and without a chain of thought differ in the answers alone.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from recipe.entities import DataError, Example
+from recipe.core.entities import DataError, Example
 
 _PLACEHOLDER = re.compile(r"\{\{(SCHEMA|SENTENCE)\}\}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recipe.entities import DataError
+from recipe.core.entities import DataError
 
 OPEN, CLOSE = "<think>", "</think>"
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from recipe.command_line import exit_status, unwind_on_sigterm
+from recipe.core.command_line import exit_status, unwind_on_sigterm
 from recipe.cot.meter import BudgetSpent
 
 _STEPS = {

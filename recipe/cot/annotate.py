@@ -21,6 +21,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from recipe.core.entities import DataError
 from recipe.cot import rows, store
 from recipe.cot.asking import Progress, drop_failed, dry_run
 from recipe.cot.prompts import ANNOTATION_WORDING, GUIDED, PLAIN, WITHHELD, annotation_messages
@@ -28,7 +29,6 @@ from recipe.cot.questions import Feed, Question, Reply
 from recipe.cot.rows import Census, Row, distinct, open_rows, unaskable
 from recipe.cot.teachers import Chosen, choose, new_meter
 from recipe.cot.teachers import add_arguments as add_teacher_arguments
-from recipe.entities import DataError
 
 GUIDE, WITHHOLD = "guide", "withhold"
 

@@ -59,7 +59,7 @@ def dry_run(args: argparse.Namespace, questions: Iterable[Question], name: str) 
 def _counter(args: argparse.Namespace) -> Callable[[str], int]:
     if not args.tokenizer:
         return lambda text: -(-len(text) // CHARACTERS)
-    from recipe.generate import load_tokenizer
+    from recipe.models.folder import load_tokenizer
 
     tokenizer = load_tokenizer(args.tokenizer)
     return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])

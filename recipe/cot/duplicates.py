@@ -4,8 +4,8 @@
     index.add("9f2c51d07a3be846", "EU rejects German call to boycott British lamb .")
     index.find("EU rejects German call to boycott British lamb !")      # "9f2c51d07a3be846"
 
-Sentences are compared by their normalised words (recipe.sentence_overlap): as sets of five words in a row, below
-SHORT words of five characters in a row. Two of them are similar by the share of what either has that both have.
+Sentences are compared by their normalised words (recipe.corpora.sentence_overlap): as sets of five words in a row,
+below SHORT words of five characters in a row. Two of them are similar by the share of what either has that both have.
 A sentence that is kept costs about 4 KB of memory.
 """
 
@@ -15,7 +15,7 @@ import zlib
 from array import array
 from collections.abc import Iterable
 
-from recipe.sentence_overlap import words
+from recipe.corpora.sentence_overlap import words
 
 GRAM, SHORT = 5, 20
 # Of sentences as similar as 0.9, 99.95 % agree in one of 10 bands of 6 hashes, and are then compared in full.

@@ -20,10 +20,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from recipe.core.entities import DataError
 from recipe.cot.faults import find_fault, redact, refusal, said
 from recipe.cot.meter import BudgetSpent, Meter
 from recipe.cot.questions import Feed, Question, Reply, sampling, whole
-from recipe.entities import DataError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

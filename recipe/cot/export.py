@@ -23,13 +23,13 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
+from recipe.core.entities import DataError
+from recipe.core.files import sha256
+from recipe.corpora.sentence_overlap import words
 from recipe.cot.card import UNSPECIFIED, Contents, refused, render
 from recipe.cot.folder import CARD, MANIFEST, SPLITS, JsonLists, check_out, staged
 from recipe.cot.funnel import read_funnel
 from recipe.cot.store import ANNOTATE, JUDGE, VALIDATE, path_of, read
-from recipe.entities import DataError
-from recipe.files import sha256
-from recipe.sentence_overlap import words
 
 FORMATS = ("ner-cot", "sft", "both")
 TO_PARQUET = Path(__file__).resolve().parents[2] / "data_prep" / "to_parquet.py"

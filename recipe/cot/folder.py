@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from recipe.entities import DataError
+from recipe.core.entities import DataError
 
 SPLITS = ("train", "dev", "test")
 CARD, MANIFEST = "README.md", "manifest.json"

@@ -20,10 +20,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from recipe.core.entities import DataError
 from recipe.cot.agreement import agreement
 from recipe.cot.rules import REASONS
 from recipe.cot.store import ANNOTATE, JUDGE, VALIDATE, path_of, read
-from recipe.entities import DataError
 
 SPENT = ("requests", "input_tokens", "output_tokens", "cost", "seconds")
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the funnel of a folder."""
-    from recipe.files import write_json
+    from recipe.core.files import write_json
 
     if not path_of(args.work, ANNOTATE).is_file():
         raise DataError(f"{args.work}: nothing was annotated there; run `python -m recipe.cot annotate` first")

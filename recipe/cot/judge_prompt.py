@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recipe.answers.json_answer import CLOSE, render_answer
+from recipe.core.entities import Entity
 from recipe.cot.prompts import fingerprint
-from recipe.entities import Entity
 
 LOWEST, HIGHEST = 0, 10
 LONGEST_COMMENT = 500  # characters

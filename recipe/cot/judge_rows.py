@@ -26,13 +26,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from recipe.core.entities import DataError
 from recipe.cot import store
 from recipe.cot.asking import Progress, drop_failed, dry_run
 from recipe.cot.judge_prompt import HIGHEST, LOWEST, WORDING, Scores, judge_messages, read_scores
 from recipe.cot.questions import Feed, Question, Reply
 from recipe.cot.teachers import add_arguments as add_teacher_arguments
 from recipe.cot.teachers import choose, new_meter
-from recipe.entities import DataError
 
 MIN_SCORE = 9.0  # ReasoningNER, stage CG
 

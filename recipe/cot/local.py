@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipe.core.entities import DataError
+from recipe.core.files import fingerprint
 from recipe.cot.meter import BudgetSpent, Meter
 from recipe.cot.questions import Feed, Question, Reply, sampling, whole
-from recipe.entities import DataError
-from recipe.files import fingerprint
-from recipe.generate import Decoding, Engine, Request, fit_lengths, load_tokenizer, model_folder
-from recipe.predictions import Prediction
+from recipe.generate.engine import Decoding, Engine, Request
+from recipe.generate.predictions import Prediction
+from recipe.models.folder import fit_lengths, load_tokenizer, model_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -45,7 +46,7 @@ class Model:
 
     def encode(self, question: Question) -> list[int] | None:
         """Token ids of the prompt, (seq,); None for one that leaves no room for an answer."""
-        # Not recipe.chat.encode_prompt, which refuses the <think> that these instructions speak of.
+        # Not recipe.models.chat.encode_prompt, which refuses the <think> that these instructions speak of.
         ids = self.tokenizer.apply_chat_template(
             list(question.messages), tokenize=True, add_generation_prompt=True, return_dict=False
         )

@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 
 from recipe.answers.json_answer import render_answer, render_prompt
+from recipe.core.entities import Example
 from recipe.cot.rows import Row
-from recipe.entities import Example
 
 GUIDED, WITHHELD, PLAIN = "gold_guided", "gold_withheld", "plain"
 

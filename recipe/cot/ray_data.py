@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from recipe.core.entities import DataError
 from recipe.cot.local import Model
 from recipe.cot.meter import BudgetSpent, Meter
 from recipe.cot.questions import Feed, Question, Reply, whole
-from recipe.entities import DataError
-from recipe.generate import SAMPLER, vllm_dtype
+from recipe.generate.engine import SAMPLER, vllm_dtype
 
 if TYPE_CHECKING:
     import pyarrow
@@ -173,7 +173,7 @@ def start() -> bool:
     """Join the cluster at RAY_ADDRESS, or start one on this machine; True. DataError if it doesn't answer."""
     import ray
 
-    from recipe.ray_join import join
+    from recipe.ray_cluster.join import join
 
     address = os.environ.get("RAY_ADDRESS")
     if address:

@@ -5,7 +5,7 @@
                        "entities": [{"name": "Ada", "type": "person"}]}, a line each or a list; all but the sentence may
                        be missing; "text" for "sentence", "schema" for "types", "text" and "label" in entities do too
     .parquet          the same as columns, or the rows of data_prep/to_parquet.py grpo and eval, whose gold is theirs
-    --instructuie     a folder of corpora (recipe.corpora): gold, and the types of each dataset
+    --instructuie     a folder of corpora (recipe.corpora.datasets): gold, and the types of each dataset
 
 A row without types of its own has those of --types, else those of its gold, else none: the teacher then chooses. A row
 that is there for the second time is not another row; an empty text is none.
@@ -21,9 +21,8 @@ from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 
-from recipe import corpora
-from recipe.chat import find_control_token
-from recipe.entities import (
+from recipe.answers.control_tokens import find_control_token
+from recipe.core.entities import (
     IGNORED_TYPES,
     DataError,
     Entity,
@@ -33,9 +32,10 @@ from recipe.entities import (
     has_lone_surrogate,
     normalize_type,
 )
-from recipe.json_files import read_lines, read_list, read_text_lines
-from recipe.records import Wrong, kind_of, read_entities, refuse
-from recipe.texts import check_types, split_types
+from recipe.corpora import datasets as corpora
+from recipe.corpora.json_files import read_lines, read_list, read_text_lines
+from recipe.corpora.records import Wrong, kind_of, read_entities, refuse
+from recipe.corpora.texts import check_types, split_types
 
 ENDINGS = (".txt", ".jsonl", ".json", ".parquet")
 _COLUMNS = ("sentence", "text", "types", "schema", "entities", "source", "data_source", "reward_model")

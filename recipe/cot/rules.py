@@ -9,7 +9,7 @@
 | `unparsable` | no entities can be read from the answer without guessing. What is repaired (a fence, text around the JSON, a list of items: recipe.answers.json_answer) is kept and counted, as export writes the layout anew |
 | `off_schema` | an entity's type is none of the row's; where the teacher chose: none that can be asked for |
 | `no_types` | the teacher chose the types and named nothing: there is nothing to ask for |
-| `not_in_sentence` | a name doesn't stand in the sentence, or is given more often than it does (recipe.align) |
+| `not_in_sentence` | a name doesn't stand in the sentence, or is given more often than it does (recipe.core.align) |
 | `undiscussed` | a name doesn't occur in the reasoning as words of its own, case and white space aside |
 | `rejected_in_reasoning` | the last sentence of the reasoning that has the name in it denies it (recipe.cot.phrases) |
 | `leakage` | the reasoning speaks of an answer that was given, in words that the sentence doesn't have |
@@ -32,13 +32,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 
-from recipe.align import Span, locate
+from recipe.answers.control_tokens import find_control_token
 from recipe.answers.json_answer import CLOSE, OPEN, parse, parts
-from recipe.chat import find_control_token
+from recipe.core.align import Span, locate
+from recipe.core.entities import IGNORED_TYPES, Answer, DataError, Entity, clean_types, normalize_type
+from recipe.core.metrics import Counts, count
+from recipe.corpora.texts import check_types
 from recipe.cot.phrases import UNSPACED, denials, find_leak, fold, is_taken_back, mentions, split_sentences
-from recipe.entities import IGNORED_TYPES, Answer, DataError, Entity, clean_types, normalize_type
-from recipe.metrics import Counts, count
-from recipe.texts import check_types
 
 MAX_CHARACTERS, MAX_ENTITIES = 200_000, 1000
 JUDGED_WORDS = 20  # words outside of quotation marks that tell a language

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe.entities import DataError
-from recipe.files import append_to
-from recipe.predictions import check_manifest
+from recipe.core.entities import DataError
+from recipe.core.files import append_to
+from recipe.generate.predictions import check_manifest
 
 ANNOTATE, VALIDATE, JUDGE = "annotate", "validate", "judge"
 

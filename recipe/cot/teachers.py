@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from recipe.core.entities import DataError
 from recipe.cot.meter import Meter
-from recipe.entities import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

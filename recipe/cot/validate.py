@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from recipe.core.entities import DataError
 from recipe.cot.rules import (
     ANY_LANGUAGE,
     NEAR_DUPLICATE,
@@ -32,7 +33,6 @@ from recipe.cot.rules import (
     read_annotated,
 )
 from recipe.cot.store import ANNOTATE, VALIDATE, open_store, path_of, read
-from recipe.entities import DataError
 
 KEPT, REJECTED = "kept", "rejected"
 SIMILARITY = 0.9

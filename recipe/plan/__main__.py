@@ -15,8 +15,8 @@ import json
 import sys
 from collections.abc import Sequence
 
-from recipe.command_line import exit_status
-from recipe.entities import DataError
+from recipe.core.command_line import exit_status
+from recipe.core.entities import DataError
 from recipe.plan import remedies, work
 from recipe.plan.memory import host, phases, shortfalls
 from recipe.plan.reading import load

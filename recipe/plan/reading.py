@@ -9,12 +9,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recipe import config as experiment
-from recipe.derived import VERLS_ATTENTION, Derived, Machine, derive
-from recipe.entities import DataError
-from recipe.plan.architecture import Architecture, read
+from recipe.core.entities import DataError
+from recipe.models.architecture import Architecture, read
+from recipe.models.weight_bucket import Model, bytes_of
 from recipe.plan.settings import GIB, ROLES, Device, Rollout, Settings, devices
-from recipe.weight_bucket import Model, bytes_of
+from recipe.train import config as experiment
+from recipe.train.derived import VERLS_ATTENTION, Derived, Machine, derive
 
 _GPUS_A_NODE = 8
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe.derived import Derived
-from recipe.plan.architecture import Architecture
+from recipe.models.architecture import Architecture
+from recipe.train.derived import Derived
 
 GIB = 2**30
 ROLES = "actor_rollout_ref"

@@ -29,18 +29,20 @@ from typing import TYPE_CHECKING
 
 from recipe import answers
 from recipe.answers import bio, entity_tags
+from recipe.answers.control_tokens import find_control_token
 from recipe.answers.prompt import check_template
-from recipe.chat import encode_prompt, find_control_token
-from recipe.constrained import grammar
-from recipe.entities import JSON_FORMAT, DataError, Example, has_lone_surrogate
-from recipe.generate import MAX_NEW_TOKENS, Decoding, Engine, Request, fit_lengths, load_tokenizer, model_folder
+from recipe.answers.queries import FORMAT as ENTITY_TAGS
+from recipe.answers.queries import split, template_for
+from recipe.answers.type_descriptions import describe
+from recipe.core.entities import JSON_FORMAT, DataError, Example, has_lone_surrogate
+from recipe.corpora.texts import Record, as_records
+from recipe.generate.engine import Decoding, Engine, Request
+from recipe.generate.grammar import grammar
+from recipe.generate.predictions import Prediction
+from recipe.models.chat import encode_prompt
+from recipe.models.folder import MAX_NEW_TOKENS, fit_lengths, load_tokenizer, model_folder
 from recipe.predict.readings import Result, join, read, together, vote
 from recipe.predict.windows import Window, cut
-from recipe.predictions import Prediction
-from recipe.queries import FORMAT as ENTITY_TAGS
-from recipe.queries import split, template_for
-from recipe.texts import Record, as_records
-from recipe.type_descriptions import describe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -3,9 +3,9 @@
     python -m recipe.predict models/grpo --types person,location --input texts.txt --output found.jsonl
 
 Beside an output file stands the folder `found.jsonl.run`: every answer of the model as it was made, and how
-(recipe.predictions). The same command goes on from there after an interruption; the file itself is written at the end,
-whole or not at all. Without --output, results are written in the texts' order as soon as they are there; nothing else
-is ever written to standard output.
+(recipe.generate.predictions). The same command goes on from there after an interruption; the file itself is written at
+the end, whole or not at all. Without --output, results are written in the texts' order as soon as they are there;
+nothing else is ever written to standard output.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from recipe import answers
-from recipe.command_line import exit_status, unwind_on_sigterm
-from recipe.entities import DataError
-from recipe.files import fingerprint
+from recipe.core.command_line import exit_status, unwind_on_sigterm
+from recipe.core.entities import DataError
+from recipe.core.files import fingerprint
+from recipe.corpora.texts import Record, piped, read_records, split_types
+from recipe.generate.predictions import journal
 from recipe.predict import Plan, Predictor, Settings, load
 from recipe.predict.output_formats import FORMATS, write
 from recipe.predict.readings import Result
-from recipe.predictions import journal
-from recipe.texts import Record, piped, read_records, split_types
 
 if TYPE_CHECKING:
-    from recipe.predictions import Prediction
+    from recipe.generate.predictions import Prediction
 
 _ENDINGS = {".json": "json", ".jsonl": "jsonl", ".conll": "conll", ".bio": "conll"}
 
@@ -63,7 +63,7 @@ def _run(args: argparse.Namespace, out: TextIO) -> None:
 
 
 def _settings(args: argparse.Namespace) -> Settings:
-    from recipe.json_files import read_text
+    from recipe.corpora.json_files import read_text
 
     if args.temperature is None:
         args.temperature = 0.0 if args.samples == 1 else 0.7

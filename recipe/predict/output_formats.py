@@ -22,8 +22,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 
-from recipe.align import Span
-from recipe.entities import has_lone_surrogate
+from recipe.core.align import Span
+from recipe.core.entities import has_lone_surrogate
 from recipe.predict.readings import Found, Result
 
 FORMATS = ("json", "jsonl", "conll", "inline")

@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from recipe import answers
-from recipe.align import Span, locate, occurs
-from recipe.entities import Entity, Example
+from recipe.core.align import Span, locate, occurs
+from recipe.core.entities import Entity, Example
 from recipe.predict.windows import Window
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from recipe.entities import DataError
+from recipe.core.entities import DataError
 
 OVERLAP = 200  # characters
 

@@ -4,7 +4,8 @@
 
 It reads scores/grpo/scores.json, the Parquet file and the predictions that it names, and writes one file,
 scores/grpo/report.html, which a browser opens without any network. All figures are those of scores.json; the sentences
-are judged again (recipe.judge), and a folder whose answers don't give the error counts of its scores.json is refused.
+are judged again (recipe.evaluate.verdict). A folder whose answers give other error counts than its
+scores.json is refused.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from recipe.command_line import exit_status
-from recipe.entities import DataError
-from recipe.errors import KINDS
-from recipe.judge import KEYED, SCORED_RULES
-from recipe.left_out import in_words, of_sentences
+from recipe.core.command_line import exit_status
+from recipe.core.entities import DataError
+from recipe.evaluate.disagreements import KINDS
+from recipe.evaluate.left_out import in_words, of_sentences
+from recipe.evaluate.verdict import KEYED, SCORED_RULES
 from recipe.report.charts import DASHES, Bar, bars, curves, intervals
 from recipe.report.curves import Curve, read_curves
 from recipe.report.marks import card

@@ -1,6 +1,6 @@
 """Which of verl's training figures are drawn, and under what names.
 
-A step's figures, as recipe.run_log reads them from RUN/metrics/*.jsonl:
+A step's figures, as recipe.models.run_log reads them from RUN/metrics/*.jsonl:
     {"critic/score/mean": 6.2, "response_length/mean": 48.1, "val-aux/bc5cdr/f1/mean@1": 0.41, ...}
 """
 
@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe.entities import DataError
+from recipe.core.entities import DataError
+from recipe.models.run_log import read_metrics
 from recipe.report.charts import Line
-from recipe.run_log import read_metrics
 
 MAX_LINES = 3  # validation sets with a line of their own; more are averaged
 

@@ -3,9 +3,9 @@
     {"input": "user\\nYou are ...", "output": "<think>...", "gts": "{\\"types\\": [...], ...}", "score": 6.0, "step": 3,
      "uid": "2b3a62dd-a848-4b32-9236-dba220103cb4_5_0"}
 
-The answers to one prompt of a step share their `uid` up to the last two numbers. `gts` is what recipe.entities writes;
-validation lines also have `data_source` and the parts of the reward, of which `f1` is read. A run of days leaves
-gigabytes: files are read line by line, and of the answers that aren't shown only the scores are kept.
+The answers to one prompt of a step share their `uid` up to the last two numbers. `gts` is what recipe.core.entities
+writes; validation lines also have `data_source` and the parts of the reward, of which `f1` is read. A run of days
+leaves gigabytes: files are read line by line, and of the answers that aren't shown only the scores are kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe.entities import DataError, Example, from_ground_truth
+from recipe.core.entities import DataError, Example, from_ground_truth
 
 Scores = dict[tuple[int, str], list[float]]  # of each (step, prompt)
 F1 = dict[int, list[float]]  # of each step

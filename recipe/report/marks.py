@@ -3,9 +3,9 @@
     nest("EU rejects German call .", [Named(Entity("EU", "group"), Span(0, 2, "group"), "missed")])
     [{"type": "group", "kind": "missed", "parts": ["EU"]}, " rejects German call ."]
 
-`kind` is the error class (recipe.errors), left out where gold and answer agree. Of two names that overlap, neither
-inside the other, the one that starts later is cut in two: its first piece has `"more": true`, the second
-`"again": true`. A page builds its elements from these; text stays text all the way.
+`kind` is the error class (recipe.evaluate.disagreements), left out where gold and answer agree. Of two names that
+overlap, neither inside the other, the one that starts later is cut in two: its first piece has `"more": true`, the
+second `"again": true`. A page builds its elements from these; text stays text all the way.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from recipe import answers
-from recipe.align import Span, locate
-from recipe.entities import Entity, Example
-from recipe.errors import KINDS
-from recipe.judge import Judged
+from recipe.core.align import Span, locate
+from recipe.core.entities import Entity, Example
+from recipe.evaluate.disagreements import KINDS
+from recipe.evaluate.verdict import Judged
 
 MAX_DEPTH, MAX_NAMES = 5, 150  # of what a page draws; a broken answer can repeat a name a thousand times
 

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe.entities import DataError
-from recipe.errors import KINDS
-from recipe.files import sha256
-from recipe.judge import KEYED, SCORED_RULES, Judged, judge
+from recipe.core.entities import DataError
+from recipe.core.files import sha256
+from recipe.evaluate.disagreements import KINDS
+from recipe.evaluate.verdict import KEYED, SCORED_RULES, Judged, judge
 
 FILE = "scores.json"
 LENGTHS = ("reasoning", "answer")
@@ -129,9 +129,9 @@ def read_scored(folder: Path, scores: dict, data: Path | None = None) -> list[Sc
     """
     from tqdm import tqdm
 
-    from recipe.evaluate import read_rows, whole_sentences
-    from recipe.predictions import FILE as PREDICTIONS
-    from recipe.predictions import check_complete, read_predictions
+    from recipe.evaluate.rows import read_rows, whole_sentences
+    from recipe.generate.predictions import FILE as PREDICTIONS
+    from recipe.generate.predictions import check_complete, read_predictions
 
     source = scores["source"]
     data = Path(data or source["data"])

@@ -25,8 +25,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recipe.answers import FORMATS
-from recipe.files import write_json
-from recipe.predictions import FILE, read_predictions
+from recipe.core.files import write_json
+from recipe.generate.predictions import FILE, read_predictions
 
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[2]

@@ -19,12 +19,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from recipe import corpora, predict
+from recipe import predict
 from recipe.answers.json_answer import parse
-from recipe.entities import DataError, Example
-from recipe.files import write_json
-from recipe.metrics import Counts, count
-from recipe.texts import Record
+from recipe.core.entities import DataError, Example
+from recipe.core.files import write_json
+from recipe.core.metrics import Counts, count
+from recipe.corpora import datasets as corpora
+from recipe.corpora.texts import Record
 
 HERE = Path(__file__).resolve()
 SAMPLE = HERE.parents[2] / "data_prep" / "sample" / "IE_INSTRUCTIONS" / "NER"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from recipe.files import write_json
+from recipe.core.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,8 +6,8 @@
 Both sides read the test files and the same completions themselves. Of the reference, `load_data` (rner/dataset.py),
 `process_completion` (rner/utils.py) and `compute_f1` (rner/metric.py) are called: F1 of a sentence as its reward.py
 calls it (an exception is 0), F1 of a dataset as its evaluate.py does. Ours are `compute_score(matching="published")`
-and the sum of `recipe.metrics.count`. Prints a table and writes metrics_against_reference.json beside this file. Exits
-with 1 if any F1 differs in a way that is not in `DOCUMENTED`.
+and the sum of `recipe.core.metrics.count`. Prints a table and writes metrics_against_reference.json beside this file.
+Exits with 1 if any F1 differs in a way that is not in `DOCUMENTED`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tqdm import tqdm
 
-from recipe import corpora
 from recipe.answers.json_answer import parse, render_answer
-from recipe.entities import DataError, Entity, Example, to_ground_truth
-from recipe.files import write_json
-from recipe.metrics import Counts, count
+from recipe.core.entities import DataError, Entity, Example, to_ground_truth
+from recipe.core.files import write_json
+from recipe.core.metrics import Counts, count
+from recipe.corpora import datasets as corpora
 from reward_fns.ner import compute_score
 
 FILES = ("rner/dataset.py", "rner/metric.py", "rner/protocol.py", "rner/utils.py")

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from watched_sft import ROOT, watch
 
-from recipe.files import write_json
+from recipe.core.files import write_json
 from recipe.plan.memory import phases
 from recipe.plan.reading import load
 from recipe.plan.settings import GIB
@@ -44,18 +44,18 @@ def prepare(folder: Path) -> Path:
     """SFT rows of the shipped sample; the Parquet file."""
     tool = [sys.executable, "data_prep/to_parquet.py", "sft", "--instructuie", "data_prep/sample/IE_INSTRUCTIONS"]
     tool += ["--datasets", "bc5cdr", "CrossNER_AI", "--cot", "template", "--num-samples", "64", "--num-dev", "4"]
-    tool += ["--tokenizer", "recipe/tiny_base", "--max-tokens", "448", "--out", str(folder)]
+    tool += ["--tokenizer", "recipe/tiny_model/base", "--max-tokens", "448", "--out", str(folder)]
     subprocess.run(tool, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return folder / "train.parquet"
 
 
 def compare(name: str, folder: Path, data: Path, more: Sequence[str] = ()) -> dict:
     """One case in a process of its own: a row of the table. On a GPU (hardware=sft_gpu_1 in `more`) PyTorch's own."""
-    from recipe.tiny_model import SAMPLE, build_model, build_tokenizer, save, tokenizer_texts
-    from recipe.tiny_questions import read_corpus
+    from recipe.tiny_model.__main__ import SAMPLE, build_model, build_tokenizer, save, tokenizer_texts
+    from recipe.tiny_model.questions import read_corpus
 
     shape, changes = CASES[name]
-    model = ROOT / "recipe" / "tiny_base"
+    model = ROOT / "recipe" / "tiny_model" / "base"
     if shape:
         model = folder / "model"
         folder.mkdir(parents=True, exist_ok=True)

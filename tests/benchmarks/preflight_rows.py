@@ -19,13 +19,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from omegaconf import OmegaConf
 
-from data_prep.ner_output import write_parquet
-from data_prep.ner_rows import RowRules, question_row, row_schema
-from recipe import config, corpora, preflight
+from data_prep.output import write_parquet
+from data_prep.rows import RowRules, question_row, row_schema
 from recipe.answers import bio, json_answer
-from recipe.entities import DataError
-from recipe.files import write_json
-from recipe.generate import load_tokenizer
+from recipe.core.entities import DataError
+from recipe.core.files import write_json
+from recipe.corpora import datasets as corpora
+from recipe.models.folder import load_tokenizer
+from recipe.train import checks as preflight
+from recipe.train import config
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data_prep" / "sample" / "IE_INSTRUCTIONS" / "NER"
 
@@ -61,7 +63,7 @@ def main() -> None:
     examples = [example for dataset in found for example in corpora.read_instructuie(dataset, "test")]
     examples = [example for example in examples if _in_bio(example)]
     examples = [examples[i % len(examples)] for i in range(args.rows)]
-    tokenizer = load_tokenizer(Path(__file__).resolve().parents[2] / "recipe" / "tiny_base")
+    tokenizer = load_tokenizer(Path(__file__).resolve().parents[2] / "recipe" / "tiny_model" / "base")
     result: dict[str, object] = {"rows": args.rows, "cores": len(os.sched_getaffinity(0))}
     with tempfile.TemporaryDirectory() as folder:
         for name, answers in (("sft_tiny", json_answer), ("sft_tiny_bio", bio)):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from recipe.files import write_json
+from recipe.core.files import write_json
 
 HERE = Path(__file__).resolve()
 ROOT = HERE.parents[2]
@@ -45,7 +45,7 @@ def run(work: Path, wording: str, loss: str, seed: int, rows: int, sentences: in
     about = WORDINGS[wording]
     data, test = work / f"data_{wording}_{seed}".replace(" ", "_"), work / f"test_{wording}".replace(" ", "_")
     out = work / f"{wording}_{loss}_{seed}".replace(" ", "_")
-    prepare, limits = "data_prep/to_parquet.py", ["--tokenizer", "recipe/tiny_base", "--max-tokens", 448]
+    prepare, limits = "data_prep/to_parquet.py", ["--tokenizer", "recipe/tiny_model/base", "--max-tokens", 448]
     if not (data / "manifest.json").exists():
         sample = ["--no-cot", "--num-samples", rows, "--num-dev", 0, "--seed", seed]
         python(prepare, "sft", *CORPUS, *about, *limits, *sample, "--out", data)

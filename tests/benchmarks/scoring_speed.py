@@ -18,12 +18,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from recipe import corpora
 from recipe.answers.json_answer import render_answer, template_reasoning
-from recipe.entities import Entity, Example
-from recipe.evaluate import Row
-from recipe.files import write_json
-from recipe.scores import score
+from recipe.core.entities import Entity, Example
+from recipe.core.files import write_json
+from recipe.corpora import datasets as corpora
+from recipe.evaluate.rows import Row
+from recipe.evaluate.scores import score
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data_prep" / "sample" / "IE_INSTRUCTIONS" / "NER"
 

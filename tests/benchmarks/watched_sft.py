@@ -25,7 +25,7 @@ def watch(folder: Path, experiment: str, overrides: Sequence[str]) -> dict:
     """Train in a process of its own; what was measured. RuntimeError with the end of its output if it fails."""
     folder.mkdir(parents=True, exist_ok=True)
     from recipe import cpu
-    from recipe.config import compose
+    from recipe.train.config import compose
 
     on_cpu = compose(experiment, overrides).trainer.device == "cpu"
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
@@ -71,7 +71,7 @@ def main(out: str, experiment: str, *overrides: str) -> None:
     from verl.utils.device import auto_set_device
     from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
-    from recipe.config import compose
+    from recipe.train.config import compose
     from sft.train import AnswerTrainer
 
     config = compose(experiment, overrides)

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from recipe.run_log import read_metrics
-from recipe.train import newest_step
+from recipe.models.run_log import read_metrics
+from recipe.train.__main__ import newest_step
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,7 +45,7 @@ def work(tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(work):
     common = ["--instructuie", "data_prep/sample/IE_INSTRUCTIONS", "--datasets", "bc5cdr", "CrossNER_AI"]
-    common += ["--tokenizer", "recipe/tiny_base", "--num-samples", 32, "--num-dev", 4]
+    common += ["--tokenizer", "recipe/tiny_model/base", "--num-samples", 32, "--num-dev", 4]
     python("data_prep/to_parquet.py", "grpo", *common, "--max-prompt-tokens", 256, "--out", work / "grpo")
     python("data_prep/to_parquet.py", "sft", *common, "--cot", "template", "--max-tokens", 448, "--out", work / "sft")
     return work

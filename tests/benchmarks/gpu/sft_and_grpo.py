@@ -37,11 +37,11 @@ def make_model(out: Path, shape: dict) -> Path:
     """A folder with random weights, and the tiny model's tokenizer: its 4,096 ids are the first of the vocabulary."""
     from transformers import AutoTokenizer
 
-    from recipe.tiny_model import build_model, save
+    from recipe.tiny_model.__main__ import build_model, save
 
     if not (out / "config.json").is_file():
         model = build_model(**shape)
-        tokenizer = AutoTokenizer.from_pretrained(ROOT / "recipe" / "tiny_base")
+        tokenizer = AutoTokenizer.from_pretrained(ROOT / "recipe" / "tiny_model" / "base")
         model.config.eos_token_id = tokenizer.eos_token_id
         save(model, tokenizer, out)
     return out
@@ -80,10 +80,10 @@ def measure_sft(folder: Path, model: Path, data: Path, liger: bool, packed: bool
 
 def measure_grpo(folder: Path, model: Path, data: Path, steps: int) -> dict:
     """A GRPO run: mean seconds by phase after the warm-up, and the highest memory that verl logged, in GiB."""
+    from recipe.models.run_log import read_metrics
     from recipe.plan.memory import phases
     from recipe.plan.reading import load
     from recipe.plan.settings import GIB
-    from recipe.run_log import read_metrics
 
     run, name = folder / "run", "grpo_qwen3_1_7b_paper"
     overrides = ["hardware=gpu_1", f"actor_rollout_ref.model.path={model}", *attention("actor_rollout_ref.model")]
@@ -115,7 +115,7 @@ def mean(figures: list[dict], key: str) -> float:
 
 def attention(section: str) -> list[str]:
     """PyTorch's attention where flash-attn isn't installed, as recipe.train chooses it."""
-    from recipe import flash_attention
+    from recipe.train import flash_attention
 
     return [f"++{section}.override_config.attn_implementation=sdpa"] if flash_attention.missing() else []
 
@@ -148,7 +148,7 @@ def main() -> int:
     print(f"model      {model}", flush=True)
     if args.make_only:
         return 0
-    from recipe.files import write_json
+    from recipe.core.files import write_json
 
     result: dict = {"device": device_name(), "sft": {}, "grpo": None, "failed": {}}
     for name, (liger, packed) in VARIANTS.items() if args.sft else ():

@@ -1,0 +1,160 @@
+"""The command line of to_parquet.py: three commands, their options, and which of them go together."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from recipe.answers import FORMATS
+from recipe.core.entities import DataError
+from recipe.corpora import datasets as corpora
+from recipe.corpora.conll import Columns
+from recipe.evaluate.protocols import protocol_names
+
+GRPO_SAMPLES, GRPO_DEV, GRPO_CAP = 5000, 300, 10000  # ReasoningNER's
+# They came later than manifests did: where one isn't given, a manifest is the same as before.
+LATER_OPTIONS = ("answer_format", "columns", "dev_ner_cot", "drop_else", "one_step", "protocol", "worked_seed")
+WORKED_SEED = 42  # not --seed: training and evaluation are to show the same examples
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The command line; each subcommand's --help shows the lines of the description that are examples of it."""
+    raw = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser("to_parquet.py", description=description, formatter_class=raw)
+    commands = top.add_subparsers(dest="command", required=True, metavar="{sft,grpo,eval}")
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        examples = [line for line in description.splitlines() if f"to_parquet.py {name}" in line]
+        command = commands.add_parser(name, help=text, formatter_class=raw, epilog="\n".join(["examples:", *examples]))
+        command.set_defaults(drop_else=None)
+        return command
+
+    sft = add("sft", "rows with answers, for SFT")
+    source = sft.add_mutually_exclusive_group(required=True)
+    source.add_argument("--ner-cot", type=Path, nargs="+", metavar="FILE", help="NER-CoT rows, .json or .jsonl")
+    dev = "dev rows from files of their own, with --ner-cot"
+    sft.add_argument("--dev-ner-cot", type=Path, nargs="+", metavar="FILE", help=dev)
+    _add_corpora(sft, source)
+    sft.add_argument("--cot", choices=("template", "none"), help="reasoning for --corpora: from the gold, or none")
+    sft.add_argument("--no-cot", action="store_const", const="none", dest="cot", help="answers without reasoning")
+    sft.add_argument("--share", type=float, metavar="X", help="this part of each dataset's train rows, such as 0.01")
+    _add_amounts(sft, "all", "all")
+    sft.add_argument("--max-tokens", type=_count, metavar="N", help="drop rows of more tokens: prompt, answer and end")
+    _add_common(sft)
+
+    grpo = add("grpo", "a sample of questions, for GRPO")
+    _add_corpora(grpo, grpo, required=True)
+    _add_amounts(grpo, GRPO_SAMPLES, GRPO_DEV, GRPO_CAP)
+    grpo.set_defaults(share=None, num_dev=GRPO_DEV)
+    _add_common(grpo)
+
+    evaluate = add("eval", "all questions of a split")
+    _add_corpora(evaluate, evaluate, required=True)
+    evaluate.add_argument("--split", choices=corpora.SPLITS, help="default: the protocol's, or test")
+    residual = evaluate.add_mutually_exclusive_group()
+    residual.add_argument(
+        "--drop-else",
+        action="store_const",
+        const=True,
+        help="else, misc and other in neither schema nor gold, and each row says so (without this, no row says it)",
+    )
+    residual.add_argument(
+        "--keep-else", action="store_const", const=False, dest="drop_else", help="keep them as types like any other"
+    )
+    _add_common(evaluate)
+    return top
+
+
+def _add_corpora(command: argparse.ArgumentParser, group: argparse._ActionsContainer, required: bool = False) -> None:
+    flags = {"required": True} if required else {}
+    group.add_argument(
+        "--corpora",
+        "--instructuie",
+        type=Path,
+        dest="instructuie",
+        metavar="DIR",
+        help="holds a folder for each dataset: InstructUIE's or B2NERD's JSON, CoNLL/BIO columns, MRC questions",
+        **flags,
+    )
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("--datasets", nargs="+", metavar="NAME", help="these datasets (default: all that are there)")
+    which.add_argument("--list", metavar="LIST", help=f"{', '.join(corpora.LISTS)}, or a file with a name on each line")
+    names = protocol_names()
+    which.add_argument(
+        "--protocol",
+        choices=names,
+        metavar="NAME",
+        help=f"the datasets that a protocol trains on or tests on: {', '.join(names)}",
+    )
+    command.add_argument(
+        "--columns",
+        type=_columns,
+        metavar="TOKEN,TAG",
+        help="columns of CoNLL files, from 1, or from the end below 0 (default: 1,-1)",
+    )
+
+
+def _add_amounts(
+    command: argparse.ArgumentParser, samples: int | str, dev: int | str, cap: int | str = "no limit"
+) -> None:
+    add = command.add_argument
+    add("--num-samples", type=_count, metavar="N", help=f"train rows (default: {samples})")
+    add("--num-dev", type=_count, metavar="N", help=f"dev rows (default: {dev})")
+    limit = f"a dataset counts as at most so many rows (default: {cap})"
+    add("--max-per-dataset", type=_count, metavar="N", help=limit)
+    add("--seed", type=int, default=42, help="another seed, another sample (default: %(default)s)")
+    add(
+        "--drop-overlap-with",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="PATH",
+        help="drop sentences that stand in these too: Parquet written here, a test split, or a folder of such",
+    )
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
+    add("--answer-format", choices=tuple(FORMATS), help="how entities are answered (default: json)")
+    add("--one-step", action="store_true", default=None, help="bio: a prompt without the two steps, for the ablation")
+    worked = f"entity_tags: draws the worked examples that prompts show (default: {WORKED_SEED})"
+    add("--worked-seed", type=int, metavar="N", help=worked)
+    add("--prompt-template", type=Path, metavar="FILE", help="prompt with {{SCHEMA}} and {{SENTENCE}}")
+    add("--add-source", action="store_true", help="begin the prompt with the dataset's name")
+    add("--tokenizer", type=Path, metavar="DIR", help="the model's tokenizer, for the limits")
+    add("--max-prompt-tokens", type=_count, metavar="N", help="drop rows with a longer prompt")
+    add("--on-error", choices=("stop", "skip"), default="stop", help="skip counts bad records (default: %(default)s)")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return value
+
+
+def _columns(text: str) -> Columns:
+    try:
+        token, tag = map(int, text.split(","))
+    except ValueError:
+        token = tag = 0
+    if 0 in (token, tag) or token == tag:
+        raise argparse.ArgumentTypeError(f"{text!r} names no two columns; 1,-1 are the first and the last one")
+    return Columns(token, tag)
+
+
+def check(args: argparse.Namespace) -> None:
+    """DataError for options that don't go together; sets where the reasoning of SFT rows is from."""
+    if args.command != "sft":
+        return
+    if args.ner_cot:
+        if args.cot == "template" or args.datasets or args.list or args.protocol:
+            raise DataError("--cot template, --datasets, --list, --protocol: go with --corpora, not with --ner-cot")
+        args.cot = args.cot or "ner_cot"
+    elif args.dev_ner_cot:
+        raise DataError("--dev-ner-cot: goes with --ner-cot, not with --corpora")
+    elif args.cot is None:
+        raise DataError("--corpora has no chain of thought; say --cot template (built from the gold) or --no-cot")
+    if args.share is not None and args.num_samples is not None:
+        raise DataError("--share and --num-samples: give one of them")

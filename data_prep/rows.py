@@ -1,0 +1,150 @@
+"""Parquet rows in verl's columns, and the rules by which a sentence gets none.
+
+A GRPO or evaluation row; `ground_truth` is JSON because Arrow would make a dict a struct with a field for every type:
+
+    {"data_source": "bc5cdr", "prompt": [{"role": "user", "content": "You are ..."}], "ability": "ner",
+     "reward_model": {"style": "rule", "ground_truth": "{\"types\": [\"chemical\"], \"entities\": [...], ...}"},
+     "extra_info": {"index": 0, "split": "train", "dataset": "bc5cdr", "sentence": "Naloxone ..."}}
+
+An evaluation row written with --drop-else, --keep-else or --protocol has `extra_info.drop_else` too: true where the
+residual types (`else`, `misc`, `other`) are in neither schema nor gold. A row without it is one where they are not.
+
+An SFT row has `messages` (user, assistant) in place of `prompt` and `reward_model`, and in `extra_info` the `types` it
+asks for and `cot`, where its reasoning is from: "ner_cot" (a teacher), "template" (built from the gold), "none".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from recipe import answers
+from recipe.answers.control_tokens import THINK_TAGS, find_control_token
+from recipe.answers.queries import FORMAT as ENTITY_TAGS
+from recipe.answers.queries import Wordings, split
+from recipe.core.entities import JSON_FORMAT, DataError, Example, to_ground_truth
+from recipe.core.metrics import count
+from recipe.models.chat import encode_prompt
+
+if TYPE_CHECKING:
+    import pyarrow
+    from transformers import PreTrainedTokenizerBase
+
+ABILITY = "ner"
+
+
+@dataclass(frozen=True, slots=True)
+class RowRules:
+    """How a prompt is written, and which rows are refused. Limits are in tokens and need the tokenizer."""
+
+    format: str = JSON_FORMAT
+    template: str | None = None  # None: the format's own
+    add_source: bool = False
+    tokenizer: PreTrainedTokenizerBase | None = None
+    max_prompt_tokens: int | None = None
+    max_tokens: int | None = None  # prompt, answer and end token
+    keep_out: Mapping[int, str] = field(default_factory=dict)  # sentence_key -> reason
+    wordings: Wordings = field(default_factory=Wordings)  # of entity_tags
+
+    def prompt(self, example: Example) -> str:
+        template = self.wordings.of(example) if self.format == ENTITY_TAGS else None
+        return answers.render_prompt(example, template or self.template, self.add_source)
+
+    def asked(self, example: Example) -> tuple[Example, ...]:
+        """The examples of the rows that a sentence gets: one, or one for each type."""
+        return split(example) if self.format == ENTITY_TAGS else (replace(example, format=self.format),)
+
+
+def sentence_key(sentence: str) -> int:
+    """64 bits that agree for sentences that differ in case and white space alone."""
+    text = " ".join(sentence.split()).casefold()
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+def refusal(example: Example, rules: RowRules) -> str | None:
+    """Why the example gets no row, or None: a reason of `keep_out`, or one of
+
+    control_token    its prompt, names or reasoning hold text that a tokenizer reads as a control token;
+    not_expressible  the answer format can't say it, as one tag for a word can't tell nested mentions;
+    gold_not_read    its answer, rendered and parsed back, is not its gold: it could not be rewarded;
+    too_long         it is over a limit. Cutting it would cut the answer or the instructions.
+    """
+    if rules.keep_out and (reason := rules.keep_out.get(sentence_key(example.sentence))):
+        return reason
+    prompt = rules.prompt(example)
+    own = "\n".join((example.sentence, *example.types, *(entity.name for entity in example.entities)))
+    if any(find_control_token(text, rules.tokenizer) for text in (own, example.reasoning or "")):
+        return "control_token"
+    if find_control_token(prompt, rules.tokenizer, THINK_TAGS):
+        return "control_token"
+    try:
+        answer = answers.render_answer(example)
+    except DataError:
+        return "not_expressible"
+    read = answers.parse(answer, example)
+    if not read.layout or count(read.entities, example.entities, "strict").f1 != 1:
+        return "gold_not_read"
+    return "too_long" if _too_long(prompt, answer, rules) else None
+
+
+def _too_long(prompt: str, answer: str, rules: RowRules) -> bool:
+    if rules.max_prompt_tokens is None and rules.max_tokens is None:
+        return False
+    length = len(encode_prompt(rules.tokenizer, [_message("user", prompt)]))
+    if rules.max_prompt_tokens is not None and length > rules.max_prompt_tokens:
+        return True
+    if rules.max_tokens is None:
+        return False
+    return length + len(rules.tokenizer(answer, add_special_tokens=False)["input_ids"]) + 1 > rules.max_tokens
+
+
+def _message(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def question_row(example: Example, index: int, split: str, rules: RowRules, drop_else: bool | None = None) -> dict:
+    """A row for GRPO or evaluation; it says what `drop_else` is, unless that is None."""
+    extra = {} if drop_else is None else {"drop_else": drop_else}
+    return {
+        "data_source": example.dataset,
+        "prompt": [_message("user", rules.prompt(example))],
+        "ability": ABILITY,
+        "reward_model": {"style": "rule", "ground_truth": to_ground_truth(example)},
+        "extra_info": {**_extra(example, index, split), **extra},
+    }
+
+
+def sft_row(example: Example, index: int, split: str, rules: RowRules, cot: str) -> dict:
+    """A row for SFT; `cot` says where the reasoning is from."""
+    answer = answers.render_answer(example)
+    return {
+        "data_source": example.dataset,
+        "messages": [_message("user", rules.prompt(example)), _message("assistant", answer)],
+        "ability": ABILITY,
+        "extra_info": {**_extra(example, index, split), "types": list(example.types), "cot": cot},
+    }
+
+
+def _extra(example: Example, index: int, split: str) -> dict:
+    return {"index": index, "split": split, "dataset": example.dataset, "sentence": example.sentence}
+
+
+def row_schema(sft: bool, drop_else: bool = False) -> pyarrow.Schema:
+    """The Arrow schema of the rows above: fixed, so that every file has the same columns, whatever is in it.
+
+    `drop_else` says whether that column is there, not what it holds.
+    """
+    import pyarrow as pa
+
+    text = pa.string()
+    messages = pa.list_(pa.struct({"role": text, "content": text}))
+    extra = {"index": pa.int64(), "split": text, "dataset": text, "sentence": text}
+    if sft:
+        columns = {"data_source": text, "messages": messages, "ability": text}
+        return pa.schema({**columns, "extra_info": pa.struct({**extra, "types": pa.list_(text), "cot": text})})
+    reward = pa.struct({"style": text, "ground_truth": text})
+    columns = {"data_source": text, "prompt": messages, "ability": text, "reward_model": reward}
+    extra |= {"drop_else": pa.bool_()} if drop_else else {}
+    return pa.schema({**columns, "extra_info": pa.struct(extra)})

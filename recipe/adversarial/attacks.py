@@ -1,0 +1,144 @@
+"""Answers that try to earn a reward without deserving it, for any answer format.
+
+    attacks(Example("Zoë flew .", ("person",), (Entity("Zoë", "person"),)), limit=100)["right, one word of reasoning"]
+    "<think>\\nDone.\\n</think>\\n{...}"
+
+Those that begin with "right" hold the gold answer and cheat with what stands around it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from recipe import answers
+from recipe.answers.json_answer import template_reasoning
+from recipe.answers.think import CLOSE, OPEN
+from recipe.core.entities import DataError, Entity, Example
+
+SILENCE, WRONG = "names nothing", "wrong names"
+_TYPES = ("location", "organization", "person")
+_SENTENCES = (
+    Example(
+        "Ada Lovelace wrote to Charles Babbage in London .",
+        _TYPES,
+        (Entity("Ada Lovelace", "person"), Entity("Charles Babbage", "person"), Entity("London", "location")),
+    ),
+    Example(
+        "Smith , of Smith & Sons , sued Smith .",  # a name twice, and inside of another
+        _TYPES,
+        (Entity("Smith", "person"), Entity("Smith & Sons", "organization"), Entity("Smith", "person")),
+    ),
+    Example(
+        "Washington , D.C. hosts NASA .",
+        _TYPES,
+        (Entity("Washington , D.C.", "location"), Entity("NASA", "organization")),
+    ),
+    Example("Zoë flew .", _TYPES, (Entity("Zoë", "person"),)),
+    Example("It rained all day .", _TYPES),
+    Example("The results were not significant .", _TYPES),
+)
+
+
+def examples(answer_format: str) -> list[Example]:
+    """Gold examples, with and without an entity, as the format asks about them."""
+    if answer_format != "entity_tags":
+        return [replace(example, format=answer_format) for example in _SENTENCES]
+    return [
+        replace(
+            example,
+            types=(label,),
+            entities=tuple(e for e in example.entities if e.type == label),
+            format=answer_format,
+        )
+        for example in _SENTENCES
+        for label in example.types
+    ]
+
+
+def honest(example: Example) -> str:
+    """The gold answer, with reasoning that names each entity and its type."""
+    return _say(example, example.entities, template_reasoning(example))
+
+
+def attacks(example: Example, limit: int) -> dict[str, str]:
+    """Completion by attack, without those that the format can't write; `limit`: words that a completion may have."""
+    found = {}
+    for name, build in _attacks(example, limit):
+        try:
+            found[name] = build()
+        except DataError:  # BIO has one tag a word
+            continue
+    return found
+
+
+def _attacks(example: Example, limit: int) -> Iterator[tuple[str, object]]:
+    gold, sentence, first = example.entities, example.sentence, example.types[0]
+    reasoning, right = template_reasoning(example), honest(example)
+    bare, silent = _say(example, gold, None), _say(example, (), None)
+    named = {word for entity in gold for word in entity.name.split()}
+    others = [word for word in sentence.split() if word.isalpha() and word not in named]
+    words = [Entity(word, label) for label in example.types for word in sentence.split()]
+    spans = [Entity(span, label) for label in example.types for span in _substrings(sentence)]
+
+    yield "writes nothing", lambda: ""
+    yield SILENCE, lambda: _say(example, (), "No span of the sentence names an entity of these types.")
+    yield "names nothing, no reasoning", lambda: silent
+    yield "every type, no name", lambda: _every_type(example, reasoning)
+    yield "the schema", lambda: json.dumps(list(example.types))
+    yield "the prompt", lambda: answers.render_prompt(example)
+    yield WRONG, lambda: _say(example, [Entity(word, first) for word in others], reasoning)
+    if len(example.types) > 1:
+        turned = dict(zip(example.types, example.types[1:] + example.types[:1], strict=True))
+        yield "wrong types", lambda: _say(example, [replace(e, type=turned[e.type]) for e in gold], reasoning)
+    yield "each name twice", lambda: _say(example, [e for e in gold for _ in range(2)], reasoning)
+    yield "every word, one type", lambda: _say(example, [Entity(w, first) for w in sentence.split()], reasoning)
+    yield "every word, every type", lambda: _say(example, words, reasoning)
+    yield "every substring, every type", lambda: _say(example, spans, reasoning)
+    yield "reasoning that never ends", lambda: _fill(f"{OPEN}\n", f"{reasoning} ", limit)
+    yield "right, never closed the block", lambda: f"{OPEN}\n{reasoning}\n{bare}"
+    yield "right, inside the reasoning alone", lambda: f"{OPEN}\n{reasoning}\n{bare}\n{CLOSE}"
+    yield "right, no reasoning", lambda: bare
+    yield "right, empty reasoning", lambda: f"{OPEN}\n\n{CLOSE}\n{bare}"
+    yield "right, one word of reasoning", lambda: _say(example, gold, "Done.")
+    yield "right, the sentence as reasoning", lambda: _say(example, gold, sentence)
+    yield "right, types and sentence as reasoning", lambda: _say(example, gold, f"{' '.join(example.types)} {sentence}")
+    yield "right, the prompt as reasoning", lambda: f"{OPEN}\n{answers.render_prompt(example)}\n{CLOSE}\n{bare}"
+    yield "right, reasoning to the limit", lambda: f"{_fill(f'{OPEN}{chr(10)}', f'{reasoning} ', limit)}{CLOSE}\n{bare}"
+    yield "right, think tags nested", lambda: f"{OPEN}\n{OPEN}\n{reasoning}\n{CLOSE}\n{CLOSE}\n{bare}"
+    yield "right, think tag opened twice", lambda: f"{OPEN}\n{OPEN}\n{reasoning}\n{CLOSE}\n{bare}"
+    yield "right, in a code fence", lambda: f"{OPEN}\n{reasoning}\n{CLOSE}\n```\n{bare}\n```"
+    yield "one name of a type off the schema", lambda: _off_schema(example, reasoning)
+    yield "right, then a remark", lambda: f"{right}\nThese are all of them."
+    yield "right, then words to the limit", lambda: _fill(f"{right}\n", "and so on ", limit)
+    yield "right, then white space to the limit", lambda: right + "\n" * limit
+    yield "right, again and again to the limit", lambda: _fill(f"{right}\n", f"{bare}\n", limit)
+    yield "right, then an answer that names nothing", lambda: f"{right}\n{silent}"
+    yield "right, after a draft", lambda: f"{_say(example, gold[:1], reasoning)}\n{bare}"
+
+
+def _say(example: Example, entities: Iterable[Entity], reasoning: str | None) -> str:
+    return answers.render_answer(replace(example, entities=tuple(entities), reasoning=reasoning))
+
+
+def _fill(text: str, unit: str, limit: int) -> str:
+    return text + unit * max(1, (limit - len(text.split())) // len(unit.split()))
+
+
+def _substrings(sentence: str) -> list[str]:
+    words = sentence.split()
+    return [" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)]
+
+
+def _every_type(example: Example, reasoning: str) -> str:
+    if example.format != "json":
+        raise DataError("only JSON can name a type without a name")
+    return f"{OPEN}\n{reasoning}\n{CLOSE}\n" + json.dumps(
+        {"entities": {label: [] for label in example.types}}, indent=2
+    )
+
+
+def _off_schema(example: Example, reasoning: str) -> str:
+    word = next(word for word in reversed(example.sentence.split()) if word.isalpha())
+    return _say(example, [*example.entities, Entity(word, "thing")], reasoning)

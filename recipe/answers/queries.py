@@ -1,0 +1,182 @@
+"""A sentence as one question for each type, for the entity-tag format, and the sentence again from their answers.
+
+questions = split(example)                                   # one Example a type, those without an entity too
+merge(questions, completions).completion                     # '{"entities": {"person": ["Ada"]}}', to be scored
+
+worked = worked_examples(dev, seed=42)                       # {"person": (Example, Example), "place": ...}
+template_for("person", "A person's name.", worked["person"]) # the prompt's wording, {{SENTENCE}} still open
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from recipe.answers import entity_tags, json_answer
+from recipe.answers.think import CLOSE, OPEN, with_reasoning
+from recipe.core.align import locate
+from recipe.core.entities import JSON_FORMAT, DataError, Entity, Example
+from recipe.core.sampling import row_key
+
+FORMAT = "entity_tags"
+
+
+# --------------------------------------------------------------------------------------------------- split and merge
+
+
+def split(example: Example) -> tuple[Example, ...]:
+    """A question for each type of the schema, in its order; where the sentence names none, the answer is empty.
+
+    Reasoning that was built from the gold is built again from that of the question. A teacher's stays as it is.
+    """
+    built = example.reasoning is not None and example.reasoning == json_answer.template_reasoning(example)
+    questions = []
+    for label in example.types:
+        entities = tuple(entity for entity in example.entities if entity.type == label)
+        question = replace(example, types=(label,), entities=entities, format=FORMAT)
+        questions.append(replace(question, reasoning=json_answer.template_reasoning(question)) if built else question)
+    return tuple(questions)
+
+
+def group(questions: Iterable[Example]) -> list[list[int]]:
+    """The positions of the questions of each sentence, sentences and positions in the order in which they come.
+
+    Questions needn't stand together. A sentence that a dataset holds twice is two groups: the second question about a
+    type belongs to the second.
+    """
+    asked: Counter = Counter()
+    groups: dict[tuple[str, str, int], list[int]] = {}
+    for position, question in enumerate(questions):
+        sentence = question.dataset, question.sentence
+        groups.setdefault((*sentence, asked[sentence, question.types]), []).append(position)
+        asked[sentence, question.types] += 1
+    return list(groups.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """One sentence from the answers about its types: its example and a completion, both in the JSON format.
+
+    `unparsable` of the answers could not be read; they name nothing.
+    """
+
+    example: Example
+    completion: str
+    unparsable: int
+
+
+def merge(questions: Sequence[Example], completions: Sequence[str]) -> Merged:
+    """The sentence's example, with all types and entities, and what the completions say of it.
+
+    Entities are in the order in which they stand in the sentence, then by type. Where no answer could be read, the
+    completion is unparsable, too. DataError for questions that are not about the types of one sentence.
+    """
+    _check_questions(questions, completions)
+    pairs = sorted(zip(questions, completions, strict=True), key=lambda pair: pair[0].types)
+    answers = [entity_tags.parse(completion, question) for question, completion in pairs]
+    sentence, dataset = questions[0].sentence, questions[0].dataset
+    types = tuple(question.types[0] for question, _ in pairs)
+    gold = in_order(sentence, (entity for question, _ in pairs for entity in question.entities))
+    example = Example(sentence, types, gold, dataset, format=JSON_FORMAT)
+    thoughts = [answer.reasoning for answer in answers if answer.reasoning is not None]
+    # A second opening tag may stand inside a think block that was read; the JSON format has no way to write it.
+    reasoning = "\n".join(filter(None, thoughts)).replace(OPEN, " ").replace(CLOSE, " ") if thoughts else None
+    unparsable = sum(not answer.parsed for answer in answers)
+    if unparsable == len(answers):
+        return Merged(example, with_reasoning("", reasoning), unparsable)
+    found = in_order(sentence, (entity for answer in answers for entity in answer.entities))
+    return Merged(example, json_answer.render_answer(found, reasoning), unparsable)
+
+
+def _check_questions(questions: Sequence[Example], completions: Sequence[str]) -> None:
+    if not questions or len(questions) != len(completions):
+        raise DataError(f"{len(questions)} questions, {len(completions)} answers: each question has one answer")
+    where = f"{questions[0].sentence[:40]!r}"
+    if len({(question.dataset, question.sentence) for question in questions}) > 1:
+        raise DataError(f"{where}: among its questions is one about another sentence; group them first")
+    types = [question.types for question in questions]
+    if any(len(labels) != 1 for labels in types) or len(set(types)) < len(types):
+        raise DataError(f"{where}: each question asks about one type, and no two about the same; group them first")
+
+
+def in_order(sentence: str, entities: Iterable[Entity]) -> tuple[Entity, ...]:
+    """The entities by their place in the sentence, then by type; at the end, those that it doesn't hold."""
+    entities = tuple(entities)
+    placed = [
+        ((span is None, *((span.start, span.end) if span else (0, 0)), entity.type), entity)
+        for span, entity in zip(locate(sentence, entities), entities, strict=True)
+    ]
+    return tuple(entity for _, entity in sorted(placed, key=lambda pair: pair[0]))
+
+
+# ---------------------------------------------------------------------------------------------------- worked examples
+
+
+def worked_examples(
+    examples: Iterable[Example], seed: int, count: int = 2, longest: int | None = None
+) -> dict[str, tuple[Example, ...]]:
+    """At most `count` questions for each type, answered, to be shown in the prompts of that type.
+
+    Those that name an entity of the type come first, and at most one names none. The choice depends on seed and content
+    alone, not on the order of the examples. Left out are sentences longer than `longest` characters, those that lack a
+    name of their gold, and those that can't stand in a template. Reasoning is the example's own or built from the gold.
+
+    Keep these sentences out of what is asked: a prompt that shows one holds its answer.
+    """
+    chosen: dict[str, tuple[list, list]] = {}
+    for example in examples:
+        if longest is not None and len(example.sentence) > longest:
+            continue
+        for question in split(example):
+            if question.reasoning is None:
+                question = replace(question, reasoning=json_answer.template_reasoning(question))
+            naming, empty = chosen.setdefault(question.types[0], ([], []))
+            if _can_be_shown(question):
+                key = row_key(seed, question, "worked example"), question.sentence
+                _keep_lowest(naming if question.entities else empty, key, question, count)
+    shown = {label: (naming + empty[:1])[:count] for label, (naming, empty) in chosen.items()}
+    return {label: tuple(question for _, question in kept) for label, kept in sorted(shown.items()) if kept}
+
+
+def _can_be_shown(question: Example) -> bool:
+    if any(entity.name not in question.sentence for entity in question.entities):
+        return False
+    try:
+        shown = entity_tags.render_answer(question)
+    except DataError:
+        return False
+    return not entity_tags.holds_placeholder(f"{question.sentence}\n{shown}")
+
+
+def _keep_lowest(kept: list, key: tuple[int, str], question: Example, count: int) -> None:
+    """Put the question among the `count` of lowest key, unless its sentence is there."""
+    if all(question.sentence != other.sentence for _, other in kept):
+        insort(kept, (key, question), key=lambda pair: pair[0])
+        del kept[count:]
+
+
+def template_for(
+    label: str, description: str = "", worked: Sequence[Example] = (), template: str = entity_tags.DEFAULT_TEMPLATE
+) -> str:
+    """The wording of the prompts about one type; `answers.render_prompt(question, template_for(...))` fills it.
+
+    `template` holds {{SCHEMA}} and {{SENTENCE}}, and {{DESCRIPTION}} and {{EXAMPLES}} where it shows those. DataError
+    for worked examples of another type and for text with a placeholder in it.
+    """
+    if any(example.types != (label,) for example in worked):
+        raise DataError(f"{label!r}: a worked example is about another type; give those of this type")
+    return entity_tags.put_question(template, description or entity_tags.plain_description(label), worked)
+
+
+@dataclass(frozen=True, slots=True)
+class Wordings:
+    """Dataset -> type -> template, and the sentences that the templates show."""
+
+    templates: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    shown: frozenset[str] = frozenset()
+
+    def of(self, example: Example) -> str | None:
+        """The template of a question, None where nothing is known of its type."""
+        return self.templates.get(example.dataset, {}).get(example.types[0])

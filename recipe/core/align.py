@@ -1,0 +1,144 @@
+"""Where in a sentence the names of an answer stand: character offsets, the end exclusive.
+
+    locate("Paris met Paris Hilton .", [Entity("Paris Hilton", "person"), Entity("Paris", "city")])
+    (Span(start=10, end=22, type="person"), Span(start=0, end=5, type="city"))
+
+An answer names entities without saying where they stand, so the rule is part of every score by span. A name stands
+where the sentence has the same characters, up to Unicode's canonical equivalence (`é` written as one character or two)
+and the amount of white space. The k-th mention of a name with one type takes the k-th of its places, and a place comes
+before another
+
+1. that doesn't end within a word (all places do so in scripts that write no spaces, such as Chinese),
+2. that isn't inside a longer name of the answer (`C` is not the C of `C++` where both are named),
+3. whose ends are at white space or sentence punctuation, not at another sign,
+4. that comes earlier in the sentence.
+
+It does not depend on the order in which the names are given.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from recipe.core.entities import Entity
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """`sentence[start:end]` is a mention of an entity of this type."""
+
+    start: int
+    end: int
+    type: str
+
+
+# What may stand right before and after a name that is set off by punctuation alone. No `+`, `#`, `-`, `/` or `'`: they
+# are parts of names as often as not.
+_OPENING = frozenset('([{"“‘«‹<¿¡（「『【《、，。：；！？')
+_CLOSING = frozenset(')]}"”’»›>.,;:!?…。，、；：！？）」』】》،؛؟।')
+
+
+def locate(sentence: str, entities: Iterable[Entity]) -> tuple[Span | None, ...]:
+    """A span for each entity, in the entities' order; None where the sentence has no (or no further) place for it."""
+    entities = tuple(entities)
+    if not entities:
+        return ()
+    text = _Folded(sentence)
+    names = sorted({entity.name for entity in entities}, key=lambda name: (-len(_fold(name)), name))
+    mentions = defaultdict(int)
+    for entity in entities:
+        mentions[entity] += 1
+    most = defaultdict(int)
+    for entity, times in mentions.items():
+        most[entity.name] = max(most[entity.name], times)
+    places: dict[str, list[tuple[int, int]]] = {}
+    taken: list[tuple[int, int]] = []
+    for name in names:
+        found = text.find(name)
+
+        def rank(place: tuple[int, int]) -> tuple[bool, bool, int, int]:
+            start, end = place
+            inside = any(s <= start and end <= e and e - s > end - start for s, e in taken)
+            looseness = _looseness(sentence, start, end)
+            return looseness > 1, inside, looseness, start
+
+        places[name] = sorted(found, key=rank)[: most[name]] if len(found) > 1 else found
+        taken.extend(place for place in places[name] if place not in taken)
+    given: dict[Entity, int] = defaultdict(int)
+    spans: list[Span | None] = []
+    for entity in entities:
+        number = given[entity]
+        given[entity] += 1
+        chosen = places[entity.name][: mentions[entity]]
+        spans.append(Span(*sorted(chosen)[number], entity.type) if number < len(chosen) else None)
+    return tuple(spans)
+
+
+def occurs(sentence: str, name: str) -> bool:
+    """True if the name stands in the sentence at all."""
+    return bool(_Folded(sentence).find(name))
+
+
+def _looseness(sentence: str, start: int, end: int) -> int:
+    """0 for a place between word ends, 1 for one between other characters than letters and digits, 2 for any other."""
+    before, after = sentence[start - 1 : start], sentence[end : end + 1]
+    clean = (not before or before.isspace() or before in _OPENING) and (
+        not after or after.isspace() or after in _CLOSING
+    )
+    if clean:
+        return 0
+    glued = (before.isalnum() and sentence[start].isalnum()) or (after.isalnum() and sentence[end - 1].isalnum())
+    return 2 if glued else 1
+
+
+class _Folded:
+    """A sentence in canonical decomposition with single spaces, and where each of its characters came from."""
+
+    def __init__(self, sentence: str) -> None:
+        self.sentence = sentence
+        if sentence.isascii() and "  " not in sentence and not _ODD_SPACE.search(sentence):
+            self.text, self.origin = sentence, range(len(sentence) + 1)
+            return
+        text, origin = [], []
+        for index, character in enumerate(sentence):
+            if character.isspace():
+                if text and text[-1] == " ":
+                    continue
+                text.append(" ")
+                origin.append(index)
+                continue
+            for part in unicodedata.normalize("NFD", character):
+                text.append(part)
+                origin.append(index)
+        self.text, self.origin = "".join(text), [*origin, len(sentence)]
+
+    def find(self, name: str) -> list[tuple[int, int]]:
+        """(start, end) of every place of the name, in order; overlapping ones too. Linear in the sentence's length."""
+        wanted = _fold(name)
+        if not wanted or len(wanted) > len(self.text):
+            return []
+        found, at = [], self.text.find(wanted)
+        while at >= 0:
+            last = at + len(wanted)
+            start, end = self.origin[at], self.origin[last - 1] + 1
+            # Neither half of a character that canonical decomposition took apart, nor a letter without its accent.
+            whole = (at == 0 or self.origin[at - 1] < start) and (
+                last == len(self.text) or (self.origin[last] >= end and not unicodedata.combining(self.text[last]))
+            )
+            if whole:
+                found.append((start, end))
+            at = self.text.find(wanted, at + 1)
+        return found
+
+
+_ODD_SPACE = re.compile(r"[^\S ]")
+
+
+def _fold(name: str) -> str:
+    if name.isascii() and "  " not in name and not _ODD_SPACE.search(name):
+        return name.strip()
+    return " ".join(unicodedata.normalize("NFD", name).split())

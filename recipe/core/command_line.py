@@ -1,0 +1,32 @@
+"""How a command ends: its exit status, and one line on standard error where it could not go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from recipe.core.entities import DataError
+
+WRONG_INPUT, INTERRUPTED, READER_GONE, TERMINATED = 2, 130, 141, 143
+
+
+def exit_status(program: str, run: Callable[[], int | None], interrupted: str = "interrupted") -> int:
+    """What `run` returns, or 0; 2 for a DataError or OSError, 130 after Ctrl-C, 141 if nobody reads the output."""
+    try:
+        return run() or 0
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed has no reader
+        return READER_GONE
+    except (DataError, OSError) as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print(f"{program}: {interrupted}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def unwind_on_sigterm() -> None:
+    """Have a job scheduler's SIGTERM raise SystemExit(143), so that what is half-made is removed on the way out."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))

@@ -1,0 +1,1 @@
+"""Corpora on disk: one module a layout."""

@@ -1,0 +1,196 @@
+"""JSON lists, JSON Lines and text lines read piece by piece, and what is wrong with a file said by file and record.
+
+    for record in read_list(Path("train.json")): ...            # [{"sentence": "..."}, ...]
+    for record in read_lines(Path("rows.jsonl")): ...           # {"sentence": "..."} on each line
+    for number, line in read_text_lines(Path("train.txt")): ... # EU B-ORG
+
+Time is linear in the file's size; memory holds one record and a read buffer.
+"""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from recipe.core.entities import DataError
+
+_CHUNK = 1 << 20  # bytes read at a time
+_LONGEST = 1 << 26  # characters a single record may take
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def read_list(path: Path) -> Iterator[object]:
+    """The items of a JSON list, one after the other. DataError, with the record's number, where it is no such list."""
+    window = _Window(path)
+    start = window.peek()
+    if not start:
+        raise DataError(f"{path}: empty file; a JSON list of records belongs here")
+    if start != "[":
+        raise DataError(f"{window.where()}: {window.describe()}; a JSON list of records belongs here")
+    window.at += 1
+    if window.peek() != "]":
+        while True:
+            yield window.value()
+            mark = window.peek()
+            if mark == "]":
+                break
+            if mark != ",":
+                what = f"{mark!r} follows it in place of a comma" if mark else "the file ends after it: truncated"
+                raise DataError(f"{window.where()}: {what}; the list must be complete JSON")
+            window.at += 1
+            window.number += 1
+    window.at += 1
+    if window.peek():
+        raise DataError(f"{window.where()}: more text after the end of the list; a file holds one JSON list")
+
+
+def read_lines(path: Path) -> Iterator[object]:
+    """The items of a JSON Lines file; blank lines do not count. DataError, with the record's number, for a bad one."""
+    number = 0
+
+    def where() -> str:
+        return f"{path}: record {number + 1}"
+
+    for line in _lines(path, where, "JSON Lines"):
+        if not line.strip(" \t\r"):
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where()}: {_json_fault(error)}; each line must be complete JSON") from error
+        number += 1
+        yield value
+    if not number:
+        raise DataError(f"{path}: empty file; JSON Lines belong here")
+
+
+def read_text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    r"""The lines of a UTF-8 file with their numbers from 1, without `\n` or `\r\n`; no byte-order mark.
+
+    DataError, with the line's number, where it is not UTF-8 or has a carriage return inside.
+    """
+    number = 0
+
+    def where() -> str:
+        return f"{path}: line {number + 1}"
+
+    for line in _lines(path, where, "text in lines"):
+        line = line.removesuffix("\r")
+        if "\r" in line:
+            raise DataError(f"{where()}: a carriage return inside it; save the file with line feeds as line ends")
+        number += 1
+        yield number, line
+
+
+def _lines(path: Path, where: Callable[[], str], kind: str) -> Iterator[str]:
+    """The text between line feeds. The last piece is "" for a file that ends with one."""
+    rest = ""
+    for chunk in itertools.chain(_decode(path, where), ["\n"]):
+        *lines, rest = (rest + chunk).split("\n")
+        if len(rest) > _LONGEST:
+            raise DataError(f"{where()}: longer than {_LONGEST:,} characters; is this {kind}?")
+        yield from lines
+
+
+def read_text(path: Path) -> str:
+    r"""A whole UTF-8 file, without a byte-order mark and with `\n` as its line end."""
+    return "".join(_decode(path, lambda: str(path))).replace("\r\n", "\n")
+
+
+class _Window:
+    """The part of a file that is being read: `text` from `at` on is not consumed yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.number, self.text, self.at = path, 1, "", 0
+        self._chunks = _decode(path, self.where)
+
+    def where(self) -> str:
+        return f"{self.path}: record {self.number}"
+
+    def _more(self) -> bool:
+        chunk = next(self._chunks, "")
+        self.text, self.at = self.text[self.at :] + chunk, 0
+        return bool(chunk)
+
+    def peek(self) -> str:
+        """The next character that is not white space, or "" at the end of the file."""
+        while True:
+            self.at = _SPACE.match(self.text, self.at).end()
+            if self.at < len(self.text):
+                return self.text[self.at]
+            if not self._more():
+                return ""
+
+    def value(self) -> object:
+        """The JSON value that begins here. A value that the window cuts off is tried again with twice the text."""
+        self.peek()
+        while True:
+            try:
+                value, self.at = _DECODER.raw_decode(self.text, self.at)
+            except RecursionError as error:
+                raise DataError(f"{self.where()}: {_json_fault(error)}; the list must be complete JSON") from error
+            except ValueError as error:
+                size = len(self.text) - self.at
+                if size > _LONGEST or not self._more():
+                    raise DataError(f"{self.where()}: {_json_fault(error)}; the list must be complete JSON") from error
+                while len(self.text) < 2 * size and self._more():
+                    pass
+            else:
+                return value
+
+    def describe(self) -> str:
+        """What stands here instead of a list."""
+        if self.text[self.at] == "{":
+            self.value()
+            return "JSON Lines, not a list" if self.peek() == "{" else "an object at the top, not a list"
+        return "a string at the top, not a list" if self.text[self.at] == '"' else "not a JSON list"
+
+
+_DECODER = json.JSONDecoder()
+
+
+def _json_fault(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if not isinstance(error, json.JSONDecodeError):  # an integer of more digits than Python converts
+        return "a number too long to read"
+    cut = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string")
+    return "truncated: the file ends inside it" if cut else f"not valid JSON ({error.msg})"
+
+
+def _decode(path: Path, where: Callable[[], str]) -> Iterator[str]:
+    """The text of a UTF-8 file in pieces, none empty, without a byte-order mark.
+
+    All text before a bad byte comes first, so that `where`, which is asked only then, knows the record.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with path.open("rb") as file:
+            data = file.read(_CHUNK)
+            if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:4]:
+                raise DataError(f"{where()}: the file is UTF-16; save it as UTF-8")
+            read = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
+            data = data[read:]
+            while True:
+                pending = len(decoder.getstate()[0])
+                try:
+                    text = decoder.decode(data, final=not data)
+                except UnicodeDecodeError as error:
+                    good, bad = error.object[: error.start], error.object[error.start]
+                    if good:
+                        yield good.decode("utf-8")
+                    offset = read - pending + error.start
+                    message = f"byte {bad:#04x} at offset {offset:,} is not UTF-8 (Latin-1?); save the file as UTF-8"
+                    raise DataError(f"{where()}: {message}") from error
+                if text:
+                    yield text
+                if not data:
+                    return
+                read += len(data)
+                data = file.read(_CHUNK)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error

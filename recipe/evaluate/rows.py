@@ -1,0 +1,118 @@
+"""Evaluation rows: read from Parquet, grouped into the sentences that are scored."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from recipe.answers.queries import FORMAT as ENTITY_TAGS
+from recipe.answers.queries import group, merge
+from recipe.core.entities import DataError, Example, from_ground_truth
+
+COLUMNS = ("data_source", "prompt", "reward_model")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One evaluation row: its position in the Parquet file, its dataset, its prompt and the gold."""
+
+    index: int
+    dataset: str
+    messages: tuple[dict[str, str], ...]
+    example: Example
+
+
+def read_rows(path: Path, limit: int | None = None) -> list[Row]:
+    """The rows of an evaluation file, or those about the first `limit` sentences of each of its datasets.
+
+    DataError for a file or a row that data_prep/to_parquet.py did not write.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    remedy = "write it with: python data_prep/to_parquet.py eval"
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; {remedy}")
+    try:
+        file = parquet.ParquetFile(path)
+        if missing := [column for column in COLUMNS if column not in file.schema_arrow.names]:
+            raise DataError(f"{path}: no column {', '.join(missing)}; {remedy}")
+        records = file.read(columns=list(COLUMNS)).to_pylist()
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path}: not a Parquet file that can be read; {remedy}") from error
+    if not records:
+        raise DataError(f"{path}: no rows in it; {remedy}")
+    rows = []
+    for index, record in enumerate(records):
+        try:
+            rows.append(_read_row(index, record))
+        except DataError as error:
+            raise DataError(f"{path}, row {index}: {error}") from error
+    return rows if limit is None else first_rows(rows, limit)
+
+
+def first_rows(rows: Sequence[Row], limit: int) -> list[Row]:
+    """The rows about the first `limit` sentences of each dataset."""
+    kept, seen = [], Counter()
+    for positions in by_sentence(rows):
+        dataset = rows[positions[0]].dataset
+        seen[dataset] += 1
+        if seen[dataset] <= limit:
+            kept += positions
+    return [rows[position] for position in sorted(kept)]
+
+
+def by_sentence(rows: Sequence[Row]) -> list[list[int]]:
+    """The positions of the rows about each sentence: one, unless a row asks about one type alone."""
+    if not any(row.example.format == ENTITY_TAGS for row in rows):
+        return [[position] for position in range(len(rows))]
+    return group(replace(row.example, dataset=row.dataset) for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """What is scored: a row and a completion for each sentence.
+
+    `unread` says how many of the answers behind each completion can't be read, and `asked` how many questions there
+    were, both None unless rows ask about single types.
+    """
+
+    rows: list[Row]
+    outputs: list[str]
+    unread: list[int] | None = None
+    asked: int | None = None
+
+
+def whole_sentences(rows: Sequence[Row], outputs: Sequence[str]) -> Sentences:
+    """The sentences of the rows. Answers about single types become one, in JSON.
+
+    Such a row has the index of its first question. An answer that can't be read names nothing; where none can, the
+    sentence's is unparsable.
+    """
+    if not any(row.example.format == ENTITY_TAGS for row in rows):
+        return Sentences(list(rows), list(outputs))
+    merged_rows, completions, unread = [], [], []
+    for positions in by_sentence(rows):
+        asked = [rows[position] for position in positions]
+        merged = merge([row.example for row in asked], [outputs[position] for position in positions])
+        merged_rows.append(replace(asked[0], example=merged.example))
+        completions.append(merged.completion)
+        unread.append(merged.unparsable)
+    return Sentences(merged_rows, completions, unread, len(rows))
+
+
+def _read_row(index: int, record: dict) -> Row:
+    dataset, prompt, reward_model = (record[column] for column in COLUMNS)
+    if not isinstance(dataset, str):
+        raise DataError("no data_source; name the dataset")
+    if not isinstance(prompt, list) or not prompt or not all(_is_message(message) for message in prompt):
+        raise DataError("prompt is not a list of {role, content}; write the Parquet file again")
+    if not isinstance(reward_model, dict) or "ground_truth" not in reward_model:
+        raise DataError("reward_model has no ground_truth; write the Parquet file again")
+    return Row(index, dataset, tuple(prompt), from_ground_truth(reward_model["ground_truth"]))
+
+
+def _is_message(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("role", "content"))

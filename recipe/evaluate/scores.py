@@ -1,0 +1,206 @@
+"""The figures of a set of answers: by dataset and type, with intervals, error classes and lengths (scores.json)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from recipe import answers
+from recipe.core.entities import DataError, Entity, Example
+from recipe.core.metrics import Counts
+from recipe.evaluate.disagreements import KINDS, Error
+from recipe.evaluate.verdict import KEYED, SCORED_RULES, Judged, count_overlaps, judge, keys
+
+_EXAMPLES = 3
+SENTENCES = "sentences.parquet"  # beside scores.json
+PARTS = ("matched", "predicted", "gold")
+
+# Lengths of some texts, in tokens or words.
+Measure = Callable[[Sequence[str]], Sequence[int]]
+
+
+def words(texts: Sequence[str]) -> list[int]:
+    """Lengths in words, for where no tokenizer is at hand."""
+    return [len(text.split()) for text in texts]
+
+
+@dataclass
+class _Tally:
+    """What is added up over the sentences of one dataset."""
+
+    indices: list[int] = field(default_factory=list)
+    counts: list[tuple[float, ...]] = field(default_factory=list)  # (rules x 3) of each sentence
+    digests: list[str] = field(default_factory=list)
+    unread: list[int] = field(default_factory=list)
+    reasoning: list[int] = field(default_factory=list)
+    answer: list[int] = field(default_factory=list)
+    unparsable: int = 0
+    errors: Counter = field(default_factory=Counter)
+    examples: dict[str, list[dict]] = field(default_factory=lambda: defaultdict(list))
+    types: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
+
+    def add(self, index: int, judged: Judged, unread: int) -> None:
+        counts: list[float] = []
+        for rule in KEYED:
+            predicted, gold = keys(judged, rule)
+            matched = predicted & gold
+            counts += (matched.total(), predicted.total(), gold.total())
+            for part, entities in (("matched", matched), ("predicted", predicted), ("gold", gold)):
+                for (_, label), times in entities.items():
+                    self.types[label][rule, part] += times
+        for overlap in count_overlaps(judged):
+            counts += (overlap.matched, overlap.predicted, overlap.gold)
+        self.indices.append(index)
+        self.digests.append(digest(judged.example))
+        self.unread.append(unread)
+        self.counts.append(tuple(counts))
+        self.unparsable += not judged.answer.parsed
+        for error in judged.errors:
+            self.errors[error.kind] += 1
+            if len(self.examples[error.kind]) < _EXAMPLES:
+                self.examples[error.kind].append(_as_example(index, error))
+
+
+def _as_example(index: int, error: Error) -> dict:
+    def pair(entity: Entity | None) -> list[str] | None:
+        return [entity.name, entity.type] if entity else None
+
+    return {"index": index, "gold": pair(error.gold), "predicted": pair(error.predicted)}
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """The figures of one row: its place in the Parquet file, its dataset, (rules x 3) counts and lengths.
+
+    `digest` agrees where the same was asked and is right; `unparsable` is how many of the answers can't be read, one at
+    most unless rows ask about single types.
+    """
+
+    index: int
+    dataset: str
+    digest: str
+    counts: tuple[float, ...]
+    unparsable: int
+    reasoning: int
+    answer: int
+
+
+def digest(example: Example) -> str:
+    """64 bits in hex of a sentence, its types and its gold, whatever the order and the answer format."""
+    gold = sorted([entity.name, entity.type] for entity in example.entities)
+    text = json.dumps([example.sentence, sorted(example.types), gold])
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def score(
+    rows: Sequence,
+    outputs: Sequence[str],
+    measure: Measure | None = None,
+    drop_else: bool = True,
+    unread: Sequence[int] | None = None,
+) -> tuple[dict, list[Sentence]]:
+    """Scores of the completions `outputs`, one for each row (index, dataset, example) in the rows' order.
+
+    Returns what scores.json holds (see recipe.evaluate) and each sentence's own figures. `measure` gives lengths in
+    tokens of the model; without it they are in words. `unread` says how many answers behind each output can't be read,
+    where it was made from several. DataError if the lengths differ.
+    """
+    if len(rows) != len(outputs):
+        raise DataError(f"predictions: {len(outputs)} for {len(rows)} rows; one for each row is needed")
+    tallies: dict[str, _Tally] = {}
+    several = [None] * len(rows) if unread is None else unread
+    for batch in _batches(list(zip(rows, outputs, several, strict=True)), 2048):
+        texts = [answers.parts(output, row.example) for row, output, _ in batch]
+        lengths = (measure or words)([text for pair in texts for text in pair])
+        for number, (row, output, times) in enumerate(batch):
+            tally = tallies.setdefault(row.dataset, _Tally())
+            judged = judge(row.example, output, drop_else)
+            tally.add(row.index, judged, int(not judged.answer.parsed) if times is None else times)
+            tally.reasoning.append(lengths[2 * number])
+            tally.answer.append(lengths[2 * number + 1])
+    sentences = [
+        Sentence(*figures)
+        for name, tally in tallies.items()
+        for figures in zip(
+            tally.indices,
+            [name] * len(tally.indices),
+            tally.digests,
+            tally.counts,
+            tally.unread,
+            tally.reasoning,
+            tally.answer,
+            strict=True,
+        )
+    ]
+    return _summary(tallies, "tokens" if measure else "words"), sentences
+
+
+def _batches(items: Sequence, size: int) -> Iterator[Sequence]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _summary(tallies: dict[str, _Tally], unit: str) -> dict:
+    import numpy as np
+
+    from recipe.evaluate.intervals import SEED, f1_of, interval, resampled_sums
+
+    rng = np.random.default_rng(SEED)
+    datasets, sums, samples = {}, [], []
+    for name, tally in tallies.items():
+        counts = np.array(tally.counts).reshape(len(tally.counts), len(SCORED_RULES), 3)
+        sums.append(counts.sum(axis=0))
+        samples.append(resampled_sums(counts, rng))
+        lengths = {f"reasoning_{unit}": np.array(tally.reasoning), f"answer_{unit}": np.array(tally.answer)}
+        datasets[name] = {
+            "sentences": len(counts),
+            **_figures(sums[-1], *interval(f1_of(samples[-1]))),
+            "unparsable": tally.unparsable / len(counts),
+            **{key: float(values.mean()) for key, values in lengths.items()},
+            **{f"{key}_p95": float(np.percentile(values, 95)) for key, values in lengths.items()},
+            "errors": {kind: tally.errors[kind] for kind in KINDS},
+            "examples": {kind: tally.examples[kind] for kind in KINDS if kind in tally.examples},
+            "types": {label: _type_figures(tally.types[label]) for label in sorted(tally.types)},
+            "counts": {
+                rule: dict(zip(PARTS, map(_number, sums[-1][i]), strict=True)) for i, rule in enumerate(SCORED_RULES)
+            },
+        }
+    if not datasets:
+        return {"datasets": {}, "macro": dict.fromkeys(SCORED_RULES, 0.0), "macro_interval": {}, "micro": {}}
+    macro = np.mean([f1_of(s) for s in sums], axis=0)
+    low, high = interval(np.mean([f1_of(s) for s in samples], axis=0))
+    return {
+        "datasets": datasets,
+        "macro": {rule: float(macro[i]) for i, rule in enumerate(SCORED_RULES)},
+        "macro_interval": {rule: [float(low[i]), float(high[i])] for i, rule in enumerate(SCORED_RULES)},
+        "micro": _figures(np.sum(sums, axis=0), *interval(f1_of(np.sum(samples, axis=0)))),
+    }
+
+
+def _number(value: float) -> int | float:
+    return int(value) if value == int(value) else float(value)
+
+
+def _figures(sums, low, high) -> dict[str, dict[str, float]]:
+    """Precision, recall, F1 and its interval by rule, from sums of (rules, 3)."""
+    return {
+        rule: {**_prf(Counts(*map(float, sums[i]))), "low": float(low[i]), "high": float(high[i])}
+        for i, rule in enumerate(SCORED_RULES)
+    }
+
+
+def _prf(counts: Counts) -> dict[str, float]:
+    return {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1}
+
+
+def _type_figures(tally: Counter) -> dict:
+    """Mentions of one type, and its figures under the rules that compare types."""
+    by_rule = {rule: Counts(*(tally[rule, part] for part in PARTS)) for rule in KEYED}
+    return {
+        "gold": by_rule["strict"].gold,
+        "predicted": by_rule["strict"].predicted,
+        **{rule: _prf(counts) for rule, counts in by_rule.items()},
+    }

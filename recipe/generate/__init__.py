@@ -1,0 +1,1 @@
+"""Completions of a model folder with vLLM."""

@@ -1,0 +1,266 @@
+"""Completions of a model folder with vLLM, one by one as they finish, with or without a GPU.
+
+`complete` is the plain case, greedy. `Engine` stays loaded and takes any requests: sampled, with a limit on the
+reasoning, with a grammar for the answer. The last two take two steps: the think block, then the answer after it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recipe.answers.json_answer import CLOSE
+from recipe.core.entities import DataError
+from recipe.generate.grammar import close
+from recipe.generate.predictions import Prediction
+from recipe.generate.think_block import ANSWER_START, Begun, end_block
+from recipe.models.folder import MAX_MODEL_LEN, MAX_NEW_TOKENS, model_config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+    from vllm import CompletionOutput, SamplingParams
+
+# The sampler that vLLM prefers is compiled when it first starts, which takes nvcc and ninja; its own is as good here.
+SAMPLER = {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How completions are made: lengths in tokens, `batch` in sequences that are decoded at a time."""
+
+    max_model_len: int = MAX_MODEL_LEN
+    max_new_tokens: int = MAX_NEW_TOKENS
+    dtype: str = "auto"
+    tensor_parallel_size: int = 1
+    batch: int = 256
+
+
+# ------------------------------------------------------------------------------------------------------------ vLLM
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A prompt and how it is answered. `prompt`: token ids, (seq,); `key` names it in what comes back.
+
+    `max_reasoning_tokens`: a think block that isn't closed by then is closed for the model. `grammar` (EBNF) holds for
+    the answer after the think block, if there is one; the block then gets `max_reasoning_tokens` at most, which must be
+    given. Both leave the rest of the engine's `max_new_tokens` to the answer. The same `seed` draws the same tokens.
+    """
+
+    key: int
+    prompt: Sequence[int]
+    temperature: float = 0.0
+    seed: int | None = None
+    max_reasoning_tokens: int | None = None
+    grammar: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The second step of a request: what comes after its think block."""
+
+    request: Request
+    begun: Begun
+
+
+class Engine:
+    """vLLM with one model, for as many requests as there are. A context manager: leaving it ends vLLM's processes."""
+
+    def __init__(
+        self, folder: Path, decoding: Decoding, stop_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase
+    ) -> None:
+        on_cpu = _prepare(folder, decoding)
+        from vllm import LLM
+
+        self.decoding, self.stop_ids, self.tokenizer = decoding, list(stop_ids), tokenizer
+        self.closed_by_limit = 0
+        self._number = 0
+        self._under_way: dict[str, tuple[Request | _Answer, deque[Prediction]]] = {}
+        self._llm = LLM(
+            str(folder),
+            dtype=vllm_dtype(folder, decoding.dtype),
+            max_model_len=decoding.max_model_len,
+            max_num_seqs=decoding.batch,
+            tensor_parallel_size=decoding.tensor_parallel_size,
+            distributed_executor_backend="mp" if decoding.tensor_parallel_size > 1 else None,
+            enforce_eager=on_cpu,
+        )
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End vLLM's processes. Iterators that are still open are over with it."""
+        if self._llm:
+            self._llm.llm_engine.engine_core.shutdown()
+            self._llm = None
+
+    def run(self, requests: Iterable[Request]) -> Iterator[Prediction]:
+        """Completions of the requests, `index` being the request's key, in the order in which they finish.
+
+        The text is decoded as verl decodes it for the reward: without special tokens. Closing the iterator drops the
+        requests that are under way.
+        """
+        waiting, finished, awaited = iter(requests), deque(), 0
+        try:
+            while True:
+                # A few batches ahead keep it full; given all at once, it would answer none before it has read the last.
+                room = 4 * self.decoding.batch - len(self._under_way)
+                for request in islice(waiting, max(room, 0 if awaited else 1)):
+                    self._add(request, finished)
+                    awaited += 1
+                if not awaited:
+                    return
+                while not finished:
+                    self._step()
+                while finished:
+                    awaited -= 1
+                    yield finished.popleft()
+        except GeneratorExit:
+            mine = [name for name, (_, owner) in self._under_way.items() if owner is finished]
+            for name in mine:
+                del self._under_way[name]
+            if self._llm:
+                self._llm.llm_engine.abort_request(mine)
+            raise
+
+    def _step(self) -> None:
+        """One step of vLLM. What is finished goes to the iterator that asked for it; several may be open."""
+        for output in self._llm.llm_engine.step():
+            if not output.finished or output.request_id not in self._under_way:
+                continue
+            (asked, owner), made = self._under_way.pop(output.request_id), output.outputs[0]
+            if isinstance(asked, Request) and (begun := self._end_block(asked, made)):
+                self.closed_by_limit += begun.closed
+                self._add(_Answer(asked, begun), owner)
+            else:
+                owner.append(self._finish(asked, made))
+
+    def _add(self, asked: Request | _Answer, owner: deque[Prediction]) -> None:
+        self._number += 1
+        if isinstance(asked, _Answer):
+            ids, params = [*asked.request.prompt, *asked.begun.ids], self._answer_params(asked)
+        else:
+            ids, params = list(asked.prompt), self._first_params(asked)
+        self._under_way[str(self._number)] = (asked, owner)
+        self._llm.llm_engine.add_request(str(self._number), {"prompt_token_ids": ids}, params)
+
+    def _first_params(self, request: Request) -> SamplingParams:
+        """All of the completion, or the think block alone where something is to be done after it."""
+        from vllm import SamplingParams
+
+        shared = {"temperature": request.temperature, "seed": request.seed, "stop_token_ids": self.stop_ids}
+        limit = request.max_reasoning_tokens
+        if limit is None:
+            return SamplingParams(**shared, max_tokens=self.decoding.max_new_tokens, detokenize=False)
+        # A model that doesn't reason begins its answer at once: no need to wait for all of it.
+        stop = [CLOSE, ANSWER_START] if request.grammar else [CLOSE]
+        return SamplingParams(**shared, max_tokens=limit, stop=stop, include_stop_str_in_output=True)
+
+    def _answer_params(self, answer: _Answer) -> SamplingParams:
+        from vllm import SamplingParams
+        from vllm.sampling_params import StructuredOutputsParams
+
+        request, limits = answer.request, self.decoding
+        room = min(limits.max_new_tokens, limits.max_model_len - len(request.prompt)) - len(answer.begun.ids)
+        return SamplingParams(
+            temperature=request.temperature,
+            seed=None if request.seed is None else request.seed + _ANSWER_SEED,
+            stop_token_ids=self.stop_ids,
+            max_tokens=room,
+            detokenize=False,
+            structured_outputs=StructuredOutputsParams(grammar=request.grammar) if request.grammar else None,
+        )
+
+    def _end_block(self, request: Request, made: CompletionOutput) -> Begun | None:
+        if request.max_reasoning_tokens is None:
+            return None
+        strings = {CLOSE: "tag", ANSWER_START: "answer"}
+        ending = "limit" if made.finish_reason == "length" else strings.get(made.stop_reason, "turn")
+        constrained = request.grammar is not None
+        return end_block(request.prompt, list(made.token_ids), ending, self.tokenizer, self.stop_ids, constrained)
+
+    def _finish(self, asked: Request | _Answer, made: CompletionOutput) -> Prediction:
+        ids, key = list(made.token_ids), asked.key if isinstance(asked, Request) else asked.request.key
+        if isinstance(asked, _Answer):
+            ids = [*asked.begun.ids, *ids]
+        if isinstance(asked, Request) or asked.begun.text is None:
+            text = self._decode(ids)
+        else:
+            text = self._decode(made.token_ids)
+            if asked.request.grammar and made.finish_reason == "length":
+                text = close(text)
+            text = asked.begun.text + text
+        return Prediction(key, text, len(ids), made.finish_reason)
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=True)
+
+
+_ANSWER_SEED = 1_000_003  # the answer's draws are not the reasoning's over again
+
+
+def complete(
+    folder: Path,
+    prompts: Mapping[int, Sequence[int]],
+    decoding: Decoding,
+    stop_ids: Sequence[int],
+    tokenizer: PreTrainedTokenizerBase,
+) -> Iterator[Prediction]:
+    """Greedy completions of the prompts, `{index: token ids (seq,)}`, in the order in which they finish.
+
+    Closing the iterator ends vLLM's processes.
+    """
+    with Engine(folder, decoding, stop_ids, tokenizer) as engine:
+        yield from engine.run(Request(index, ids) for index, ids in prompts.items())
+
+
+def vllm_dtype(folder: Path, dtype: str) -> str:
+    """The precision to name to vLLM: of `auto`, the model's own, also where that is fp32, which vLLM's would halve."""
+    config = model_config(folder)
+    own = config.get("dtype") or config.get("torch_dtype")
+    return "float32" if (dtype, own) == ("auto", "float32") else dtype
+
+
+def _prepare(folder: Path, decoding: Decoding) -> bool:
+    """Set what vLLM reads from the environment, unless the user did. True without a GPU.
+
+    DataError where vLLM is the build for a GPU and there is none.
+    """
+    import torch
+
+    from recipe import cpu  # imports verl where VERL_PLATFORM is set, which takes seconds
+
+    on_cpu = cpu.is_installed()
+    if not on_cpu and not torch.cuda.is_available():
+        raise DataError(
+            "this environment's vLLM is the one for GPUs, and PyTorch sees none here; run `bash launch/setup.sh cpu`, "
+            "or `bash launch/setup.sh gpu --without-gpu` for the same versions"
+        )
+    defaults = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_LOGGING_STREAM": "ext://sys.stderr", "VLLM_NO_USAGE_STATS": "1"}
+    defaults |= SAMPLER
+    if decoding.tensor_parallel_size == 1:
+        # The engine within this process: it starts sooner, and nothing can outlive a Ctrl-C or a kill.
+        defaults["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    if on_cpu:
+        defaults |= {"TORCH_COMPILE_DISABLE": "1", "VLLM_CPU_KVCACHE_SPACE": str(_cache_gib(folder, decoding))}
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    return on_cpu
+
+
+def _cache_gib(folder: Path, decoding: Decoding) -> int:
+    """GiB of key-value cache for four sequences of full length, at four bytes a number."""
+    config = model_config(folder)
+    heads = config["num_attention_heads"]
+    width = (config.get("head_dim") or config["hidden_size"] // heads) * (config.get("num_key_value_heads") or heads)
+    return math.ceil(4 * decoding.max_model_len * config["num_hidden_layers"] * 2 * width * 4 / 2**30)

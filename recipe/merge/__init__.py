@@ -1,0 +1,1 @@
+"""A verl checkpoint becomes a Hugging Face folder (python -m recipe.merge)."""

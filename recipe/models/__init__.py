@@ -1,0 +1,1 @@
+"""Model folders and checkpoints: chat template, lengths, shards, adapters, card."""

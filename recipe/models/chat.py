@@ -1,0 +1,106 @@
+"""Chat prompts as token ids, and what is wrong with a chat template.
+
+encode_prompt(tokenizer, [{"role": "user", "content": "..."}])   # the ids that verl's rollout sends to the model
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from recipe.answers.control_tokens import CONTROL_TOKEN, THINK_TAGS, find_control_tokens, token_ids
+from recipe.core.entities import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def encode_prompt(
+    tokenizer: PreTrainedTokenizerBase, messages: Iterable[Mapping[str, str]], **template_kwargs: object
+) -> list[int]:
+    """Token ids of a prompt, (seq,), with the generation prompt: the same call as verl's agent loop makes.
+
+    `template_kwargs` are verl's `data.apply_chat_template_kwargs`. DataError if a message holds a control token
+    other than a think tag or is no text, or the template is missing or refuses the messages.
+    """
+    return encode_prompts(tokenizer, [messages], **template_kwargs)[0]
+
+
+def encode_prompts(
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Sequence[Iterable[Mapping[str, str]]],
+    names: Sequence[str] | None = None,
+    **template_kwargs: object,
+) -> list[list[int]]:
+    """`encode_prompt` of many at once, which is several times as fast; its DataError begins with the prompt's name."""
+    from jinja2 import TemplateError
+
+    if not tokenizer.chat_template:
+        name = getattr(tokenizer, "name_or_path", "") or "tokenizer"
+        raise DataError(f"{name}: has no chat template; save one with the tokenizer (chat_template.jinja)")
+
+    def wrong(at: int, said: str) -> DataError:
+        return DataError(f"{names[at]}: {said}" if names else said)
+
+    prompts = []
+    for at, messages in enumerate(conversations):
+        try:
+            prompts.append([dict(message) for message in messages])
+            sound = prompts[-1] and all(isinstance(m["role"], str) for m in prompts[-1])
+        except (TypeError, KeyError, ValueError):
+            sound = False
+        if not sound:
+            raise wrong(at, "no list of messages with a role and a content each; write it anew")
+        if not all(isinstance(message.get("content"), str) for message in prompts[-1]):
+            raise wrong(at, "a message without a text; write it anew")
+    places = [(at, message) for at, messages in enumerate(prompts) for message in messages]
+    found = find_control_tokens([message["content"] for _, message in places], tokenizer, THINK_TAGS)
+    for (at, message), token in zip(places, found, strict=True):
+        if token is not None:
+            raise wrong(at, f"message of role {message['role']!r}: holds the control token {token!r}; take it out")
+    rendered, asked = [], {"add_generation_prompt": True, **template_kwargs}
+    for at, messages in enumerate(prompts):
+        try:  # the texts that apply_chat_template would tokenize, in the same way, one by one
+            rendered.append(tokenizer.apply_chat_template(messages, tokenize=False, **asked))
+        except TemplateError as error:
+            raise wrong(at, f"the chat template refuses its messages ({error}); write it anew") from error
+    return token_ids(tokenizer, rendered)
+
+
+def check_template(tokenizer: PreTrainedTokenizerBase) -> None:
+    """DataError if the chat template can't be this tokenizer's, or is of no use for a question and its answer."""
+    from jinja2 import TemplateError
+
+    name = getattr(tokenizer, "name_or_path", "") or "tokenizer"
+    if not tokenizer.chat_template:
+        raise DataError(
+            f"{name}: has no chat template; save one there (chat_template.jinja), or set model.custom_chat_template"
+        )
+    question, answer = {"role": "user", "content": "a question"}, {"role": "assistant", "content": "an answer"}
+    try:
+        texts = [
+            tokenizer.apply_chat_template([question], tokenize=False, add_generation_prompt=True),
+            tokenizer.apply_chat_template([question, answer], tokenize=False),
+        ]
+    except (TemplateError, TypeError) as error:
+        raise DataError(f"{name}: its chat template fails on a question ({error}); correct the template") from error
+    if "a question" not in texts[0] or "an answer" not in texts[1]:
+        raise DataError(f"{name}: its chat template leaves out a message's text; correct the template")
+    # Roles may be spelt in ordinary tokens (Llama 2's [INST], <|user|> of Zephyr and OLMo 2), a turn's end may not.
+    added = {token.content for token in tokenizer.added_tokens_decoder.values()}
+    for match in CONTROL_TOKEN.finditer(texts[1].rpartition("an answer")[2]):
+        if match.group() not in added:
+            raise DataError(
+                f"{name}: its chat template ends a turn with {match.group()}, which is no token of this tokenizer; use "
+                "the template that belongs to the model"
+            )
+    ids = encode_prompt(tokenizer, [question])
+    if tokenizer.bos_token_id is not None and ids[:2] == [tokenizer.bos_token_id] * 2:
+        raise DataError(f"{name}: a prompt would begin with {tokenizer.bos_token} twice; take one out of the template")
+
+
+def lacks_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """True if the tokenizer begins a plain text with its BOS and the chat template begins a prompt without it."""
+    bos = tokenizer.bos_token_id
+    prompt = encode_prompt(tokenizer, [{"role": "user", "content": "a question"}])
+    return bos is not None and tokenizer("a question")["input_ids"][0] == bos != prompt[0]

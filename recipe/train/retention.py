@@ -1,0 +1,143 @@
+"""Which checkpoints of a run's folder go: verl keeps the newest few, but knows only those written since its last start.
+
+    removed   global_step_10: two newer ones are whole, and trainer.max_actor_ckpt_to_keep is 2
+    removed   global_step_30: not whole, left by an end while it was written
+
+`recipe.train` tidies a folder before a run resumes, and both trainers do after each new checkpoint (`AfterSave`, verl's
+own hook, for GRPO; `sft.train` for SFT). Where no number is to be kept, nothing goes. Only what is understood goes:
+folders that hold nothing but files of verl's, and only while the checkpoint that the tracker file names is whole.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from recipe.core.entities import DataError
+from recipe.models.checkpoints import TRACKER, open_checkpoint, steps
+
+_KEYS = ("max_ckpt_to_keep", "max_actor_ckpt_to_keep")  # SFT's and GRPO's
+# All that verl's FSDP trainers write into global_step_N and its actor/. What else is there, somebody put there.
+_OWN = re.compile(
+    r"actor|huggingface|transfer_queue|lora_adapter|data(_\d+)?\.pt|fsdp_config\.json|lora_train_meta\.json"
+    r"|(model|optim|extra_state)_world_size_\d+_rank_\d+\.pt"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How many checkpoints a configuration keeps, None for all, and the setting that says so."""
+
+    number: int | None
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """A checkpoint's folder that is to be removed, and why."""
+
+    folder: Path
+    why: str
+
+
+def kept(trainer: Mapping) -> Kept:
+    """What the section `trainer` of a configuration keeps, as verl reads it."""
+    key = next((key for key in reversed(_KEYS) if key in trainer), _KEYS[0])
+    number = trainer.get(key)
+    return Kept(number if isinstance(number, int) and number > 0 else None, f"trainer.{key}")
+
+
+def newest(run: Path) -> int:
+    """The step that verl's tracker file names, 0 if it names none."""
+    tracker = run / TRACKER
+    text = tracker.read_text(encoding="utf-8").strip() if tracker.is_file() else ""
+    return int(text) if text.isdecimal() else 0
+
+
+def going(run: Path, keep: Kept) -> list[Going]:
+    """The folders of checkpoints that the run needs no more, ascending: older than those kept, or not whole.
+
+    OSError where one can't be read: it may be whole.
+    """
+    if keep.number is None or not (there := steps(run)):
+        return []
+    last = newest(run)
+    whole = [step for step in there if _is_whole(run, step)]
+    if last not in whole and (whole or (run / TRACKER).exists()):
+        return []  # a run that verl can't resume, or that isn't only verl's
+    stay = [step for step in whole if step <= last][-keep.number :]
+    found = []
+    for step in there:
+        folder = run / f"global_step_{step}"
+        if not _is_verls(folder):
+            continue
+        if step not in whole:
+            found.append(Going(folder, "not whole, left by an end while it was written or removed"))
+        elif step < last and step not in stay:
+            number = f"{keep.number} newer {'one is' if keep.number == 1 else 'ones are'} there"
+            found.append(Going(folder, f"{number}, and {keep.key}={keep.number}"))
+    return found
+
+
+def tidy(run: Path, keep: Kept) -> list[str]:
+    """Remove those folders; a line for each. What can't be removed stays, and its line says so.
+
+    Nothing goes while a checkpoint can't be read, and no error of the file system ends a run.
+    """
+    lines = []
+    try:
+        found = going(run, keep)
+    except OSError as error:
+        return [f"kept       {run}: all its checkpoints, since they can't be looked at ({error})"]
+    for each in found:
+        try:
+            shutil.rmtree(each.folder)
+            lines.append(f"removed    {each.folder}: {each.why}")
+        except OSError as error:
+            lines.append(f"kept       {each.folder}: {each.why}, but it can't be removed ({error})")
+    return lines
+
+
+def replaced(run: Path, keep: Kept) -> int:
+    """Bytes in a run's folder that make room as it resumes: what is going, and what new checkpoints will replace."""
+    if keep.number is None or not run.is_dir():
+        return 0
+    last = newest(run)
+    folders = {each.folder for each in going(run, keep)}
+    folders |= {
+        run / f"global_step_{step}"
+        for step in steps(run)
+        if step <= last and _is_whole(run, step) and _is_verls(run / f"global_step_{step}")
+    }
+    return sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+
+
+def _is_whole(run: Path, step: int) -> bool:
+    try:
+        return bool(open_checkpoint(run, step))
+    except DataError:
+        return False
+
+
+def _is_verls(folder: Path) -> bool:
+    """True for a folder in which everything has a name of verl's."""
+    if folder.is_symlink():
+        return False
+    inside = [*folder.iterdir(), *(folder / "actor").glob("*")]
+    return all(_OWN.fullmatch(path.name) and not path.is_symlink() for path in inside)
+
+
+class AfterSave:
+    """verl's hook for a new checkpoint, as `trainer.checkpoint_callback_class`; it is written and tracked by then."""
+
+    def __init__(self, config: Mapping) -> None:
+        self.config = config
+
+    def on_save(self, async_save: bool = False, **_: object) -> None:
+        trainer = self.config["trainer"]
+        if not async_save:
+            for line in tidy(Path(trainer["default_local_dir"]), kept(trainer)):
+                print(line, flush=True)
