@@ -152,7 +152,7 @@ def main(argv: Iterable[str] | None = None) -> int:
         prog="python -m recipe.adversarial",
         description="Print what a GRPO experiment's reward pays for answers that don't deserve it.",
         epilog="examples:\n"
-        "  python -m recipe.adversarial grpo_qwen3_8b_paper\n"
+        "  python -m recipe.adversarial grpo_qwen3_8b\n"
         "  python -m recipe.adversarial grpo_tiny reward.custom_reward_function.reward_kwargs.repaired_value=0",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,6 +1,6 @@
 """Everything that can be known to go wrong before a model is loaded, in half a minute for 50,000 rows.
 
-    python -m recipe.preflight grpo_qwen3_8b_paper data.train_files=data/grpo/train.parquet
+    python -m recipe.preflight grpo_qwen3_8b data.train_files=data/grpo/train.parquet
 
 Data files and their columns, every row as the trainer will read it, the model folder, its end tokens against its
 chat template, the reward on every gold answer, batch sizes against ranks, devices, disk, and the settings that follow
@@ -285,7 +285,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m recipe.preflight",
         description="Check an experiment before anything is loaded.",
-        epilog="example:\n  python -m recipe.preflight grpo_qwen3_8b_paper trainer.nnodes=2",
+        epilog="example:\n  python -m recipe.preflight grpo_qwen3_8b trainer.nnodes=2",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("experiment", help="name of a file in hydra_configs, without .yaml")
