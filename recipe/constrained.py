@@ -5,25 +5,22 @@ python -m recipe.constrained --types person,location            # the grammar, f
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 from recipe import answers
-from recipe.core.command_line import exit_status
+from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DEFAULT_FORMAT
 from recipe.corpora.texts import split_types
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the grammar; 0, or 2 after one line about what is wrong with the types."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.constrained",
-        description="Print the grammar of the answers with these types, to be sent to a vLLM server.",
-        epilog="examples:\n"
-        "  python -m recipe.constrained --types person,location\n"
-        "  python -m recipe.constrained --types person,location --reasoning",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.constrained",
+        "Print the grammar of the answers with these types, to be sent to a vLLM server.",
+        "python -m recipe.constrained --types person,location",
+        "python -m recipe.constrained --types person,location --reasoning",
     )
     parser.add_argument("--types", required=True, metavar="A,B", help="entity types, with commas between them")
     parser.add_argument(
