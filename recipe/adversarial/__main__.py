@@ -35,15 +35,14 @@ _SAME = 1e-9
 class Row:
     """One way to answer: (example, its reward, the honest answer's) for each example that it can be written for.
 
-    `same`: places of those where it is the honest answer itself, which count in the means alone.
+    Where it is the honest answer itself, the last is None: such an example counts in the means alone.
     """
 
     name: str
-    scores: tuple[tuple[Example, float, float], ...]
-    same: frozenset[int] = frozenset()
+    scores: tuple[tuple[Example, float, float | None], ...]
 
     def mean(self, named: bool) -> float | None:
-        """The mean reward on examples with entities, or without; None where there is none."""
+        """The mean reward on examples with entities, or without; None without such examples."""
         these = [score for example, score, _ in self.scores if bool(example.entities) == named]
         return sum(these) / len(these) if these else None
 
@@ -56,16 +55,17 @@ class Row:
 
     def compared(self, named: bool) -> int:
         """On how many examples, with entities or without, it is another answer than the honest one."""
-        return len(self._others(named))
+        return len(self._gains(named))
 
     def ties(self, named: bool) -> int:
-        return sum(abs(score - best) < _SAME for _, score, best in self._others(named))
+        return sum(abs(gain) < _SAME for gain in self._gains(named))
 
     def above(self, named: bool) -> int:
-        return sum(score > best + _SAME for _, score, best in self._others(named))
+        return sum(gain > _SAME for gain in self._gains(named))
 
-    def _others(self, named: bool) -> list[tuple[Example, float, float]]:
-        return [entry for i, entry in enumerate(self.scores) if i not in self.same and bool(entry[0].entities) == named]
+    def _gains(self, named: bool) -> list[float]:
+        entries = (entry for entry in self.scores if bool(entry[0].entities) == named)
+        return [score - best for _, score, best in entries if best is not None]
 
     @property
     def verdict(self) -> str:
@@ -80,23 +80,15 @@ def rows(reward: Callable[..., dict], answer_format: str, limit: int) -> list[Ro
     golds = attacks.examples(answer_format)
     if not _reads(reward, golds[0]):
         return []
-    table: dict[str, list] = {"honest": []}
-    same: dict[str, set[int]] = {}
+    table: dict[str, list] = {}
     for example in golds:
-        truth = to_ground_truth(example)
-
-        def score(completion: str, truth: str = truth) -> float:
-            return reward("", completion, truth, {})["score"]
-
-        text = attacks.honest(example)
-        best = score(text)
-        table["honest"].append((example, best, best))
-        for name, completion in attacks.attacks(example, limit).items():
-            entries = table.setdefault(name, [])
-            if completion == text:
-                same.setdefault(name, set()).add(len(entries))
-            entries.append((example, score(completion), best))
-    return [Row(name, tuple(entries), frozenset(same.get(name, ()))) for name, entries in table.items()]
+        truth, text = to_ground_truth(example), attacks.honest(example)
+        said = {"honest": text} | attacks.attacks(example, limit)
+        paid = {name: reward("", completion, truth, {})["score"] for name, completion in said.items()}
+        for name, completion in said.items():
+            best = None if completion == text else paid["honest"]
+            table.setdefault(name, []).append((example, paid[name], best))
+    return [Row(name, tuple(entries)) for name, entries in table.items()]
 
 
 def _reads(reward: Callable[..., dict], example: Example) -> bool:
