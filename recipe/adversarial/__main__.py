@@ -126,15 +126,14 @@ def render(answer_format: str, table: Sequence[Row], empty_share: float) -> str:
     ordered = [table[0], *sorted(table[1:], key=lambda row: -(row.mixed(empty_share) or 0))]
     silence = next(row for row in table if row.name == attacks.SILENCE)
     share = break_even(table, empty_share)
+    worth = f"as much as to come {share:.0%} of the way from wrong to right names" if math.isfinite(share) else ""
     return "\n".join(
         (
             f"{answer_format:<42}{'names':>9}{'none':>9}{'mixed':>9}   against the honest answer",
             *(line(row) for row in ordered),
             f"with {empty_share:.0%} of prompts without an entity, to name nothing always earns "
             f"{silence.mixed(empty_share):.2f},",
-            f"as much as to come {share:.0%} of the way from wrong to right names"
-            if math.isfinite(share)
-            else "and right names earn no more than wrong ones",
+            worth or "and right names earn no more than wrong ones",
         )
     )
 
@@ -148,12 +147,11 @@ def main(argv: Iterable[str] | None = None) -> int:
         "  python -m recipe.adversarial grpo_tiny reward.custom_reward_function.reward_kwargs.repaired_value=0",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("experiment", help="name of a GRPO experiment in hydra_configs, without .yaml")
-    parser.add_argument("overrides", nargs="*", help="Hydra overrides, as for training")
-    parser.add_argument("--answer-format", choices=list(FORMATS), help="default: all that the reward can read")
-    parser.add_argument(
-        "--empty-share", type=float, default=0.25, help="of the prompts that have no entity; default 0.25"
-    )
+    add = parser.add_argument
+    add("experiment", help="name of a GRPO experiment in hydra_configs, without .yaml")
+    add("overrides", nargs="*", help="Hydra overrides, as for training")
+    add("--answer-format", choices=list(FORMATS), help="default: all that the reward can read")
+    add("--empty-share", type=float, default=0.25, help="of the prompts that have no entity; default 0.25")
     args = parser.parse_args(None if argv is None else list(argv))
     return exit_status("adversarial", lambda: _run(args))
 

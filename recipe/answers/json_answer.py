@@ -162,19 +162,13 @@ def _entities(value: object) -> tuple[Entity, ...] | None:
     """All entities of a decoded answer in their order, or None where the meaning is not plain."""
     if not isinstance(value, _Pairs) or not any(key == "entities" for key, _ in value):
         return None
-    found: list[Entity] = []
+    parts: list[list[Entity] | None] = []
     for inner in (inner for key, inner in value if key == "entities"):
         if isinstance(inner, _Pairs):
-            parts = [_from_mapping(inner)]
-        elif isinstance(inner, list):
-            parts = [_from_item(item) for item in inner]
+            parts.append(_from_mapping(inner))
         else:
-            parts = [None]
-        for part in parts:
-            if part is None:
-                return None
-            found += part
-    return tuple(found)
+            parts += map(_from_item, inner) if isinstance(inner, list) else [None]
+    return None if None in parts else tuple(entity for part in parts for entity in part)
 
 
 def _from_mapping(pairs: Sequence[tuple[str, object]]) -> list[Entity] | None:
