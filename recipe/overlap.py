@@ -123,19 +123,18 @@ def scores_without(
     {"bc5cdr": {"rows": 4797, "left": 4736, "published": [0.81, 0.80], "strict": [0.79, 0.78]}, ...}; None is the F1 of
     no rows at all.
     """
-    from recipe.core.metrics import Counts
-    from recipe.evaluate.verdict import judge, keys
+    from recipe.core.metrics import Counts, count
+    from recipe.evaluate.verdict import compare
 
     out = frozenset(overlapping)
     sums: dict[str, dict[str, list]] = {}
     for row in rows:
-        judged = judge(row.example, outputs[row.index], drop_else)
+        verdict = compare(row.example, outputs[row.index], drop_else)
         tally = sums.setdefault(row.dataset, {"rows": [0, 0], **{rule: [Counts(), Counts()] for rule in SCORED}})
         for part in (0,) if row.index in out else (0, 1):
             tally["rows"][part] += 1
             for rule in SCORED:
-                predicted, gold = keys(judged, rule)
-                tally[rule][part] += Counts((predicted & gold).total(), predicted.total(), gold.total())
+                tally[rule][part] += count(verdict.answer.entities, verdict.example.entities, rule)
     return {
         name: {
             "rows": tally["rows"][0],

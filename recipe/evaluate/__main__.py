@@ -48,7 +48,7 @@ from recipe.core.files import fingerprint, sha256, write_json
 from recipe.evaluate.left_out import read_left_out, with_left_out
 from recipe.evaluate.protocols import check, comparison, protocol_names, read_protocol
 from recipe.evaluate.rows import Row, by_sentence, first_rows, read_rows, whole_sentences
-from recipe.evaluate.scores import PARTS, SENTENCES, Sentence, score
+from recipe.evaluate.scores import PARTS, SENTENCES, SentenceScore, score
 from recipe.evaluate.table import _percent, table
 from recipe.evaluate.verdict import SCORED_RULES
 from recipe.generate.predictions import FILE, Prediction, check_complete, check_origin, journal, read_predictions
@@ -56,7 +56,7 @@ from recipe.generate.predictions import FILE, Prediction, check_complete, check_
 # ---------------------------------------------------------------------------------------------------------- tables
 
 
-def write_sentences(path: Path, sentences: Sequence[Sentence]) -> None:
+def write_sentences(path: Path, sentences: Sequence[SentenceScore]) -> None:
     """Each sentence's own counts and lengths as Parquet, whole or not at all: what recipe.compare tests models with."""
     import os
 

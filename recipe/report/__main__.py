@@ -4,7 +4,7 @@
 
 It reads scores/grpo/scores.json, the Parquet file and the predictions that it names, and writes one file,
 scores/grpo/report.html, which a browser opens without any network. All figures are those of scores.json; the sentences
-are judged again (recipe.evaluate.verdict). A folder whose answers give other error counts than its
+are compared again (recipe.evaluate.verdict). A folder whose answers give other counts of disagreements than its
 scores.json is refused.
 """
 
@@ -70,7 +70,7 @@ def page(
     training: Sequence[Curve] = (),
 ) -> tuple[str, int]:
     """The HTML of a report, and how many sentences it shows: `asked` of them, or fewer if they are long."""
-    kinds = [frozenset(error.kind for error in row.judged.errors) for row in scored]
+    kinds = [frozenset(one.kind for one in row.verdict.disagreements) for row in scored]
     frequency = Counter()
     for dataset in scores["datasets"].values():
         frequency.update({label: figures["gold"] for label, figures in dataset["types"].items()})
@@ -118,7 +118,7 @@ def page(
 
 
 def _card(row: Scored, limit: int | None) -> dict:
-    shown = card(row.judged, row.output)
+    shown = card(row.verdict, row.output)
     texts = {key: cut(shown[key], limit, "the predictions file") for key in ("reasoning", "raw") if key in shown}
     return {"row": row.index, "dataset": row.dataset, **shown, **texts}
 

@@ -18,7 +18,7 @@ from recipe import answers
 from recipe.core.align import Span, locate
 from recipe.core.entities import Entity, Example
 from recipe.evaluate.disagreements import KINDS
-from recipe.evaluate.verdict import Judged
+from recipe.evaluate.verdict import Verdict
 
 MAX_DEPTH, MAX_NAMES = 5, 150  # of what a page draws; a broken answer can repeat a name a thousand times
 
@@ -32,28 +32,28 @@ class Named:
     kind: str | None
 
 
-def card(judged: Judged, output: str) -> dict:
+def card(verdict: Verdict, output: str) -> dict:
     """One answer beside its gold, ready for JSON: `answer_card`, and `gold`, the sentence as `nest` gives it."""
-    pieces, rest = _draw(judged.example.sentence, sides(judged)[0])
-    shown = answer_card(judged, output)
+    pieces, rest = _draw(verdict.example.sentence, sides(verdict)[0])
+    shown = answer_card(verdict, output)
     if outside := [*_outside("gold", rest), *shown.get("outside", ())]:
         shown["outside"] = outside
     return {"gold": pieces, **shown}
 
 
-def answer_card(judged: Judged, output: str) -> dict:
+def answer_card(verdict: Verdict, output: str) -> dict:
     """One answer, ready for JSON.
 
     `kinds` its error classes; `answer` the sentence as `nest` gives it, None where the answer couldn't be read, left
     out where it is the gold's; `outside` the names that are not drawn; `reasoning` the text of the think block; `raw`
     the completion where it couldn't be read.
     """
-    kinds = {error.kind for error in judged.errors}
-    shown = {"kinds": [kind for kind in KINDS if kind in kinds], "reasoning": answers.parts(output, judged.example)[0]}
-    if not judged.answer.parsed:
+    kinds = {one.kind for one in verdict.disagreements}
+    shown = {"kinds": [kind for kind in KINDS if kind in kinds], "reasoning": answers.parts(output, verdict.example)[0]}
+    if not verdict.answer.parsed:
         return shown | {"answer": None, "reasoning": "", "raw": output}
-    pieces, rest = _draw(judged.example.sentence, sides(judged)[1])
-    if judged.errors:
+    pieces, rest = _draw(verdict.example.sentence, sides(verdict)[1])
+    if verdict.disagreements:
         shown["answer"] = pieces
     if rest:
         shown["outside"] = _outside("answer", rest)
@@ -67,9 +67,9 @@ def gold_pieces(example: Example) -> list:
     return _draw(example.sentence, named)[0]
 
 
-def missed(judged: Judged) -> list[dict]:
+def missed(verdict: Verdict) -> list[dict]:
     """The gold entities that an answer lacks altogether, for a page that doesn't show the gold beside each answer."""
-    return _outside("gold", [Named(e.gold, e.gold_span, e.kind) for e in judged.errors if e.kind == "missed"])
+    return _outside("gold", [Named(e.gold, e.gold_span, e.kind) for e in verdict.disagreements if e.kind == "missed"])
 
 
 def _outside(side: str, names: Iterable[Named]) -> list[dict]:
@@ -81,19 +81,19 @@ def _outside(side: str, names: Iterable[Named]) -> list[dict]:
     ]
 
 
-def sides(judged: Judged) -> tuple[list[Named], list[Named]]:
+def sides(verdict: Verdict) -> tuple[list[Named], list[Named]]:
     """The entities of gold and answer, each with its error class."""
     gold_kinds: dict[tuple, list[str]] = defaultdict(list)
     found_kinds: dict[tuple, list[str]] = defaultdict(list)
-    for error in judged.errors:
-        if error.gold:
-            gold_kinds[error.gold, error.gold_span].append(error.kind)
-        if error.predicted:
-            found_kinds[error.predicted, error.predicted_span].append(error.kind)
-    gold = _with_kinds(judged.example.entities, judged.gold_spans, gold_kinds)
-    if not judged.answer.parsed:
+    for one in verdict.disagreements:
+        if one.gold:
+            gold_kinds[one.gold, one.gold_span].append(one.kind)
+        if one.predicted:
+            found_kinds[one.predicted, one.predicted_span].append(one.kind)
+    gold = _with_kinds(verdict.example.entities, verdict.gold_spans, gold_kinds)
+    if not verdict.answer.parsed:
         gold = [Named(named.entity, named.span, "unparsable") for named in gold]
-    return gold, _with_kinds(judged.answer.entities, judged.predicted_spans, found_kinds)
+    return gold, _with_kinds(verdict.answer.entities, verdict.predicted_spans, found_kinds)
 
 
 def _with_kinds(entities: Sequence[Entity], spans: Sequence[Span | None], kinds: dict) -> list[Named]:

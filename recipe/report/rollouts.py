@@ -16,7 +16,7 @@ from pathlib import Path
 
 from recipe.core.command_line import exit_status
 from recipe.core.entities import DataError
-from recipe.evaluate.verdict import judge
+from recipe.evaluate.verdict import compare
 from recipe.report.charts import DASHES, Line, curves
 from recipe.report.curves import Curve
 from recipe.report.dumps import F1, Answered, Scores, choose_groups, choose_prompts, collect, dumps, evenly, scan
@@ -72,10 +72,10 @@ def _prompt(answered: Answered, limit: int | None) -> dict:
 
 
 def _answer(answered: Answered, limit: int | None) -> dict:
-    judged = judge(answered.example, answered.output, drop_else=False)  # as the reward does
-    shown = answer_card(judged, answered.output)
+    verdict = compare(answered.example, answered.output, drop_else=False)  # as the reward does
+    shown = answer_card(verdict, answered.output)
     texts = {key: cut(shown[key], limit, "the dump") for key in ("reasoning", "raw") if key in shown}
-    return {**shown, **texts, "missed": missed(judged), "score": answered.score, "f1": answered.f1}
+    return {**shown, **texts, "missed": missed(verdict), "score": answered.score, "f1": answered.f1}
 
 
 def page(run: Path, prompts: int, seed: int) -> tuple[str, str]:

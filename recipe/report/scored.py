@@ -16,7 +16,7 @@ from pathlib import Path
 from recipe.core.entities import DataError
 from recipe.core.files import sha256
 from recipe.evaluate.disagreements import KINDS
-from recipe.evaluate.verdict import KEYED, SCORED_RULES, Judged, judge
+from recipe.evaluate.verdict import KEYED, SCORED_RULES, Verdict, compare
 
 FILE = "scores.json"
 LENGTHS = ("reasoning", "answer")
@@ -56,7 +56,7 @@ class Scored:
     index: int
     dataset: str
     output: str
-    judged: Judged
+    verdict: Verdict
 
 
 def read_scores(folder: Path) -> dict:
@@ -151,7 +151,7 @@ def read_scored(folder: Path, scores: dict, data: Path | None = None) -> list[Sc
     scored = []
     whole = whole_sentences(rows, [predictions[row.index].output for row in rows])
     for row, output in zip(tqdm(whole.rows, desc="answers", unit="row", leave=False), whole.outputs, strict=True):
-        scored.append(Scored(row.index, row.dataset, output, judge(row.example, output, source["drop_else"])))
+        scored.append(Scored(row.index, row.dataset, output, compare(row.example, output, source["drop_else"])))
     _check_counts(folder, scores, scored, again)
     return scored
 
@@ -167,10 +167,10 @@ def _check_digest(path: Path, digest: str, remedy: str) -> None:
 
 def _check_counts(folder: Path, scores: dict, scored: Sequence[Scored], again: str) -> None:
     rows = Counter(row.dataset for row in scored)
-    errors = Counter((row.dataset, error.kind) for row in scored for error in row.judged.errors)
+    found = Counter((row.dataset, one.kind) for row in scored for one in row.verdict.disagreements)
     for name in {**dict.fromkeys(scores["datasets"]), **rows}:
         told = scores["datasets"].get(name, {"sentences": 0, "errors": {}})
-        if told["sentences"] != rows[name] or any(told["errors"].get(kind, 0) != errors[name, kind] for kind in KINDS):
+        if told["sentences"] != rows[name] or any(told["errors"].get(kind, 0) != found[name, kind] for kind in KINDS):
             raise DataError(
                 f"{folder / FILE}: its figures of {name} are not those of these answers, so it was edited or written "
                 f"by another version; {again}"
