@@ -22,7 +22,6 @@ That is a model which answers in the right format more often, and finds less whe
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from typing import TYPE_CHECKING
 from recipe.core.command_line import exit_status
 from recipe.core.entities import DataError
 from recipe.core.files import sha256
+from recipe.evaluate.saved import FILE, read_scores
 from recipe.evaluate.scores import PARTS, SENTENCES
 from recipe.evaluate.verdict import SCORED_RULES
 from recipe.models.run_log import read_metrics
@@ -42,22 +42,8 @@ if TYPE_CHECKING:
 REWARD, WINDOW = "critic/score/mean", 10
 
 
-def read_scores(folder: Path) -> dict:
-    """A folder's scores.json; DataError if there is none."""
-    path = Path(folder) / "scores.json"
-    try:
-        scores = json.loads(path.read_text(encoding="utf-8"))
-        _ = [
-            dataset[rule]["f1"] for dataset in [*scores["datasets"].values(), scores["micro"]] for rule in SCORED_RULES
-        ]
-        _ = [scores["macro"][rule] for rule in SCORED_RULES]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: no scores in it; write them with python -m recipe.evaluate --out {folder}") from error
-    return scores
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class Scored:
+class ScoredFolder:
     """A folder of recipe.evaluate: its scores.json and each sentence's counts under one rule, in the rows' order.
 
     `digests` tell sentences and gold, `unread` whether an answer could not be read; None in what was scored before
@@ -73,10 +59,6 @@ class Scored:
     unread: np.ndarray | None  # (sentences,)
 
     @property
-    def source(self) -> dict:
-        return self.scores.get("source", {})
-
-    @property
     def by_dataset(self) -> list[np.ndarray]:
         """Counts of each dataset's sentences: (sentences, 1, 3)."""
         import numpy as np
@@ -85,7 +67,7 @@ class Scored:
         return [self.counts[names == name][:, None, :] for name in dict.fromkeys(self.datasets)]
 
 
-def read_scored(folder: Path, rule: str) -> Scored:
+def read_scored(folder: Path, rule: str) -> ScoredFolder:
     """What a folder holds. DataError where there is none, or where its sentences are not those of its scores."""
     import numpy as np
     import pyarrow as pa
@@ -101,12 +83,10 @@ def read_scored(folder: Path, rule: str) -> Scored:
         raise DataError(f"{path}: no sentences in it; write them with python -m recipe.evaluate") from error
     told = scores.get("source", {}).get("sentences_sha256")
     if told is not None and sha256(path) != told:
-        raise DataError(
-            f"{path}: not the sentences that {folder}/scores.json is of; score again: {_again(scores, folder)}"
-        )
+        raise DataError(f"{path}: not the sentences that {folder / FILE} is of; score again: {_again(scores, folder)}")
     digests = table["digest"].tolist() if "digest" in table else None
     unread = table["unparsable"].to_numpy() > 0 if "unparsable" in table else None
-    return Scored(Path(folder), scores, indices, datasets, counts, digests, unread)
+    return ScoredFolder(Path(folder), scores, indices, datasets, counts, digests, unread)
 
 
 def _again(scores: dict, folder: Path) -> str:
@@ -142,7 +122,7 @@ def data_of(scores: dict) -> str:
     return f"{source.get('data')} (sha256 {str(source.get('data_sha256'))[:12]}...)"
 
 
-def check_same(first: Scored, other: Scored) -> str | None:
+def check_same(first: ScoredFolder, other: ScoredFolder) -> str | None:
     """DataError unless both were scored on the same sentences; a note where these are from different files."""
     check_settings(first.scores, other.scores, first.folder, other.folder)
     one_file = same_file(first.scores, other.scores)
@@ -199,7 +179,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
 
-def _paired(first: Scored, second: Scored, name: str, other: str) -> str:
+def _paired(first: ScoredFolder, second: ScoredFolder, name: str, other: str) -> str:
     from recipe.evaluate.intervals import paired_p_value
 
     difference, p = paired_p_value(first.by_dataset, second.by_dataset)
@@ -209,7 +189,7 @@ def _paired(first: Scored, second: Scored, name: str, other: str) -> str:
     )
 
 
-def _split(first: Scored, second: Scored, name: str, other: str) -> str:
+def _split(first: ScoredFolder, second: ScoredFolder, name: str, other: str) -> str:
     from recipe.evaluate.difference import part_of, split_difference, table
 
     older = next((each for each in (first, second) if each.unread is None), None)

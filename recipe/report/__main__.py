@@ -21,12 +21,13 @@ from recipe.core.command_line import exit_status
 from recipe.core.entities import DataError
 from recipe.evaluate.disagreements import KINDS
 from recipe.evaluate.left_out import in_words, of_sentences
+from recipe.evaluate.table import percent
 from recipe.evaluate.verdict import KEYED, SCORED_RULES
 from recipe.report.charts import DASHES, Bar, bars, curves, intervals
 from recipe.report.curves import Curve, read_curves
 from recipe.report.marks import card
-from recipe.report.pages import cut, fit, percent, render, slots, write
-from recipe.report.scored import Scored, read_scored, read_scores, unit_of
+from recipe.report.pages import cut, fit, render, slots, write
+from recipe.report.scored import ScoredRow, read_figures, read_scored, unit_of
 
 FILE = "report.html"
 MAX_TYPES = 30  # of a dataset; an open schema has thousands
@@ -63,7 +64,7 @@ def sample(kinds: Sequence[frozenset[str]], size: int, seed: int) -> list[int]:
 def page(
     folder: Path,
     scores: dict,
-    scored: Sequence[Scored],
+    scored: Sequence[ScoredRow],
     asked: int,
     seed: int,
     run: Path | None = None,
@@ -117,7 +118,7 @@ def page(
     return html, shown
 
 
-def _card(row: Scored, limit: int | None) -> dict:
+def _card(row: ScoredRow, limit: int | None) -> dict:
     shown = card(row.verdict, row.output)
     texts = {key: cut(shown[key], limit, "the predictions file") for key in ("reasoning", "raw") if key in shown}
     return {"row": row.index, "dataset": row.dataset, **shown, **texts}
@@ -185,7 +186,7 @@ def _run(args: argparse.Namespace) -> None:
     out = args.out or args.scores / FILE
     if out.is_dir():
         raise DataError(f"{out}: is a folder; --out names a file")
-    scores = read_scores(args.scores)
+    scores = read_figures(args.scores)
     training = read_curves(args.run) if args.run else ()
     scored = read_scored(args.scores, scores, args.data)
     asked = min(args.max_sentences, len(scored))

@@ -15,6 +15,8 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from recipe.evaluate.table import percent
+
 FOLDER = Path(__file__).parent / "page"
 ROOM = 4_000_000  # bytes of JSON in a page, which leaves a million for charts, tables, style and script
 CUTS = (None, 4000, 2000, 1000, 500)  # characters kept of a model's text, the first for which a page has room
@@ -49,11 +51,6 @@ def _environment():
     )
     environment.filters |= {"percent": percent, "count": "{:,}".format, "decimal": "{:.1f}".format, "wrap": breakable}
     return environment
-
-
-def percent(share: float) -> str:
-    """As in the table of recipe.evaluate: 0.41992 -> "41.99"."""
-    return f"{100 * share:.2f}"
 
 
 def breakable(text: str):
