@@ -40,7 +40,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from recipe.core.command_line import exit_status, unwind_on_sigterm
+from recipe.core.command_line import exit_status, positive, unwind_on_sigterm
 from recipe.core.entities import DataError
 from recipe.core.files import sha256, write_json
 from recipe.evaluate.completions import generate
@@ -112,13 +112,6 @@ def _run(args: argparse.Namespace) -> None:
         print("\n" + comparison(protocol, scores, check(protocol, rows)))
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m recipe.evaluate",
@@ -141,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, required=True, metavar="DIR", help="folder for predictions.jsonl and scores.json")
     add("--predictions", type=Path, metavar="FILE", help="score these completions instead of generating")
     add("--protocol", choices=protocol_names(), metavar="NAME", help="print the published figures of one beside ours")
-    add("--limit", type=_positive, metavar="N", help="the first N rows of each dataset alone")
+    add("--limit", type=positive, metavar="N", help="the first N rows of each dataset alone")
     residual = parser.add_mutually_exclusive_group()
     residual.add_argument(
         "--drop-else",
@@ -152,11 +145,11 @@ def _parser() -> argparse.ArgumentParser:
     residual.add_argument(
         "--keep-else", dest="drop_else", action="store_false", help="they count, if the rows have them"
     )
-    add("--max-model-len", type=_positive, metavar="N", help="prompt and answer, tokens; 8192, or what the model holds")
-    add("--max-new-tokens", type=_positive, metavar="N", help="answer, tokens; 4096, or what --max-model-len leaves")
+    add("--max-model-len", type=positive, metavar="N", help="prompt and answer, tokens; 8192, or what the model holds")
+    add("--max-new-tokens", type=positive, metavar="N", help="answer, tokens; 4096, or what --max-model-len leaves")
     add("--dtype", default="auto", choices=("auto", "bfloat16", "float16", "float32"), help="default: the model's own")
-    add("--tensor-parallel-size", type=_positive, default=1, metavar="N", help="GPUs that share the model; default 1")
-    add("--batch", type=_positive, default=256, metavar="N", help="sequences decoded at a time; default 256")
+    add("--tensor-parallel-size", type=positive, default=1, metavar="N", help="GPUs that share the model; default 1")
+    add("--batch", type=positive, default=256, metavar="N", help="sequences decoded at a time; default 256")
     return parser
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from recipe.core.entities import DataError
-from recipe.core.files import sha256
+from recipe.core.files import sha256, whole
 from recipe.evaluate.rows import Row, Sentences, read_rows, whole_sentences
 from recipe.evaluate.scores import PARTS, SentenceScore
 from recipe.evaluate.verdict import SCORED_RULES
@@ -81,8 +81,6 @@ def _problem(value: object, shape: object, where: str) -> str | None:
 
 def write_sentences(path: Path, sentences: Sequence[SentenceScore]) -> None:
     """Each sentence's own counts and lengths as Parquet, whole or not at all: what recipe.compare tests models with."""
-    import os
-
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -92,12 +90,8 @@ def write_sentences(path: Path, sentences: Sequence[SentenceScore]) -> None:
     }
     for number, (rule, part) in enumerate((rule, part) for rule in SCORED_RULES for part in PARTS):
         columns[f"{rule}_{part}"] = [float(sentence.counts[number]) for sentence in sentences]
-    work = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole(path) as work:
         parquet.write_table(pa.table(columns), work)
-        os.replace(work, path)
-    finally:
-        work.unlink(missing_ok=True)
 
 
 # ------------------------------------------------------------------------------------------------------ the answers
