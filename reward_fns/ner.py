@@ -36,7 +36,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from recipe import answers
-from recipe.answers import bio
 from recipe.core.entities import Answer, DataError, Example, from_ground_truth
 from recipe.core.metrics import Counts, count
 from reward_fns.settings import FROM_VERL, check_settings, check_values, ends, reasoned, shortness
@@ -96,7 +95,7 @@ def compute_score(
         reasoning = answers.parts(completion, Example("", ()))[0] or None
         return _scores(config, data_source, Answer(reasoning=reasoning), Example("", ()), Counts(), 0.0, False)
     counts = count(answer.entities, example.entities, config.matching)
-    fidelity = bio.fidelity(completion, example) if example.format == "bio" else 0.0
+    fidelity = answers.fidelity(completion, example)
     return _scores(config, data_source, answer, example, counts, fidelity, ends(answer, completion))
 
 
