@@ -40,7 +40,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from recipe.core.command_line import exit_status, positive, unwind_on_sigterm
+from recipe.core.command_line import command_parser, exit_status, positive, unwind_on_sigterm
 from recipe.core.entities import DataError
 from recipe.core.files import sha256, write_json
 from recipe.evaluate.completions import generate
@@ -50,7 +50,7 @@ from recipe.evaluate.rows import by_sentence, first_rows, read_rows
 from recipe.evaluate.saved import FILE, answered, predictions_for, write_sentences
 from recipe.evaluate.scores import SENTENCES, score
 from recipe.evaluate.table import percent, table
-from recipe.generate.engine import Decoding
+from recipe.generate.engine import Decoding, add_options
 from recipe.generate.predictions import FILE as PREDICTIONS
 
 
@@ -113,20 +113,18 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.evaluate",
-        description="Score a model, or saved completions, on evaluation rows: precision, recall, F1 of each dataset.",
-        epilog=(
-            "examples:\n"
-            "  python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out runs/grpo/eval\n"
-            "  python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out quick --limit 50\n"
-            "  python -m recipe.evaluate runs/grpo/hf --data data/7/test.parquet --protocol zero_shot_7 --out seven\n"
-            "  python -m recipe.evaluate --predictions saved.jsonl --data data/eval/test.parquet --out scored\n\n"
-            "The same command again goes on where an interrupted one stopped.\n"
-            f"Protocols: {', '.join(protocol_names())}\n"
-            'A line of --predictions: {"index": row of the Parquet file from 0, "output": completion}'
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.evaluate",
+        "Score a model, or saved completions, on evaluation rows: precision, recall, F1 of each dataset.",
+        "python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out runs/grpo/eval",
+        "python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out quick --limit 50",
+        "python -m recipe.evaluate runs/grpo/hf --data data/7/test.parquet --protocol zero_shot_7 --out seven",
+        "python -m recipe.evaluate --predictions saved.jsonl --data data/eval/test.parquet --out scored",
+    )
+    parser.epilog += (
+        "\n\nThe same command again goes on where an interrupted one stopped.\n"
+        f"Protocols: {', '.join(protocol_names())}\n"
+        'A line of --predictions: {"index": row of the Parquet file from 0, "output": completion}'
     )
     add = parser.add_argument
     add("model", nargs="?", metavar="MODEL", help="model folder or hub name; its tokenizer alone with --predictions")
@@ -145,11 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     residual.add_argument(
         "--keep-else", dest="drop_else", action="store_false", help="they count, if the rows have them"
     )
-    add("--max-model-len", type=positive, metavar="N", help="prompt and answer, tokens; 8192, or what the model holds")
-    add("--max-new-tokens", type=positive, metavar="N", help="answer, tokens; 4096, or what --max-model-len leaves")
-    add("--dtype", default="auto", choices=("auto", "bfloat16", "float16", "float32"), help="default: the model's own")
-    add("--tensor-parallel-size", type=positive, default=1, metavar="N", help="GPUs that share the model; default 1")
-    add("--batch", type=positive, default=256, metavar="N", help="sequences decoded at a time; default 256")
+    add_options(parser, "what --max-model-len leaves")
     return parser
 
 

@@ -6,6 +6,7 @@ reasoning, with a grammar for the answer. The last two take two steps: the think
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 from collections import deque
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from recipe.answers import Grammar
 from recipe.answers.think import CLOSE
+from recipe.core.command_line import positive
 from recipe.core.entities import DataError
 from recipe.generate.predictions import Prediction
 from recipe.generate.think_block import Begun, end_block
@@ -39,6 +41,16 @@ class Decoding:
     dtype: str = "auto"
     tensor_parallel_size: int = 1
     batch: int = 256
+
+
+def add_options(parser: argparse.ArgumentParser, answer: str) -> None:
+    """The options of a command for a Decoding; `answer`: the room for an answer where nobody names it, in words."""
+    add = parser.add_argument
+    add("--max-model-len", type=positive, metavar="N", help="prompt and answer, tokens; 8192, or what the model holds")
+    add("--max-new-tokens", type=positive, metavar="N", help=f"answer, tokens; 4096, or {answer}")
+    add("--dtype", default="auto", choices=("auto", "bfloat16", "float16", "float32"), help="default: the model's own")
+    add("--tensor-parallel-size", type=positive, default=1, metavar="N", help="GPUs that share the model; default 1")
+    add("--batch", type=positive, default=256, metavar="N", help="sequences decoded at a time; default 256")
 
 
 # ------------------------------------------------------------------------------------------------------------ vLLM

@@ -1,6 +1,6 @@
 r"""How results are written: JSON, JSON Lines, CoNLL (BIO2) and text with the entities marked in it.
 
-    json      a list of the records of recipe.predict.readings.Result, indented
+    json      a list of the records of recipe.predict.replies.Result, indented
     jsonl     {"index": 0, "sentence": "Paris is big .", "reasoning": "...", "entities": [{"type": "city", ...}], ...}
     conll     Paris<TAB>B-city, a token a line, an empty line after each text
     inline    [Paris](city) is big .
@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from recipe.core.align import Span
 from recipe.core.entities import has_lone_surrogate
-from recipe.predict.readings import Found, Result
+from recipe.predict.replies import Mention, Result
 
 FORMATS = ("json", "jsonl", "conll", "inline")
 
@@ -85,16 +85,16 @@ def _kind(character: str) -> str:
     return "word" if category[0] in "LN" or character == "_" else "other"
 
 
-def flat(entities: Iterable[Found]) -> list[Found]:
+def flat(entities: Iterable[Mention]) -> list[Mention]:
     """Entities without overlap, in text order: the longest of those that overlap, then the first."""
-    chosen: list[Found] = []
+    chosen: list[Mention] = []
     for entity in sorted(entities, key=_longest_first):
         if all(entity.end <= other.start or other.end <= entity.start for other in chosen):
             chosen.append(entity)
     return sorted(chosen, key=lambda entity: entity.start)
 
 
-def _longest_first(entity: Found) -> tuple[int, int, str]:
+def _longest_first(entity: Mention) -> tuple[int, int, str]:
     return entity.start - entity.end, entity.start, entity.type
 
 
@@ -113,9 +113,9 @@ def _conll(result: Result) -> str:
 # ---------------------------------------------------------------------------------------------------------- inline
 
 
-def nested(entities: Iterable[Found]) -> list[Found]:
+def nested(entities: Iterable[Mention]) -> list[Mention]:
     """Entities of which none crosses another: the longest of those that do, then the first."""
-    chosen: list[Found] = []
+    chosen: list[Mention] = []
     for entity in sorted(entities, key=_longest_first):
         if not any(
             o.start < entity.start < o.end < entity.end or entity.start < o.start < entity.end < o.end for o in chosen

@@ -119,9 +119,8 @@ def page(
 
 
 def _card(row: ScoredRow, limit: int | None) -> dict:
-    shown = card(row.verdict, row.output)
-    texts = {key: cut(shown[key], limit, "the predictions file") for key in ("reasoning", "raw") if key in shown}
-    return {"row": row.index, "dataset": row.dataset, **shown, **texts}
+    shown = card(row.verdict, row.output, lambda text: cut(text, limit, "the predictions file"))
+    return {"row": row.index, "dataset": row.dataset, **shown}
 
 
 def _types(types: dict[str, dict]) -> dict:

@@ -73,9 +73,8 @@ def _prompt(answered: Answered, limit: int | None) -> dict:
 
 def _answer(answered: Answered, limit: int | None) -> dict:
     verdict = compare(answered.example, answered.output, drop_else=False)  # as the reward does
-    shown = answer_card(verdict, answered.output)
-    texts = {key: cut(shown[key], limit, "the dump") for key in ("reasoning", "raw") if key in shown}
-    return {**shown, **texts, "missed": missed(verdict), "score": answered.score, "f1": answered.f1}
+    shown = answer_card(verdict, answered.output, lambda text: cut(text, limit, "the dump"))
+    return {**shown, "missed": missed(verdict), "score": answered.score, "f1": answered.f1}
 
 
 def page(run: Path, prompts: int, seed: int) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """What answers say about a text: entities with their places, the vote of several answers, windows put together.
 
     read(Example("Ada met Bob .", ("person",)), '{"entities": {"person": ["Ada", "Eve"], "verb": ["met"]}}')
-    Reading(spans={Span(0, 3, "person")}, not_in_text={Entity("Eve", "person")}, off_schema={Entity("met", "verb")})
+    Reply(spans={Span(0, 3, "person")}, not_in_text={Entity("Eve", "person")}, off_schema={Entity("met", "verb")})
 
 Every span says where its text stands, so its name is `text[start:end]` and never the answer's spelling. A name that is
 given more often than the text has it counts as often as the text has it.
@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from recipe import answers
 from recipe.core.align import Span, locate, occurs
 from recipe.core.entities import Entity, Example
+from recipe.generate.predictions import Prediction
+from recipe.predict.questions import Inquiry, Settings
 from recipe.predict.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Reply:
     """One answer about one window, offsets within the window. `parsed` is False where nothing could be read."""
 
     spans: frozenset[Span] = frozenset()
@@ -41,7 +43,7 @@ class Vote:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Mention:
     """An entity of a text: `text[start:end] == name`. `votes`: how many answers have it; None of a single answer."""
 
     type: str
@@ -64,7 +66,7 @@ class Result:
     sentence: str
     types: tuple[str, ...]
     reasoning: str | None = None
-    entities: tuple[Found, ...] = ()
+    entities: tuple[Mention, ...] = ()
     not_in_text: tuple[Entity, ...] = ()
     off_schema: tuple[Entity, ...] = ()
     answers: int = 0
@@ -96,13 +98,39 @@ class Result:
         }
 
 
-def read(example: Example, completion: str) -> Reading:
+def assemble(index: int, inquiry: Inquiry, completions: Sequence[Prediction], settings: Settings) -> Result:
+    """The result of an inquiry out of its completions: for each window and question in order as many as samples."""
+    record, samples = inquiry.record, settings.samples
+    votes, parsed = [], 0
+    for number, window in enumerate(inquiry.windows):
+        text = record.text[window.start : window.end]
+        size = len(completions) // len(inquiry.windows)
+        made = completions[number * size : (number + 1) * size]
+        asked = settings.asked(text, record.types)
+        each = [read(asked[place // samples], prediction.output) for place, prediction in enumerate(made)]
+        replies = [together(each[sample::samples]) for sample in range(samples)]
+        parsed += sum(reply.parsed for reply in each)
+        votes.append(vote(replies, settings.min_agreement))
+    return Result(
+        index,
+        record.text,
+        record.types,
+        **join(record.text, inquiry.windows, votes, samples),
+        answers=len(completions),
+        unparsable=len(completions) - parsed,
+        cut=sum(prediction.finish_reason == "length" for prediction in completions),
+        error=inquiry.error,
+        id=record.id,
+    )
+
+
+def read(example: Example, completion: str) -> Reply:
     """One answer, located in the text that it is about. Never raises."""
     text, types, answer = example.sentence, example.types, answers.parse(completion, example)
     asked = [entity for entity in answer.entities if entity.type in types]
     spans = locate(text, asked)
     without = {entity for entity, span in zip(asked, spans, strict=True) if span is None}
-    return Reading(
+    return Reply(
         frozenset(span for span in spans if span is not None),
         frozenset(entity for entity in without if not occurs(text, entity.name)),
         frozenset(entity for entity in answer.entities if entity.type not in types),
@@ -111,40 +139,40 @@ def read(example: Example, completion: str) -> Reading:
     )
 
 
-def together(readings: Sequence[Reading]) -> Reading:
+def together(replies: Sequence[Reply]) -> Reply:
     """The answers about the types of one text as one; it is parsed if all are."""
-    if len(readings) == 1:
-        return readings[0]
-    thoughts = [reading.reasoning for reading in readings if reading.reasoning]
-    return Reading(
-        frozenset().union(*(reading.spans for reading in readings)),
-        frozenset().union(*(reading.not_in_text for reading in readings)),
-        frozenset().union(*(reading.off_schema for reading in readings)),
+    if len(replies) == 1:
+        return replies[0]
+    thoughts = [reply.reasoning for reply in replies if reply.reasoning]
+    return Reply(
+        frozenset().union(*(reply.spans for reply in replies)),
+        frozenset().union(*(reply.not_in_text for reply in replies)),
+        frozenset().union(*(reply.off_schema for reply in replies)),
         "\n".join(thoughts) if thoughts else None,
-        all(reading.parsed for reading in readings),
+        all(reply.parsed for reply in replies),
     )
 
 
-def vote(readings: Sequence[Reading], min_agreement: float) -> Vote:
+def vote(replies: Sequence[Reply], min_agreement: float) -> Vote:
     """What at least the share `min_agreement` of the answers says, and the reasoning of the answer closest to that.
 
     Closest by F1 over spans; of equally close ones the first.
     """
-    least = max(1.0, min_agreement * len(readings) - 1e-9)
+    least = max(1.0, min_agreement * len(replies) - 1e-9)
 
     def agreed(parts: Iterable[Collection]) -> dict:
         counts = Counter(item for part in parts for item in part)
         return {item: count for item, count in counts.items() if count >= least}
 
-    spans = agreed(reading.spans for reading in readings)
-    not_in_text = agreed(reading.not_in_text for reading in readings)
-    off_schema = agreed(reading.off_schema for reading in readings)
+    spans = agreed(reply.spans for reply in replies)
+    not_in_text = agreed(reply.not_in_text for reply in replies)
+    off_schema = agreed(reply.off_schema for reply in replies)
 
-    def closeness(reading: Reading) -> tuple[bool, float]:
-        total = len(reading.spans) + len(spans)
-        return reading.parsed, 2 * len(reading.spans & spans.keys()) / total if total else 1.0
+    def closeness(reply: Reply) -> tuple[bool, float]:
+        total = len(reply.spans) + len(spans)
+        return reply.parsed, 2 * len(reply.spans & spans.keys()) / total if total else 1.0
 
-    closest = max(readings, key=closeness)
+    closest = max(replies, key=closeness)
     return Vote(spans, _sorted(not_in_text), _sorted(off_schema), closest.reasoning)
 
 
@@ -166,7 +194,7 @@ def join(text: str, windows: Sequence[Window], votes: Sequence[Vote], samples: i
     return {
         "reasoning": "\n\n".join(thoughts) if thoughts else None,
         "entities": tuple(
-            Found(span.type, text[span.start : span.end], span.start, span.end, spans[span] if samples > 1 else None)
+            Mention(span.type, text[span.start : span.end], span.start, span.end, spans[span] if samples > 1 else None)
             for span in order
         ),
         "not_in_text": _sorted(absent),
