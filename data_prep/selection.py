@@ -59,13 +59,13 @@ def _by_name(args: argparse.Namespace) -> tuple[corpora.Dataset, ...]:
     names = args.datasets
     if args.list is not None:
         names = corpora.LISTS[args.list] if args.list in corpora.LISTS else corpora.read_names(Path(args.list))
-    found, missing = corpora.find_datasets(args.instructuie, names)
+    found, missing = corpora.find_datasets(args.corpora, names)
     if missing and args.list is None:
-        raise DataError(f"{args.instructuie}: has no dataset {', '.join(map(repr, missing))}; {_present(args)}")
+        raise DataError(f"{args.corpora}: has no dataset {', '.join(map(repr, missing))}; {_present(args)}")
     if not found:
-        raise DataError(f"{args.instructuie}: has no dataset of the list {args.list}; {_present(args)}")
+        raise DataError(f"{args.corpora}: has no dataset of the list {args.list}; {_present(args)}")
     if missing:
-        say(f"on the list {args.list} but not in {args.instructuie}: {', '.join(missing)}")
+        say(f"on the list {args.list} but not in {args.corpora}: {', '.join(missing)}")
     return tuple(found)
 
 
@@ -86,18 +86,18 @@ def _select_protocol(
             raise DataError(f"--protocol {protocol.name}: takes {protocol.train.share} of train; give no other amount")
         else:
             share = protocol.train.share
-    datasets, _ = corpora.find_datasets(args.instructuie, names)
+    datasets, _ = corpora.find_datasets(args.corpora, names)
     found = tuple(dataset for dataset in datasets if dataset.file(split).is_file())
     present = {dataset.name for dataset in found}
     if not found:
         what = f"none of the {len(names)} datasets of {protocol.name} has a {split} split there"
-        raise DataError(f"{args.instructuie}: {what}; {_present(args)}")
+        raise DataError(f"{args.corpora}: {what}; {_present(args)}")
     missing = tuple(name for name in names if name not in present)
     return Selection(found, split, samples, share, cap, protocol, missing)
 
 
 def _present(args: argparse.Namespace) -> str:
-    return "there are: " + ", ".join(dataset.name for dataset in corpora.find_datasets(args.instructuie)[0])
+    return "there are: " + ", ".join(dataset.name for dataset in corpora.find_datasets(args.corpora)[0])
 
 
 def with_split(datasets: Sequence[corpora.Dataset], split: str) -> list[corpora.Dataset]:

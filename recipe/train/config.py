@@ -1,6 +1,6 @@
 """An experiment's configuration, composed as verl's own commands compose it.
 
-compose("grpo_qwen3_8b_paper", ["trainer.nnodes=2"]).actor_rollout_ref.rollout.n   # 16
+compose("grpo_qwen3_8b", ["trainer.nnodes=2"]).actor_rollout_ref.rollout.n   # 16
 """
 
 from __future__ import annotations
