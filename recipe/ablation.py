@@ -18,13 +18,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from recipe.compare import check_settings, same_file
 from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError
 from recipe.evaluate.left_out import UNKNOWN, beside_published, in_words, part_of_sentences, unknown, unread
 from recipe.evaluate.protocols import RULE, read_protocol
 from recipe.evaluate.published import of_protocol
-from recipe.evaluate.saved import read_scores
+from recipe.evaluate.saved import check_settings, read_scores, same_file
 
 PROTOCOL = "ablation"
 # Folder of a step's scores -> what it is; in the order of the published figures.

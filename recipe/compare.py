@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError
 from recipe.core.files import sha256
-from recipe.evaluate.saved import FILE, read_scores
+from recipe.evaluate.saved import FILE, check_settings, data_of, read_scores, same_file
 from recipe.evaluate.scores import PARTS, SENTENCES
 from recipe.evaluate.verdict import SCORED_RULES
 from recipe.models.run_log import read_metrics
@@ -100,25 +100,6 @@ def _again(scores: dict, folder: Path) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------- same sentences
-
-
-def check_settings(first: dict, other: dict, name: object, other_name: object) -> None:
-    """DataError unless two scores.json are of as many rows of each dataset, and count the same types."""
-    for key in ("limit", "drop_else"):
-        one, two = first.get("source", {}).get(key), other.get("source", {}).get(key)
-        if one != two:
-            raise DataError(f"{other_name}: scored with {key} {two}, {name} with {key} {one}; score both alike")
-
-
-def same_file(first: dict, other: dict) -> bool:
-    """True if two scores.json are of one file of rows."""
-    return first.get("source", {}).get("data_sha256") == other.get("source", {}).get("data_sha256")
-
-
-def data_of(scores: dict) -> str:
-    """The file of rows that a scores.json is of, with the head of its digest."""
-    source = scores.get("source", {})
-    return f"{source.get('data')} (sha256 {str(source.get('data_sha256'))[:12]}...)"
 
 
 def check_same(first: ScoredFolder, other: ScoredFolder) -> str | None:

@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipe.core.command_line import exit_status, positive
+from recipe.core.command_line import command_parser, exit_status, positive
 from recipe.core.entities import DataError
 from recipe.corpora.sentence_overlap import GRAM, KINDS, Found, find_overlap
 
@@ -247,11 +247,11 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.overlap",
-        description="Sentences of an evaluation file that stand in the training data, and the scores without them.",
-        epilog="\n".join(["examples:", *(line for line in __doc__.splitlines() if "python -m recipe.overlap" in line)]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.overlap",
+        "Sentences of an evaluation file that the training data holds, and the scores without them.",
+        "python -m recipe.overlap data/sft/train.parquet data/grpo/train.parquet data/eval/test.parquet",
+        "python -m recipe.overlap data/sft/train.parquet data/eval/test.parquet --scores scores/sft --out overlap.json",
     )
     add = parser.add_argument
     add("train", nargs="+", type=Path, metavar="TRAIN.parquet", help="SFT or GRPO rows, one file or several")

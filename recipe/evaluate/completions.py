@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from recipe.core.entities import DataError
 from recipe.core.files import fingerprint, sha256
 from recipe.evaluate.rows import Row
-from recipe.generate.engine import Decoding, complete
+from recipe.generate.engine import Decoding, Engine, Request
 from recipe.generate.predictions import Prediction, journal, package_versions
 
 if TYPE_CHECKING:
@@ -40,12 +39,11 @@ def generate(
     }
     prompts = _prompts(rows, data, tokenizer, decoding.max_model_len)
     with journal(out, settings, {"model": str(folder), "data": str(data), **package_versions()}) as (done, save):
-        todo = {index: ids for index, ids in prompts.items() if index not in done}
-        kept = len(prompts) - len(todo)
-        with tqdm(total=len(prompts), initial=kept, desc="completions", unit="row") as bar:
+        todo = [Request(index, ids) for index, ids in prompts.items() if index not in done]
+        with tqdm(total=len(prompts), initial=len(prompts) - len(todo), desc="completions", unit="row") as bar:
             if todo:
-                with closing(complete(folder, todo, decoding, stop_ids, tokenizer)) as completions:
-                    for prediction in completions:
+                with Engine(folder, decoding, stop_ids, tokenizer) as engine:
+                    for prediction in engine.run(todo):
                         save(prediction)
                         done[prediction.index] = prediction
                         bar.update()

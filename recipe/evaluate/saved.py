@@ -33,26 +33,18 @@ SOURCE = {"source": {"data_sha256": str, "limit": (int, NULL), "predictions": st
 
 
 def read_scores(folder: Path, shape: Mapping = FIGURES) -> dict:
-    """A folder's scores.json. DataError names what is missing of the shape."""
-    path = Path(folder) / FILE
+    """A folder's scores.json. DataError names the first part that is missing or hasn't its shape."""
     try:
-        scores = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(_no_scores(folder, "no such file")) from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(_no_scores(folder, "not JSON")) from error
-    check_shape(folder, scores, shape)
+        scores = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
+        problem = _problem(scores, shape, "")
+    except OSError:
+        problem = "no such file"
+    except (ValueError, RecursionError):
+        problem = "not JSON"
+    if problem:
+        remedy = f"write it with: python -m recipe.evaluate ... --out {folder}"
+        raise DataError(f"{folder}: no scores in it, {FILE}: {problem}; {remedy}")
     return scores
-
-
-def check_shape(folder: Path, scores: object, shape: Mapping) -> None:
-    """DataError names the first part of a folder's scores that hasn't its shape."""
-    if problem := _problem(scores, shape, ""):
-        raise DataError(_no_scores(folder, problem))
-
-
-def _no_scores(folder: Path, problem: str) -> str:
-    return f"{folder}: no scores in it, {FILE}: {problem}; write it with: python -m recipe.evaluate ... --out {folder}"
 
 
 def _problem(value: object, shape: object, where: str) -> str | None:
@@ -77,6 +69,25 @@ def _problem(value: object, shape: object, where: str) -> str | None:
         if problem := _problem(value[key], inner, place):
             return problem
     return None
+
+
+def check_settings(first: dict, other: dict, name: object, other_name: object) -> None:
+    """DataError unless two scores.json are of as many rows of each dataset, and count the same types."""
+    for key in ("limit", "drop_else"):
+        one, two = first.get("source", {}).get(key), other.get("source", {}).get(key)
+        if one != two:
+            raise DataError(f"{other_name}: scored with {key} {two}, {name} with {key} {one}; score both alike")
+
+
+def same_file(first: dict, other: dict) -> bool:
+    """True if two scores.json are of one file of rows."""
+    return first.get("source", {}).get("data_sha256") == other.get("source", {}).get("data_sha256")
+
+
+def data_of(scores: dict) -> str:
+    """The file of rows that a scores.json is of, with the head of its digest."""
+    source = scores.get("source", {})
+    return f"{source.get('data')} (sha256 {str(source.get('data_sha256'))[:12]}...)"
 
 
 def write_sentences(path: Path, sentences: Sequence[SentenceScore]) -> None:

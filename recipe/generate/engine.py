@@ -1,7 +1,7 @@
 """Completions of a model folder with vLLM, one by one as they finish, with or without a GPU.
 
-`complete` is the plain case, greedy. `Engine` stays loaded and takes any requests: sampled, with a limit on the
-reasoning, with a grammar for the answer. The last two take two steps: the think block, then the answer after it.
+`Engine` stays loaded and takes any requests: greedy or sampled, with a limit on the reasoning, with a grammar for the
+answer. The last two take two steps: the think block, then the answer after it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 import math
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -219,21 +219,6 @@ class Engine:
 
 
 _ANSWER_SEED = 1_000_003  # the answer's draws are not the reasoning's over again
-
-
-def complete(
-    folder: Path,
-    prompts: Mapping[int, Sequence[int]],
-    decoding: Decoding,
-    stop_ids: Sequence[int],
-    tokenizer: PreTrainedTokenizerBase,
-) -> Iterator[Prediction]:
-    """Greedy completions of the prompts, `{index: token ids (seq,)}`, in the order in which they finish.
-
-    Closing the iterator ends vLLM's processes.
-    """
-    with Engine(folder, decoding, stop_ids, tokenizer) as engine:
-        yield from engine.run(Request(index, ids) for index, ids in prompts.items())
 
 
 def vllm_dtype(folder: Path, dtype: str) -> str:

@@ -72,17 +72,9 @@ def _settings(args: argparse.Namespace) -> Settings:
 
     if args.temperature is None:
         args.temperature = 0.0 if args.samples == 1 else 0.7
-    return Settings(
-        window=args.window,
-        max_reasoning_tokens=args.max_reasoning_tokens,
-        constrained=args.constrained,
-        samples=args.samples,
-        temperature=args.temperature,
-        min_agreement=args.min_agreement,
-        seed=args.seed,
-        answer_format=args.answer_format,
-        template=read_text(args.prompt_template) if args.prompt_template else None,
-    )
+    template = read_text(args.prompt_template) if args.prompt_template else None
+    named = {name: getattr(args, name) for name in Settings.__slots__ if hasattr(args, name)}
+    return Settings(**named, template=template)
 
 
 def _records(args: argparse.Namespace) -> list[Record]:

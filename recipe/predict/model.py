@@ -74,13 +74,14 @@ class Predictor:
             return Inquiry(record, error=f"the text holds the control token {token!r}; take it out")
         if record.prompt is not None and [record.prompt] != self._questions(record.text, record.types):
             raise DataError("the row's prompt has another wording; give it with --prompt-template")
+        room = self.decoding.max_model_len - self.decoding.max_new_tokens
         made: dict[str, list[tuple[int, ...]]] = {}
 
         def fits(text: str) -> bool:
             if self._over_window(text):
                 return False
             made[text] = self._encode(text, record.types)
-            return all(len(prompt) <= self._prompt_room for prompt in made[text])
+            return all(len(prompt) <= room for prompt in made[text])
 
         try:
             windows = cut(record.text, fits)
@@ -89,10 +90,6 @@ class Predictor:
             return Inquiry(record, windows, tuple(prompts))
         except DataError as error:
             return Inquiry(record, error=str(error))
-
-    @property
-    def _prompt_room(self) -> int:
-        return self.decoding.max_model_len - self.decoding.max_new_tokens
 
     def _over_window(self, text: str) -> bool:
         if self.settings.window is None:

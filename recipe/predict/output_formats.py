@@ -85,13 +85,21 @@ def _kind(character: str) -> str:
     return "word" if category[0] in "LN" or character == "_" else "other"
 
 
-def flat(entities: Iterable[Mention]) -> list[Mention]:
-    """Entities without overlap, in text order: the longest of those that overlap, then the first."""
+def _without(clash: Callable[[Mention, Mention], bool], entities: Iterable[Mention]) -> list[Mention]:
+    """Entities without a pair that clashes: the longest of those that do, then the first; the longest come first."""
     chosen: list[Mention] = []
     for entity in sorted(entities, key=_longest_first):
-        if all(entity.end <= other.start or other.end <= entity.start for other in chosen):
+        if not any(clash(entity, other) for other in chosen):
             chosen.append(entity)
-    return sorted(chosen, key=lambda entity: entity.start)
+    return chosen
+
+
+def _overlap(one: Mention, other: Mention) -> bool:
+    return one.end > other.start and other.end > one.start
+
+
+def _cross(one: Mention, other: Mention) -> bool:
+    return other.start < one.start < other.end < one.end or one.start < other.start < one.end < other.end
 
 
 def _longest_first(entity: Mention) -> tuple[int, int, str]:
@@ -99,7 +107,7 @@ def _longest_first(entity: Mention) -> tuple[int, int, str]:
 
 
 def _conll(result: Result) -> str:
-    entities = flat(result.entities)
+    entities = _without(_overlap, result.entities)
     tags = {}
     pieces = tokens(result.sentence, [place for e in entities for place in (e.start, e.end)])
     for entity in entities:
@@ -114,14 +122,8 @@ def _conll(result: Result) -> str:
 
 
 def nested(entities: Iterable[Mention]) -> list[Mention]:
-    """Entities of which none crosses another: the longest of those that do, then the first."""
-    chosen: list[Mention] = []
-    for entity in sorted(entities, key=_longest_first):
-        if not any(
-            o.start < entity.start < o.end < entity.end or entity.start < o.start < entity.end < o.end for o in chosen
-        ):
-            chosen.append(entity)
-    return chosen
+    """Entities without one that crosses another, the longest first."""
+    return _without(_cross, entities)
 
 
 def _inline(result: Result) -> str:

@@ -23,23 +23,16 @@ from recipe.predict.windows import Window
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer about one window, offsets within the window. `parsed` is False where nothing could be read."""
+    """One answer about one window, offsets within the window. `parsed` is False where nothing could be read.
 
-    spans: frozenset[Span] = frozenset()
+    Or what enough of several answers say: `spans` then gives the number of answers that have each.
+    """
+
+    spans: Collection[Span] | Mapping[Span, int] = frozenset()
     not_in_text: frozenset[Entity] = frozenset()
     off_schema: frozenset[Entity] = frozenset()
     reasoning: str | None = None
     parsed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Vote:
-    """What enough answers about one window say: spans with the number of answers that have them, and the rest."""
-
-    spans: Mapping[Span, int]
-    not_in_text: tuple[Entity, ...]
-    off_schema: tuple[Entity, ...]
-    reasoning: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +70,24 @@ class Result:
 
     def as_dict(self) -> dict[str, object]:
         """The record that is written; `id`, `votes` and `error` only where there is one."""
-        pairs = [[{"type": e.type, "name": e.name} for e in part] for part in (self.not_in_text, self.off_schema)]
-        entities = [
-            {"type": e.type, "name": e.name, "start": e.start, "end": e.end}
-            | ({} if e.votes is None else {"votes": e.votes})
-            for e in self.entities
-        ]
-        return {
+
+        def parts(items: Iterable[object], *names: str) -> list[dict[str, object]]:
+            return [{n: value for n in names if (value := getattr(item, n)) is not None} for item in items]
+
+        record = {
             "index": self.index,
-            **({} if self.id is None else {"id": self.id}),
+            "id": self.id,
             "sentence": self.sentence,
             "reasoning": self.reasoning,
-            "entities": entities,
-            "not_in_text": pairs[0],
-            "off_schema": pairs[1],
+            "entities": parts(self.entities, "type", "name", "start", "end", "votes"),
+            "not_in_text": parts(self.not_in_text, "type", "name"),
+            "off_schema": parts(self.off_schema, "type", "name"),
             "answers": self.answers,
             "unparsable": self.unparsable,
             "cut": self.cut,
-            **({} if self.error is None else {"error": self.error}),
+            "error": self.error,
         }
+        return {name: value for name, value in record.items() if value is not None or name == "reasoning"}
 
 
 def assemble(index: int, inquiry: Inquiry, completions: Sequence[Prediction], settings: Settings) -> Result:
@@ -153,7 +145,7 @@ def together(replies: Sequence[Reply]) -> Reply:
     )
 
 
-def vote(replies: Sequence[Reply], min_agreement: float) -> Vote:
+def vote(replies: Sequence[Reply], min_agreement: float) -> Reply:
     """What at least the share `min_agreement` of the answers says, and the reasoning of the answer closest to that.
 
     Closest by F1 over spans; of equally close ones the first.
@@ -173,10 +165,10 @@ def vote(replies: Sequence[Reply], min_agreement: float) -> Vote:
         return reply.parsed, 2 * len(reply.spans & spans.keys()) / total if total else 1.0
 
     closest = max(replies, key=closeness)
-    return Vote(spans, _sorted(not_in_text), _sorted(off_schema), closest.reasoning)
+    return Reply(spans, frozenset(not_in_text), frozenset(off_schema), closest.reasoning, closest.parsed)
 
 
-def join(text: str, windows: Sequence[Window], votes: Sequence[Vote], samples: int) -> dict[str, object]:
+def join(text: str, windows: Sequence[Window], votes: Sequence[Reply], samples: int) -> dict[str, object]:
     """The fields of a Result that come from the votes on its windows: each place is taken from the window that owns it.
 
     The reasoning about several windows is joined with an empty line between them.

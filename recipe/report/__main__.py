@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from recipe.core.command_line import at_least, exit_status
+from recipe.core.command_line import at_least, command_parser, exit_status
 from recipe.core.entities import DataError
 from recipe.evaluate.disagreements import KINDS
 from recipe.evaluate.left_out import in_words, of_sentences
@@ -143,18 +143,14 @@ def _intervals(scores: dict, rule: str) -> object:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.report",
-        description="Write a page of an evaluation: tables, charts, and the sentences with their errors.",
-        epilog=(
-            "examples:\n"
-            "  python -m recipe.report scores/grpo\n"
-            "  python -m recipe.report scores/grpo --run outputs/grpo_qwen3_8b --out grpo.html\n"
-            "  python -m recipe.report scores/grpo --max-sentences 200 --seed 1\n\n"
-            "SCORES is a folder that python -m recipe.evaluate wrote."
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.report",
+        "Write a page of an evaluation: tables, charts, and the sentences with their errors.",
+        "python -m recipe.report scores/grpo",
+        "python -m recipe.report scores/grpo --run outputs/grpo_qwen3_8b_paper --out grpo.html",
+        "python -m recipe.report scores/grpo --max-sentences 200 --seed 1",
     )
+    parser.epilog += "\n\nSCORES is a folder that python -m recipe.evaluate wrote."
     add = parser.add_argument
     add("scores", type=Path, metavar="SCORES", help="folder with scores.json")
     add("--run", type=Path, metavar="RUN", help="folder of the training run, for its learning curves")

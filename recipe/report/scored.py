@@ -13,7 +13,7 @@ from pathlib import Path
 
 from recipe.core.entities import DataError
 from recipe.evaluate.disagreements import KINDS
-from recipe.evaluate.saved import EACH, FILE, NULL, NUMBER, check_shape, read_scores, scored_answers
+from recipe.evaluate.saved import EACH, FILE, NULL, NUMBER, read_scores, scored_answers
 from recipe.evaluate.verdict import KEYED, SCORED_RULES, Verdict, compare
 
 LENGTHS = ("reasoning", "answer")
@@ -56,10 +56,9 @@ class ScoredRow:
 
 def read_figures(folder: Path) -> dict:
     """A folder's scores.json, checked against SHAPE and for the lengths. DataError names what is missing."""
-    scores = read_scores(folder, SHAPE)
-    keys = (f"{part}_{unit_of(scores)}{end}" for part in LENGTHS for end in ("", "_p95"))
-    check_shape(folder, scores, {"datasets": {EACH: dict.fromkeys(keys, NUMBER)}})
-    return scores
+    unit = unit_of(read_scores(folder, SHAPE))
+    lengths = (f"{part}_{unit}{end}" for part in LENGTHS for end in ("", "_p95"))
+    return read_scores(folder, {"datasets": {EACH: dict.fromkeys(lengths, NUMBER)}})
 
 
 def unit_of(scores: dict) -> str:
