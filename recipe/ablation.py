@@ -7,7 +7,7 @@
     SFT on another corpus  39.8    +8.3       40.3    +8.4
     ...
 
-Each step's scores stand in `scores/STEP/scores.json` (recipe.evaluate); a step without any has a dash. Averages over
+recipe.evaluate wrote each step's scores to `scores/STEP/scores.json`; a step without any has a dash. Averages over
 some of the protocol's datasets, or over some of their sentences, say so and are no match for the published ones. The
 gold of sentences that preparation left out counts as missed (recipe.evaluate.left_out).
 """
@@ -37,10 +37,10 @@ STEPS = {
 
 
 def figures(folder: Path) -> tuple[dict[str, float], list[str], list[str]]:
-    """Step -> macro F1 in percent, of those that were scored; notes on what keeps them from the published ones; and a
-    line for each dataset of which preparation left sentences out.
+    """Step -> macro F1 in percent of each step that was scored; notes on what keeps it from the published figure; and a
+    line for each dataset that lost sentences in preparation.
 
-    The gold of those counts as missed. DataError where none was scored, or two were scored on different rows.
+    The gold of lost sentences counts as missed. DataError if no step was scored, or two on different rows.
     """
     scores = {step: read_scores(path) for step in STEPS if (path := folder / "scores" / step).is_dir()}
     if not scores:

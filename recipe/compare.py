@@ -67,7 +67,7 @@ class ScoredFolder:
 
 
 def read_scored(folder: Path, rule: str) -> ScoredFolder:
-    """What a folder holds. DataError where there is none, or where its sentences are not those of its scores."""
+    """What a folder holds. DataError without sentences, or with others than its scores are of."""
     import numpy as np
     import pyarrow as pa
     from pyarrow import parquet

@@ -1,10 +1,10 @@
-"""Contamination: which evaluation sentences stand in the training data, and what the scores are without them.
+"""Contamination: which evaluation sentences the training data holds, and the scores without them.
 
     python -m recipe.overlap data/sft/train.parquet data/grpo/train.parquet data/eval/test.parquet
     python -m recipe.overlap data/sft/train.parquet data/eval/test.parquet --scores scores/sft --out overlap.json
 
 The files are data_prep/to_parquet.py's; the last one holds the evaluation rows. It prints, by dataset, how many of its
-sentences stand in the training data exactly, normalised, or with eight words in a row
+sentences the training data holds exactly, normalised, or with eight words in a row
 (recipe/corpora/sentence_overlap.py has the rules); each of the three counts the ones before it. Memory grows with the
 evaluation file, not with the training data. --out writes the rows, too, each with the first place where it was found:
 
@@ -27,7 +27,7 @@ from recipe.core.entities import DataError
 from recipe.corpora.sentence_overlap import GRAM, KINDS, Found, find_overlap
 
 if TYPE_CHECKING:
-    from recipe.evaluate.rows import Row, Sentences
+    from recipe.evaluate.rows import AnsweredSentences, Row
 
 SCORED = ("published", "strict")
 
@@ -70,7 +70,7 @@ def first_rows(path: Path, total: int) -> Sequence[int]:
 
 
 def count_rows(path: Path) -> int | None:
-    """Rows of a Parquet file, for a progress bar; None where that can't be told."""
+    """Rows of a Parquet file, for a progress bar; None for a file that can't be read."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -177,13 +177,13 @@ def _change(all_rows: float | None, without: float | None) -> str:
     return f"{100 * all_rows:9.2f} {100 * without:8.2f} {100 * (without - all_rows):+7.2f}"
 
 
-def read_answers(args: argparse.Namespace) -> tuple[Sentences, bool] | None:
+def read_answers(args: argparse.Namespace) -> tuple[AnsweredSentences, bool] | None:
     """What --predictions or --scores names, and whether residual types are dropped; None without them.
 
     DataError unless it belongs to the evaluation rows.
     """
-    from recipe.evaluate.rows import read_rows
-    from recipe.evaluate.saved import SOURCE, answered, predictions_for, read_scores, scored_answers
+    from recipe.evaluate.rows import read_rows, whole_sentences
+    from recipe.evaluate.saved import SOURCE, predictions_for, read_scores, scored_answers
 
     if args.scores:
         scores = read_scores(args.scores, SOURCE)
@@ -191,7 +191,7 @@ def read_answers(args: argparse.Namespace) -> tuple[Sentences, bool] | None:
     if not args.predictions:
         return None
     rows = read_rows(args.eval, args.limit)
-    return answered(rows, predictions_for(args.predictions, rows, args.eval)), True
+    return whole_sentences(rows, predictions_for(args.predictions, rows, args.eval)), True
 
 
 def _left_out(path: Path, rows: Iterable[tuple[str, str]], scores: Mapping[str, Mapping], drop_else: bool) -> dict:
@@ -249,7 +249,7 @@ def _run(args: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "recipe.overlap",
-        "Sentences of an evaluation file that the training data holds, and the scores without them.",
+        "AnsweredSentences of an evaluation file that the training data holds, and the scores without them.",
         "python -m recipe.overlap data/sft/train.parquet data/grpo/train.parquet data/eval/test.parquet",
         "python -m recipe.overlap data/sft/train.parquet data/eval/test.parquet --scores scores/sft --out overlap.json",
     )

@@ -3,7 +3,7 @@
     python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out runs/grpo/eval
     python -m recipe.evaluate --predictions predictions.jsonl --data data/eval/test.parquet --out scored
 
-It prints a table and writes OUT/scores.json; the completions stand in OUT/predictions.jsonl (see
+It prints a table and writes OUT/scores.json; the completions are in OUT/predictions.jsonl (see
 recipe.generate.predictions), and each sentence's own counts in OUT/sentences.parquet:
 
     {"datasets": {"bc5cdr": {"sentences": 4795, "of_sentences": 4797, "left_out": {"too_long": {"rows": 2, "gold": 9}},
@@ -18,8 +18,8 @@ recipe.generate.predictions), and each sentence's own counts in OUT/sentences.pa
      "source": {"data_sha256": ..., "predictions_sha256": ..., "sentences_sha256": ..., "drop_else": true}}
 
 Of the `of_sentences` that a split had, preparation may have left some out (`left_out`: rows and gold entities by
-reason; recipe.evaluate.left_out). `of_split` and `macro_of_split` count that gold as missed, and are what stands beside
-published figures. They are null where that isn't known: older files of rows don't say, and --limit leaves rows out.
+reason; recipe.evaluate.left_out). `of_split` and `macro_of_split` count that gold as missed, and go beside published
+figures. They are null where that isn't known: older files of rows don't say, and --limit leaves rows out.
 
 Where rows ask about single types (entity_tags), sentences are scored, and `questions` has their number and the share of
 answers that can't be read: {"asked": 600, "unparsable": 0.01}.
@@ -28,8 +28,8 @@ All figures are fractions. F1 is micro within a dataset, `macro` is the plain me
 sentences. `low` and `high` bound a 95 % bootstrap interval over sentences (1,000 resamples, a fixed seed;
 recipe.evaluate.verdict has the rules, recipe.evaluate.disagreements the classes). An entity whose type is not in the
 row's schema counts as predicted and unmatched, as in the reward. Completions that can't be read count as naming
-nothing; `unparsable` is their share. `reasoning_tokens` is the mean length of the think block, closed or not, in tokens
-of the model, `answer_tokens` that of the rest; they are `reasoning_words` and `answer_words` where no model is named.
+nothing; `unparsable` is their share. `reasoning_tokens` and `answer_tokens` are the mean lengths of the think block,
+closed or not, and of the rest, in tokens of the model; without a model they are `reasoning_words` and `answer_words`.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ from recipe.core.files import sha256, write_json
 from recipe.evaluate.completions import generate
 from recipe.evaluate.left_out import read_left_out, with_left_out
 from recipe.evaluate.protocols import check, comparison, protocol_names, read_protocol
-from recipe.evaluate.rows import by_sentence, first_rows, read_rows
-from recipe.evaluate.saved import FILE, answered, predictions_for, write_sentences
+from recipe.evaluate.rows import by_sentence, first_rows, read_rows, whole_sentences
+from recipe.evaluate.saved import FILE, predictions_for, write_sentences
 from recipe.evaluate.scores import SENTENCES, score
 from recipe.evaluate.table import percent, table
 from recipe.generate.engine import Decoding, add_options
@@ -83,7 +83,7 @@ def _run(args: argparse.Namespace) -> None:
         whole = [text.encode("utf-8", "replace").decode() for text in texts]  # a lone surrogate has no token
         return [len(ids) for ids in tokenizer(whole, add_special_tokens=False)["input_ids"]]
 
-    asked = answered(rows, predictions)
+    asked = whole_sentences(rows, predictions)
     rows = asked.rows
     scores, sentences = score(rows, asked.outputs, tokens if tokenizer else None, args.drop_else, asked.unread)
     scores = with_left_out(scores, read_left_out(args.data, there), there, args.drop_else)

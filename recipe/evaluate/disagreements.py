@@ -86,7 +86,7 @@ def _drop_matched(gold: _Located, found: _Located) -> None:
 
 
 def _pair(kind: str, fits: Callable[[Span, Span], bool], gold: _Located, found: _Located) -> list[Disagreement]:
-    """Pair gold and predicted entities that fit, those that share most text first, and take them out of both lists."""
+    """Pair gold and predicted entities that fit, most shared text first, and take them out of both lists."""
     pairs = sorted(
         (-_shared(g[1], f[1]), g[1], f[1], i, j)
         for i, g in enumerate(gold)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from recipe.core.entities import DataError
 from recipe.core.files import sha256, whole
-from recipe.evaluate.rows import Row, Sentences, read_rows, whole_sentences
+from recipe.evaluate.rows import AnsweredSentences, Row, read_rows, whole_sentences
 from recipe.evaluate.scores import PARTS, SentenceScore
 from recipe.evaluate.verdict import SCORED_RULES
 from recipe.generate.predictions import FILE as PREDICTIONS
@@ -121,12 +121,7 @@ def predictions_for(path: Path, rows: Sequence[Row], data: Path, model: Path | N
     return predictions
 
 
-def answered(rows: Sequence[Row], predictions: Mapping[int, Prediction]) -> Sentences:
-    """The sentences of the rows with their completions."""
-    return whole_sentences(rows, [predictions[row.index].output for row in rows])
-
-
-def scored_answers(folder: Path, scores: Mapping, data: Path | None = None) -> Sentences:
+def scored_answers(folder: Path, scores: Mapping, data: Path | None = None) -> AnsweredSentences:
     """The sentences that a folder's scores are of, with their completions.
 
     `scores` have the shape SOURCE. `data` is where the Parquet file is now, if not where it was. DataError if it or the
@@ -148,7 +143,7 @@ def scored_answers(folder: Path, scores: Mapping, data: Path | None = None) -> S
     rows, predictions = read_rows(data, source["limit"]), read_predictions(saved)
     wanted = {row.index for row in rows}
     check_complete(saved, wanted & set(predictions), wanted, data)  # a run without the limit may have made more
-    return answered(rows, predictions)
+    return whole_sentences(rows, predictions)
 
 
 def _check_digest(path: Path, digest: str, problem: str, remedy: str) -> None:

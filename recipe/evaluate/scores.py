@@ -56,7 +56,7 @@ class _Tally:
     types: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
 
     def add(self, row: Row, verdict: Verdict, unread: int | None, lengths: Sequence[int]) -> None:
-        """Add one sentence; `lengths` are those of reasoning and answer."""
+        """Add one sentence; `lengths`: of reasoning and answer."""
         counts: list[float] = []
         for rule in KEYED:
             predicted, gold = keys(verdict, rule)
@@ -144,7 +144,8 @@ def _summary(tallies: dict[str, _Tally], unit: str) -> dict:
             "unparsable": tally.unparsable / len(counts),
             **{key: float(values.mean()) for key, values in lengths.items()},
             **{f"{key}_p95": float(np.percentile(values, 95)) for key, values in lengths.items()},
-            "errors": {kind: tally.disagreements[kind] for kind in KINDS},  # a name that readers of the file know
+            # The file keeps this name, which its readers know.
+            "errors": {kind: tally.disagreements[kind] for kind in KINDS},
             "examples": {kind: tally.examples[kind] for kind in KINDS if kind in tally.examples},
             "types": {label: _type_figures(tally.types[label]) for label in sorted(tally.types)},
             "counts": {

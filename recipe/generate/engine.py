@@ -74,7 +74,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _AnswerStep:
     """The second step of a request: what comes after its think block."""
 
     request: Request
@@ -93,7 +93,7 @@ class Engine:
         self.decoding, self.stop_ids, self.tokenizer = decoding, list(stop_ids), tokenizer
         self.closed_by_limit = 0
         self._number = 0
-        self._under_way: dict[str, tuple[Request | _Answer, deque[Prediction]]] = {}
+        self._under_way: dict[str, tuple[Request | _AnswerStep, deque[Prediction]]] = {}
         self._llm = LLM(
             str(folder),
             dtype=vllm_dtype(folder, decoding.dtype),
@@ -153,13 +153,13 @@ class Engine:
             (asked, owner), made = self._under_way.pop(output.request_id), output.outputs[0]
             if isinstance(asked, Request) and (begun := self._end_block(asked, made)):
                 self.closed_by_limit += begun.closed
-                self._add(_Answer(asked, begun), owner)
+                self._add(_AnswerStep(asked, begun), owner)
             else:
                 owner.append(self._finish(asked, made))
 
-    def _add(self, asked: Request | _Answer, owner: deque[Prediction]) -> None:
+    def _add(self, asked: Request | _AnswerStep, owner: deque[Prediction]) -> None:
         self._number += 1
-        if isinstance(asked, _Answer):
+        if isinstance(asked, _AnswerStep):
             ids, params = [*asked.request.prompt, *asked.begun.ids], self._answer_params(asked)
         else:
             ids, params = list(asked.prompt), self._first_params(asked)
@@ -178,7 +178,7 @@ class Engine:
         stop = [CLOSE, request.grammar.start] if request.grammar else [CLOSE]
         return SamplingParams(**shared, max_tokens=limit, stop=stop, include_stop_str_in_output=True)
 
-    def _answer_params(self, answer: _Answer) -> SamplingParams:
+    def _answer_params(self, answer: _AnswerStep) -> SamplingParams:
         from vllm import SamplingParams
         from vllm.sampling_params import StructuredOutputsParams
 
@@ -201,9 +201,9 @@ class Engine:
         ending = "limit" if made.finish_reason == "length" else strings.get(made.stop_reason, "turn")
         return end_block(request.prompt, list(made.token_ids), ending, self.tokenizer, self.stop_ids, constrained)
 
-    def _finish(self, asked: Request | _Answer, made: CompletionOutput) -> Prediction:
+    def _finish(self, asked: Request | _AnswerStep, made: CompletionOutput) -> Prediction:
         ids, key = list(made.token_ids), asked.key if isinstance(asked, Request) else asked.request.key
-        if isinstance(asked, _Answer):
+        if isinstance(asked, _AnswerStep):
             ids = [*asked.begun.ids, *ids]
         if isinstance(asked, Request) or asked.begun.text is None:
             text = self._decode(ids)
@@ -231,7 +231,7 @@ def vllm_dtype(folder: Path, dtype: str) -> str:
 def _prepare(folder: Path, decoding: Decoding) -> bool:
     """Set what vLLM reads from the environment, unless the user did. True without a GPU.
 
-    DataError where vLLM is the build for a GPU and there is none.
+    DataError without a GPU where vLLM is the build for one.
     """
     import torch
 

@@ -74,9 +74,9 @@ def check_complete(path: Path, predictions: Collection[int], rows: Collection[in
 
 
 def check_origin(path: Path, data: Path, model: Path | None = None) -> None:
-    """DataError if the manifest beside predictions says that they are of other rows than those of `data`.
+    """DataError if the manifest beside predictions says that they are of other rows than `data` holds.
 
-    Or that they are of another model than the one in the folder `model`. Without a manifest nothing is known.
+    Or of another model than the one in the folder `model`. Without a manifest nothing is known.
     """
     manifest = manifest_of(path)
     if not manifest.is_file():
@@ -113,7 +113,7 @@ def _some(indices: list[int]) -> str:
 
 
 def manifest_of(path: Path) -> Path:
-    """Where it stands how a file of predictions was made."""
+    """The file that says how a file of predictions was made."""
     return path.with_name(f"{path.stem}.manifest.json")
 
 
@@ -126,8 +126,8 @@ def journal(
 ) -> Iterator[tuple[dict[int, Prediction], Callable[[Prediction], None]]]:
     """What `out` already holds, and a function that adds one prediction to it, on disk at once.
 
-    The manifest beside the file says by which `settings` the predictions were made. DataError if those that are there
-    were made by others, or if another process is writing them. A last line that a kill cut short is removed.
+    The manifest beside the file says by which `settings` the predictions were made. DataError if the file was
+    begun with others, or if another process is writing it. A last line that a kill cut short is removed.
     """
     path = out / FILE
     with append_to(path, "give another --out") as file:

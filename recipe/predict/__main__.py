@@ -2,7 +2,7 @@
 
     python -m recipe.predict models/grpo --types person,location --input texts.txt --output found.jsonl
 
-Beside an output file stands the folder `found.jsonl.run`: every answer of the model as it was made, and how
+An output file has the folder `found.jsonl.run` beside it: every answer of the model as it was made, and how
 (recipe.generate.predictions). The same command goes on from there after an interruption; the file itself is written at
 the end, whole or not at all. Without --output, results are written in the texts' order as soon as they are there;
 nothing else is ever written to standard output.

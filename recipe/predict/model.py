@@ -194,7 +194,7 @@ def load(
     batch: int = 256,
     **settings: object,
 ) -> Predictor:
-    """A model folder, or a model of the hub, ready to be asked. `settings` are those of `Settings`.
+    """A model folder, or a model of the hub, ready to be asked. `settings` are the fields of `Settings`.
 
     DataError for a folder that is no model, and for settings that don't go together.
     """

@@ -30,7 +30,7 @@ FORMATS = ("json", "jsonl", "conll", "inline")
 
 
 def write(results: Iterable[Result], form: str) -> Iterator[str]:
-    """The text of all results, a piece for each as it comes, and what stands around them."""
+    """The text of all results, a piece for each as it comes, and what is around them."""
     if form == "json":
         separator = "[\n"
         for result in results:
@@ -86,7 +86,7 @@ def _kind(character: str) -> str:
 
 
 def _without(clash: Callable[[Mention, Mention], bool], entities: Iterable[Mention]) -> list[Mention]:
-    """Entities without a pair that clashes: the longest of those that do, then the first; the longest come first."""
+    """Entities without a pair that clashes, the longest first: of two that clash the longer stays, then the earlier."""
     chosen: list[Mention] = []
     for entity in sorted(entities, key=_longest_first):
         if not any(clash(entity, other) for other in chosen):

@@ -3,7 +3,7 @@
     read(Example("Ada met Bob .", ("person",)), '{"entities": {"person": ["Ada", "Eve"], "verb": ["met"]}}')
     Reply(spans={Span(0, 3, "person")}, not_in_text={Entity("Eve", "person")}, off_schema={Entity("met", "verb")})
 
-Every span says where its text stands, so its name is `text[start:end]` and never the answer's spelling. A name that is
+Every span says where its text is, so its name is `text[start:end]` and never the answer's spelling. A name that is
 given more often than the text has it counts as often as the text has it.
 """
 
@@ -48,7 +48,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """All that was found in one text. `entities` stand in text order, of those with one start the longest first.
+    """All that was found in one text. `entities` are in text order, with one start the longest first.
 
     `not_in_text` are names of the answer that the text does not hold, `off_schema` entities of a type that was not
     asked for; both are left out of `entities`. `unparsable` and `cut` count answers: nothing could be read, or the
@@ -181,7 +181,7 @@ def join(text: str, windows: Sequence[Window], votes: Sequence[Reply], samples: 
                 spans[Span(start, end, span.type)] = count
     order = sorted(spans, key=lambda span: (span.start, -span.end, span.type))
     thoughts = [one.reasoning for one in votes if one.reasoning]
-    # What one window doesn't hold may stand in another, which answers for it there.
+    # What one window lacks may be in another, which answers for it there.
     absent = {entity for one in votes for entity in one.not_in_text if not occurs(text, entity.name)}
     return {
         "reasoning": "\n\n".join(thoughts) if thoughts else None,

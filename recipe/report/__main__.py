@@ -3,7 +3,7 @@
     python -m recipe.report scores/grpo --run outputs/grpo_qwen3_8b
 
 It reads scores/grpo/scores.json, the Parquet file and the predictions that it names, and writes one file,
-scores/grpo/report.html, which a browser opens without any network. All figures are those of scores.json; the sentences
+scores/grpo/report.html, which a browser opens without any network. All figures are from scores.json; the sentences
 are compared again (recipe.evaluate.verdict). A folder whose answers give other counts of disagreements than its
 scores.json is refused.
 """
@@ -41,7 +41,7 @@ MEANINGS = {
 
 
 def sample(kinds: Sequence[frozenset[str]], size: int, seed: int) -> list[int]:
-    """Positions of at most `size` sentences, ascending; `kinds` are the error classes of each.
+    """Positions of at most `size` sentences, ascending; `kinds` are the classes of disagreements of each.
 
     Half of them are shared out among the classes, the rarest first, so that each is among them; the others are drawn
     from all that are left. `size` must be at least the number of classes.

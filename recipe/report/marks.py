@@ -74,7 +74,7 @@ def missed(verdict: Verdict) -> list[dict]:
 
 
 def _outside(side: str, names: Iterable[Named]) -> list[dict]:
-    """Names in words, those that are repeated once."""
+    """Names in words; a repeated name is there once."""
     times = Counter((named.entity, named.kind or "") for named in names)
     return [
         {"side": side, "name": entity.name, "type": entity.type, "kind": kind, "times": number}

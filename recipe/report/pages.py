@@ -61,14 +61,14 @@ def breakable(text: str):
 
 
 def as_json(value: object):
-    """JSON that can stand in a script element; lone surrogates, which no file can hold, become question marks."""
+    """JSON for a script element; lone surrogates, which no file can hold, become question marks."""
     from jinja2.utils import htmlsafe_json_dumps
 
     return htmlsafe_json_dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def cut(text: str, limit: int | None, where: str) -> str:
-    """The first `limit` characters of a text (None: all), with a note of how many more stand `where`."""
+    """The first `limit` characters of a text (None: all), with a note of how many more `where` has."""
     if limit is None or len(text) <= limit:
         return text
     return f"{text[:limit]} … [{len(text) - limit:,} more characters in {where}]"
