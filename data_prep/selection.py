@@ -1,4 +1,4 @@
-"""Which datasets the arguments mean, and how much of them: by name, by list, or as a protocol has it."""
+"""Which datasets the arguments select, and how much of each: by name, by list, or by protocol."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from recipe.evaluate.protocols import Protocol, read_protocol
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The datasets to read, and of a protocol those that are not there. `split` is what an evaluation reads.
+    """The datasets to read, and the protocol's datasets that are missing. An evaluation reads `split`.
 
-    Of a train split are taken `num_samples` rows, or this `share`; a dataset counts as at most `cap` rows.
+    A train split gives `num_samples` rows, or this `share`; a dataset counts as at most `cap` rows.
     """
 
     found: tuple[corpora.Dataset, ...] = ()
@@ -37,7 +37,7 @@ class Selection:
 
 
 def select(args: argparse.Namespace) -> Selection:
-    """What the arguments select. DataError where nothing of it is there."""
+    """What the arguments select. DataError if no dataset of it is there."""
     if args.command == "eval":
         return _select_protocol(args) if args.protocol else Selection(_by_name(args), args.split or "test")
     amounts = (args.num_samples, args.share, args.max_per_dataset)
@@ -101,7 +101,7 @@ def _present(args: argparse.Namespace) -> str:
 
 
 def with_split(datasets: Sequence[corpora.Dataset], split: str) -> list[corpora.Dataset]:
-    """The datasets without those of B2NERD that lack the split: no mistake there. DataError if none is left."""
+    """The datasets without B2NERD's that lack the split, which is no mistake there. DataError if no dataset is left."""
     lacking = [dataset.name for dataset in datasets if dataset.may_lack_splits and not dataset.file(split).is_file()]
     if lacking and len(lacking) == len(datasets):
         raise DataError(f"{split} split: none of the datasets has one: {', '.join(lacking)}; name others")

@@ -174,7 +174,7 @@ def run(args: argparse.Namespace) -> None:
                 scan = Scan(rules, args.on_error == "skip", bar)
                 examples = _examples(split, args, scan, tallies)
                 if split.name == "dev" and len(splits) == 2 and splits[1].sources == split.sources:
-                    examples = list(examples)  # held out of the training rows: no sentence may stand in both
+                    examples = list(examples)  # held out of the training rows: no sentence may be in both
                     held_out = {sentence_key(example.sentence): "in_dev" for example in examples}
                     rules = replace(rules, keep_out={**rules.keep_out, **held_out})
                 path = stage / f"{split.name}.parquet"
@@ -231,7 +231,7 @@ def _rows(examples: Iterable[Example], split: Split, args: argparse.Namespace, r
 def _entry(args: argparse.Namespace, selection: Selection, split: Split, tallies: dict[str, Tally]) -> dict:
     files = {path for source in split.sources for path in source.files}
     files |= {args.prompt_template} - {None} | set(_overlap_files(args))
-    # Where the files are written is no part of what is in them.
+    # The output folder doesn't change what is in the files.
     arguments = {
         key: _plain(value)
         for key, value in (vars(args) | selection.arguments(args.command)).items()

@@ -7,8 +7,8 @@
     .parquet          the same as columns, or the rows of data_prep/to_parquet.py grpo and eval, whose gold is theirs
     --corpora         a folder of corpora (recipe.corpora.datasets): gold, and the types of each dataset
 
-A row without types of its own has those of --types, else those of its gold, else none: the teacher then chooses. A row
-that is there for the second time is not another row; an empty text is none.
+A row without types takes the types of --types, else the types of its gold. Without either the teacher chooses. A row
+that occurs twice counts once, and an empty text is no row.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _COLUMNS = ("sentence", "text", "types", "schema", "entities", "source", "data_s
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A text to annotate. `types` is None where the teacher chooses them, `gold` where there is none."""
+    """A text to annotate. `types` is None if the teacher chooses them, `gold` is None if the row has no gold."""
 
     sentence: str
     source: str
@@ -194,7 +194,7 @@ def _parquet(path: Path) -> Iterator[tuple[dict, str]]:
 
 
 def _read(value: object, where: str, name: str, types: tuple[str, ...] | None) -> Row:
-    """The row of one record; Wrong or DataError for what is none."""
+    """The row of one record. Wrong or DataError for a record that is not a row."""
     if not isinstance(value, dict):
         raise Wrong("not_an_object", f"{kind_of(value)}, not an object")
     source = value.get("source", value.get("data_source")) or name
@@ -221,7 +221,7 @@ def _ground_truth(reward_model: object, where: str) -> Example:
 
 
 def _gold(records: object, types: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, tuple[Entity, ...]]:
-    """The types of a row, those of its gold if it has no others, and the gold."""
+    """The types of a row, by default the types of its gold, and the gold."""
     first = records[0] if isinstance(records, list) and records and isinstance(records[0], dict) else {}
     name_key, type_key = ("name" if "name" in first else "text"), ("type" if "type" in first else "label")
     if types is None and isinstance(records, list):

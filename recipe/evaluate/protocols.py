@@ -1,4 +1,4 @@
-"""Evaluation protocols: which datasets make which average, and our scores beside the published ones.
+"""Evaluation protocols: which datasets make which average, and our scores beside the published scores.
 
     protocol = read_protocol("zero_shot_7")             # hydra_configs/protocol/zero_shot_7.yaml
     protocol.averages["CrossNER-5"]                     # ("CrossNER_AI", "CrossNER_literature", ...)
@@ -77,7 +77,7 @@ def _files(folder: Path) -> dict[str, tuple[Path, float | None]]:
 
 
 def _percents(path: Path) -> list[float] | None:
-    """The shares in a file of several protocols. None for another file; what is wrong with it is said on reading."""
+    """The shares in a file of several protocols; None for another file, which read_protocol checks."""
     import yaml
 
     try:
@@ -126,7 +126,7 @@ class Coverage:
     """How evaluation rows and a protocol agree.
 
     `relabelled` are datasets whose types have other names than the protocol's, `unchecked` those whose names aren't
-    known here, so that nothing can be said.
+    known here.
     """
 
     present: tuple[str, ...] = ()
@@ -155,7 +155,7 @@ class Coverage:
 def check(protocol: Protocol, rows: Iterable) -> Coverage:
     """Compare the datasets of rows (`dataset`, `example`; see rows.Row) and their types with the protocol.
 
-    Residual types don't count: whether they are kept is said in the scores.
+    Residual types don't count: the scores say whether they were kept.
     """
     types: dict[str, set[str]] = {}
     for row in rows:
@@ -249,7 +249,7 @@ def _first(protocol: Protocol) -> str:
 def _grid(
     protocol: Protocol, columns: Sequence[_Column], scored: Mapping[str, Mapping] | None, limit: str
 ) -> list[str]:
-    """A line for each dataset and each average. What stands in a line of averages is over the same datasets.
+    """A line for each dataset and each average. The averages of a line are over the same datasets.
 
     `scored` are our figures by dataset as in scores.json; None where the table is without them.
     """
@@ -288,7 +288,7 @@ def _titled(name: str, figures: Mapping | None) -> str:
 def _marks(
     part: Sequence[str], there: Sequence[str], scored: Mapping[str, Mapping], limit: str
 ) -> tuple[list[str], list[str]]:
-    """What makes our average one of a part, and what isn't known of it."""
+    """Why our average covers a part alone, and what is unknown about it."""
     partial = [f"{len(there)} of {len(part)}"] if len(there) < len(part) else []
     if limit:
         partial.append(limit)
