@@ -81,14 +81,9 @@ def check_origin(path: Path, data: Path, model: Path | None = None) -> None:
     manifest = manifest_of(path)
     if not manifest.is_file():
         return
-    try:
-        told = json.loads(manifest.read_text(encoding="utf-8"))
-        rows, by = told["settings"].get("data"), told["settings"].get("model")
-        named = told.get("versions", {})
-        made_from, made_by = named.get("data", "another file"), named.get("model", "another model")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        remedy = f"put it back, or delete it if {path.name} is of {data}"
-        raise DataError(f"{manifest}: does not say how {path.name} was made; {remedy}") from error
+    settings, named = _read_manifest(path, f"put it back, or delete it if {path.name} is of {data}")
+    rows, by = settings.get("data"), settings.get("model")
+    made_from, made_by = named.get("data", "another file"), named.get("model", "another model")
     if rows is None:
         return
     if rows != (found := sha256(data)):
@@ -115,6 +110,16 @@ def _some(indices: list[int]) -> str:
 def manifest_of(path: Path) -> Path:
     """The file that says how a file of predictions was made."""
     return path.with_name(f"{path.stem}.manifest.json")
+
+
+def _read_manifest(path: Path, remedy: str) -> tuple[dict, dict]:
+    """The settings and the versions in the manifest of a file of predictions."""
+    manifest = manifest_of(path)
+    try:
+        told = json.loads(manifest.read_text(encoding="utf-8"))
+        return dict(told["settings"]), dict(told.get("versions", {}))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{manifest}: does not say how {path.name} was made; {remedy}") from error
 
 
 # -------------------------------------------------------------------------------------------------- resumable file
@@ -153,17 +158,13 @@ def check_manifest(
     path: Path, settings: Mapping[str, object], versions: Mapping[str, str], started: bool, elsewhere: str
 ) -> None:
     """Write the manifest of a file that is begun; DataError if one that was `started` was made with other settings."""
-    manifest = manifest_of(path)
     settings = json.loads(json.dumps(settings))
     if not started:
-        write_json(manifest, {"settings": settings, "versions": dict(versions)})
+        write_json(manifest_of(path), {"settings": settings, "versions": dict(versions)})
         return
     remedy = f"{elsewhere}, or delete {path} to start anew"
-    try:
-        there = json.loads(manifest.read_text(encoding="utf-8"))["settings"]
-        different = [key for key in {**there, **settings} if there.get(key) != settings.get(key)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{manifest}: does not say how {path.name} was made; {remedy}") from error
+    there, _ = _read_manifest(path, remedy)
+    different = [key for key in {**there, **settings} if there.get(key) != settings.get(key)]
     if different:
         key = different[0]
         raise DataError(
