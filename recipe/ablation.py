@@ -7,7 +7,7 @@
     SFT on another corpus  39.8    +8.3       40.3    +8.4
     ...
 
-Each step's scores stand in `scores/STEP/scores.json` (recipe.evaluate); a step without any has a dash. Averages over
+recipe.evaluate wrote each step's scores to `scores/STEP/scores.json`; a step without any has a dash. Averages over
 some of the protocol's datasets, or over some of their sentences, say so and are no match for the published ones. The
 gold of sentences that preparation left out counts as missed (recipe.evaluate.left_out).
 """
@@ -18,12 +18,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from recipe.compare import check_settings, read_scores, same_file
 from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError
 from recipe.evaluate.left_out import UNKNOWN, beside_published, in_words, part_of_sentences, unknown, unread
 from recipe.evaluate.protocols import RULE, read_protocol
 from recipe.evaluate.published import of_protocol
+from recipe.evaluate.saved import check_settings, read_scores, same_file
 
 PROTOCOL = "ablation"
 # Folder of a step's scores -> what it is; in the order of the published figures.
@@ -37,10 +37,10 @@ STEPS = {
 
 
 def figures(folder: Path) -> tuple[dict[str, float], list[str], list[str]]:
-    """Step -> macro F1 in percent, of those that were scored; notes on what keeps them from the published ones; and a
-    line for each dataset of which preparation left sentences out.
+    """Step -> macro F1 in percent of each step that was scored; notes on what keeps it from the published figure; and a
+    line for each dataset that lost sentences in preparation.
 
-    The gold of those counts as missed. DataError where none was scored, or two were scored on different rows.
+    The gold of lost sentences counts as missed. DataError if no step was scored, or two on different rows.
     """
     scores = {step: read_scores(path) for step in STEPS if (path := folder / "scores" / step).is_dir()}
     if not scores:

@@ -21,7 +21,6 @@ That is a model which answers in the right format more often, and finds less whe
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from typing import TYPE_CHECKING
 from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError
 from recipe.core.files import sha256
+from recipe.evaluate.saved import FILE, check_settings, data_of, read_scores, same_file
 from recipe.evaluate.scores import PARTS, SENTENCES
 from recipe.evaluate.verdict import SCORED_RULES
 from recipe.models.run_log import read_metrics
@@ -41,22 +41,8 @@ if TYPE_CHECKING:
 REWARD, WINDOW = "critic/score/mean", 10
 
 
-def read_scores(folder: Path) -> dict:
-    """A folder's scores.json; DataError if there is none."""
-    path = Path(folder) / "scores.json"
-    try:
-        scores = json.loads(path.read_text(encoding="utf-8"))
-        _ = [
-            dataset[rule]["f1"] for dataset in [*scores["datasets"].values(), scores["micro"]] for rule in SCORED_RULES
-        ]
-        _ = [scores["macro"][rule] for rule in SCORED_RULES]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: no scores in it; write them with python -m recipe.evaluate --out {folder}") from error
-    return scores
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class Scored:
+class ScoredFolder:
     """A folder of recipe.evaluate: its scores.json and each sentence's counts under one rule, in the rows' order.
 
     `digests` tell sentences and gold, `unread` whether an answer could not be read; None in what was scored before
@@ -72,10 +58,6 @@ class Scored:
     unread: np.ndarray | None  # (sentences,)
 
     @property
-    def source(self) -> dict:
-        return self.scores.get("source", {})
-
-    @property
     def by_dataset(self) -> list[np.ndarray]:
         """Counts of each dataset's sentences: (sentences, 1, 3)."""
         import numpy as np
@@ -84,8 +66,8 @@ class Scored:
         return [self.counts[names == name][:, None, :] for name in dict.fromkeys(self.datasets)]
 
 
-def read_scored(folder: Path, rule: str) -> Scored:
-    """What a folder holds. DataError where there is none, or where its sentences are not those of its scores."""
+def read_scored(folder: Path, rule: str) -> ScoredFolder:
+    """What a folder holds. DataError without sentences, or with others than its scores are of."""
     import numpy as np
     import pyarrow as pa
     from pyarrow import parquet
@@ -100,12 +82,10 @@ def read_scored(folder: Path, rule: str) -> Scored:
         raise DataError(f"{path}: no sentences in it; write them with python -m recipe.evaluate") from error
     told = scores.get("source", {}).get("sentences_sha256")
     if told is not None and sha256(path) != told:
-        raise DataError(
-            f"{path}: not the sentences that {folder}/scores.json is of; score again: {_again(scores, folder)}"
-        )
+        raise DataError(f"{path}: not the sentences that {folder / FILE} is of; score again: {_again(scores, folder)}")
     digests = table["digest"].tolist() if "digest" in table else None
     unread = table["unparsable"].to_numpy() > 0 if "unparsable" in table else None
-    return Scored(Path(folder), scores, indices, datasets, counts, digests, unread)
+    return ScoredFolder(Path(folder), scores, indices, datasets, counts, digests, unread)
 
 
 def _again(scores: dict, folder: Path) -> str:
@@ -122,26 +102,7 @@ def _again(scores: dict, folder: Path) -> str:
 # ---------------------------------------------------------------------------------------------------- same sentences
 
 
-def check_settings(first: dict, other: dict, name: object, other_name: object) -> None:
-    """DataError unless two scores.json are of as many rows of each dataset, and count the same types."""
-    for key in ("limit", "drop_else"):
-        one, two = first.get("source", {}).get(key), other.get("source", {}).get(key)
-        if one != two:
-            raise DataError(f"{other_name}: scored with {key} {two}, {name} with {key} {one}; score both alike")
-
-
-def same_file(first: dict, other: dict) -> bool:
-    """True if two scores.json are of one file of rows."""
-    return first.get("source", {}).get("data_sha256") == other.get("source", {}).get("data_sha256")
-
-
-def data_of(scores: dict) -> str:
-    """The file of rows that a scores.json is of, with the head of its digest."""
-    source = scores.get("source", {})
-    return f"{source.get('data')} (sha256 {str(source.get('data_sha256'))[:12]}...)"
-
-
-def check_same(first: Scored, other: Scored) -> str | None:
+def check_same(first: ScoredFolder, other: ScoredFolder) -> str | None:
     """DataError unless both were scored on the same sentences; a note where these are from different files."""
     check_settings(first.scores, other.scores, first.folder, other.folder)
     one_file = same_file(first.scores, other.scores)
@@ -198,7 +159,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
 
-def _paired(first: Scored, second: Scored, name: str, other: str) -> str:
+def _paired(first: ScoredFolder, second: ScoredFolder, name: str, other: str) -> str:
     from recipe.evaluate.intervals import paired_p_value
 
     difference, p = paired_p_value(first.by_dataset, second.by_dataset)
@@ -208,7 +169,7 @@ def _paired(first: Scored, second: Scored, name: str, other: str) -> str:
     )
 
 
-def _split(first: Scored, second: Scored, name: str, other: str) -> str:
+def _split(first: ScoredFolder, second: ScoredFolder, name: str, other: str) -> str:
     from recipe.evaluate.difference import part_of, split_difference, table
 
     older = next((each for each in (first, second) if each.unread is None), None)

@@ -1,10 +1,10 @@
-"""Contamination: which evaluation sentences stand in the training data, and what the scores are without them.
+"""Contamination: which evaluation sentences the training data holds, and the scores without them.
 
     python -m recipe.overlap data/sft/train.parquet data/grpo/train.parquet data/eval/test.parquet
     python -m recipe.overlap data/sft/train.parquet data/eval/test.parquet --scores scores/sft --out overlap.json
 
 The files are data_prep/to_parquet.py's; the last one holds the evaluation rows. It prints, by dataset, how many of its
-sentences stand in the training data exactly, normalised, or with eight words in a row
+sentences the training data holds exactly, normalised, or with eight words in a row
 (recipe/corpora/sentence_overlap.py has the rules); each of the three counts the ones before it. Memory grows with the
 evaluation file, not with the training data. --out writes the rows, too, each with the first place where it was found:
 
@@ -15,18 +15,19 @@ evaluation file, not with the training data. --out writes the rows, too, each wi
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recipe.core.command_line import exit_status, positive
+from recipe.core.command_line import command_parser, exit_status, positive
 from recipe.core.entities import DataError
-from recipe.core.files import sha256
 from recipe.corpora.sentence_overlap import GRAM, KINDS, Found, find_overlap
-from recipe.generate.predictions import FILE
+
+if TYPE_CHECKING:
+    from recipe.evaluate.rows import AnsweredSentences, Row
 
 SCORED = ("published", "strict")
 
@@ -69,7 +70,7 @@ def first_rows(path: Path, total: int) -> Sequence[int]:
 
 
 def count_rows(path: Path) -> int | None:
-    """Rows of a Parquet file, for a progress bar; None where that can't be told."""
+    """Rows of a Parquet file, for a progress bar; None for a file that can't be read."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -116,26 +117,25 @@ def _with_share(count: int, total: int) -> str:
 
 
 def scores_without(
-    rows: Iterable, outputs: Mapping[int, str], overlapping: Iterable[int], drop_else: bool = True
+    rows: Iterable[Row], outputs: Mapping[int, str], overlapping: Iterable[int], drop_else: bool = True
 ) -> dict[str, dict]:
-    """By dataset, F1 of all rows (evaluate.rows.Row) and of those whose index is not among the overlapping ones.
+    """By dataset, F1 of all rows and of those whose index is not among the overlapping ones.
 
     {"bc5cdr": {"rows": 4797, "left": 4736, "published": [0.81, 0.80], "strict": [0.79, 0.78]}, ...}; None is the F1 of
     no rows at all.
     """
-    from recipe.core.metrics import Counts
-    from recipe.evaluate.verdict import judge, keys
+    from recipe.core.metrics import Counts, count
+    from recipe.evaluate.verdict import compare
 
     out = frozenset(overlapping)
     sums: dict[str, dict[str, list]] = {}
     for row in rows:
-        judged = judge(row.example, outputs[row.index], drop_else)
+        verdict = compare(row.example, outputs[row.index], drop_else)
         tally = sums.setdefault(row.dataset, {"rows": [0, 0], **{rule: [Counts(), Counts()] for rule in SCORED}})
         for part in (0,) if row.index in out else (0, 1):
             tally["rows"][part] += 1
             for rule in SCORED:
-                predicted, gold = keys(judged, rule)
-                tally[rule][part] += Counts((predicted & gold).total(), predicted.total(), gold.total())
+                tally[rule][part] += count(verdict.answer.entities, verdict.example.entities, rule)
     return {
         name: {
             "rows": tally["rows"][0],
@@ -177,50 +177,21 @@ def _change(all_rows: float | None, without: float | None) -> str:
     return f"{100 * all_rows:9.2f} {100 * without:8.2f} {100 * (without - all_rows):+7.2f}"
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """Evaluation rows (evaluate.rows.Row), the completion of each by index, and whether residual types count."""
+def read_answers(args: argparse.Namespace) -> tuple[AnsweredSentences, bool] | None:
+    """What --predictions or --scores names, and whether residual types are dropped; None without them.
 
-    rows: Sequence
-    outputs: Mapping[int, str]
-    drop_else: bool
-
-
-def read_answers(args: argparse.Namespace) -> Answers | None:
-    """What --predictions or --scores names; None without them. DataError unless it belongs to the evaluation rows."""
+    DataError unless it belongs to the evaluation rows.
+    """
     from recipe.evaluate.rows import read_rows, whole_sentences
-    from recipe.generate.predictions import check_complete, check_origin, read_predictions
+    from recipe.evaluate.saved import SOURCE, predictions_for, read_scores, scored_answers
 
-    if not (args.predictions or args.scores):
+    if args.scores:
+        scores = read_scores(args.scores, SOURCE)
+        return scored_answers(args.scores, scores, args.eval), scores["source"].get("drop_else", True)
+    if not args.predictions:
         return None
-    path, limit, drop_else = _source(args) if args.scores else (args.predictions, args.limit, True)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; name one with a completion a line")
-    if args.predictions:
-        check_origin(path, args.eval)
-    rows = read_rows(args.eval, limit)
-    predictions = read_predictions(path)
-    check_complete(path, predictions, {row.index for row in rows}, args.eval)
-    whole = whole_sentences(rows, [predictions[row.index].output for row in rows])
-    outputs = {row.index: output for row, output in zip(whole.rows, whole.outputs, strict=True)}
-    return Answers(whole.rows, outputs, drop_else)
-
-
-def _source(args: argparse.Namespace) -> tuple[Path, int | None, bool]:
-    """The file of predictions behind the scores, the limit they are of, and whether residual types were dropped."""
-    path = args.scores / "scores.json"
-    try:
-        source = json.loads(path.read_text(encoding="utf-8"))["source"]
-        digest, limit, drop_else = source["data_sha256"], source["limit"], source.get("drop_else", True)
-        named, scored = Path(source["predictions"]), source.get("predictions_sha256")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: no scores in it; name a folder that recipe.evaluate wrote") from error
-    if sha256(args.eval) != digest:
-        raise DataError(f"{args.scores}: scored on other rows than {args.eval}; name the file they are scores of")
-    named = named if named.is_file() else args.scores / FILE  # the folder may have been moved
-    if scored is not None and named.is_file() and sha256(named) != scored:
-        raise DataError(f"{named}: not the predictions that {path} is of: they have changed since; score them again")
-    return named, limit, drop_else
+    rows = read_rows(args.eval, args.limit)
+    return whole_sentences(rows, predictions_for(args.predictions, rows, args.eval)), True
 
 
 def _left_out(path: Path, rows: Iterable[tuple[str, str]], scores: Mapping[str, Mapping], drop_else: bool) -> dict:
@@ -264,21 +235,23 @@ def _run(args: argparse.Namespace) -> None:
     if answers is not None:
         kinds = KINDS[: KINDS.index(args.without) + 1]
         out = [item.index for item in found if item.kind in kinds]
-        scores = scores_without(answers.rows, answers.outputs, out, answers.drop_else)
+        whole, drop_else = answers
+        outputs = {row.index: output for row, output in zip(whole.rows, whole.outputs, strict=True)}
+        scores = scores_without(whole.rows, outputs, out, drop_else)
         report["scores"] = {"without": args.without, "datasets": scores}
         print("\n" + score_table(scores, args.without))
-        print("\n".join(in_words({"datasets": _left_out(args.eval, rows, scores, answers.drop_else)})))
+        print("\n".join(in_words({"datasets": _left_out(args.eval, rows, scores, drop_else)})))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_json(args.out, report)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.overlap",
-        description="Sentences of an evaluation file that stand in the training data, and the scores without them.",
-        epilog="\n".join(["examples:", *(line for line in __doc__.splitlines() if "python -m recipe.overlap" in line)]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.overlap",
+        "AnsweredSentences of an evaluation file that the training data holds, and the scores without them.",
+        "python -m recipe.overlap data/sft/train.parquet data/grpo/train.parquet data/eval/test.parquet",
+        "python -m recipe.overlap data/sft/train.parquet data/eval/test.parquet --scores scores/sft --out overlap.json",
     )
     add = parser.add_argument
     add("train", nargs="+", type=Path, metavar="TRAIN.parquet", help="SFT or GRPO rows, one file or several")

@@ -15,7 +15,9 @@ from recipe.corpora.texts import Record
 from recipe.evaluate.__main__ import main as evaluate
 from recipe.evaluate.rows import read_rows
 from recipe.generate.predictions import Prediction
-from recipe.predict.readings import read
+from recipe.predict.model import MANIFEST, trained_on
+from recipe.predict.questions import Inquiry
+from recipe.predict.replies import assemble, read
 from recipe.predict.windows import Window
 from reward_fns.ner import compute_score
 
@@ -139,15 +141,15 @@ def test_a_prediction_is_read_in_the_models_format(name):
     ],
 )
 def test_a_model_folder_says_what_it_was_trained_on(tmp_path, arguments, expected):
-    (tmp_path / predict.MANIFEST).write_text(json.dumps({"train.parquet": {"arguments": arguments}}))
-    assert {name: value for name, value in predict.trained_on(tmp_path).items() if value} == expected
+    (tmp_path / MANIFEST).write_text(json.dumps({"train.parquet": {"arguments": arguments}}))
+    assert {name: value for name, value in trained_on(tmp_path).items() if value} == expected
 
 
 def test_a_model_of_single_questions_asks_about_each_type_as_in_training(tmp_path):
     amounts = ("--num-samples", "20", "--num-dev", "0")
     out = prepared("sft", tmp_path, "--cot", "template", "--answer-format", "entity_tags", *amounts)
-    (tmp_path / predict.MANIFEST).write_bytes((out / "manifest.json").read_bytes())
-    settings = predict.Settings(**predict.trained_on(tmp_path))
+    (tmp_path / MANIFEST).write_bytes((out / "manifest.json").read_bytes())
+    settings = predict.Settings(**trained_on(tmp_path))
     for row in rows(out / "train.parquet"):
         asked = [settings.prompt(one) for one in settings.asked(row["extra_info"]["sentence"], ("person", "task"))]
         assert len(asked) == 2
@@ -159,9 +161,9 @@ def test_a_model_of_single_questions_asks_about_each_type_as_in_training(tmp_pat
 def test_a_prediction_puts_the_answers_about_the_types_together():
     settings = predict.Settings(answer_format="entity_tags", samples=2, temperature=1.0)
     record = Record(MEETING.sentence, MEETING.types)
-    plan = predict.Plan(record, (Window(0, len(record.text), 0, len(record.text)),), ((1,), (2,)))
+    plan = Inquiry(record, (Window(0, len(record.text), 0, len(record.text)),), ((1,), (2,)))
     told = ["<entity>Ann</entity>", "<entity>Ann</entity>", "<entity>New Rome</entity>", "?"]
-    result = predict.assemble(0, plan, [Prediction(i, output) for i, output in enumerate(told)], settings)
+    result = assemble(0, plan, [Prediction(i, output) for i, output in enumerate(told)], settings)
     assert [(found.name, found.type, found.votes) for found in result.entities] == [
         ("Ann", "person", 2), ("New Rome", "place", 1),
     ]  # fmt: skip
@@ -169,7 +171,7 @@ def test_a_prediction_puts_the_answers_about_the_types_together():
 
 
 def test_a_folder_that_says_nothing_answers_in_json(tmp_path):
-    assert predict.trained_on(tmp_path)["answer_format"] == "json"
+    assert trained_on(tmp_path)["answer_format"] == "json"
 
 
 def test_constrained_decoding_is_for_json():

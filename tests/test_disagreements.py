@@ -9,12 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipe.answers.json_answer import parse, render_entities
+from recipe.core.align import locate
 from recipe.core.entities import Answer, Entity, Example
-from recipe.evaluate.disagreements import KINDS, classify
+from recipe.evaluate.disagreements import KINDS
+from recipe.evaluate.disagreements import classify as classes
 
 TYPES = ("person", "place")
 ANN, PARIS = Entity("Ann Lee", "person"), Entity("Paris", "place")
 EXAMPLE = Example("Ann Lee left Paris on a boat .", TYPES, (ANN, PARIS), "news")
+
+
+def classify(example, answer):
+    return classes(example, answer, *(locate(example.sentence, side.entities) for side in (example, answer)))
 
 
 def kinds(*entities, example=EXAMPLE):

@@ -7,11 +7,11 @@ import pytest
 
 from recipe.core.align import Span
 from recipe.predict.output_formats import nested, read_inline, tokens, write
-from recipe.predict.readings import Found, Result
+from recipe.predict.replies import Mention, Result
 
 
 def result(text, *spans, **fields):
-    entities = tuple(Found(label, text[start:end], start, end) for start, end, label in spans)
+    entities = tuple(Mention(label, text[start:end], start, end) for start, end, label in spans)
     return Result(0, text, ("x",), entities=entities, **fields)
 
 

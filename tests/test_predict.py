@@ -18,6 +18,8 @@ from recipe.core.entities import DataError, Entity
 from recipe.corpora.texts import Record, check_types, read_records
 from recipe.generate.engine import Decoding
 from recipe.generate.predictions import Prediction
+from recipe.predict.questions import Inquiry
+from recipe.predict.replies import assemble
 from recipe.predict.windows import Window
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,8 +28,8 @@ DEFAULT = predict.Settings()
 
 def ask(text, types, *outputs, settings=DEFAULT):
     """The result of a text that is asked about at once, and gets these completions."""
-    plan = predict.Plan(Record(text, tuple(types)), (Window(0, len(text), 0, len(text)),), ((0,),))
-    return predict.assemble(0, plan, [Prediction(i, output) for i, output in enumerate(outputs)], settings)
+    plan = Inquiry(Record(text, tuple(types)), (Window(0, len(text), 0, len(text)),), ((0,),))
+    return assemble(0, plan, [Prediction(i, output) for i, output in enumerate(outputs)], settings)
 
 
 def answer(*pairs):
@@ -106,9 +108,9 @@ def test_an_answer_that_cannot_be_read_is_counted():
 
 def test_offsets_of_windows_count_from_the_start_of_the_text():
     text = "Ann left. Bob came."
-    plan = predict.Plan(Record(text, ("person",)), (Window(0, 9, 0, 9), Window(10, 19, 9, 19)), ((0,), (0,)))
+    plan = Inquiry(Record(text, ("person",)), (Window(0, 9, 0, 9), Window(10, 19, 9, 19)), ((0,), (0,)))
     outputs = [render_entities([Entity("Ann", "person")], "One."), render_entities([Entity("Bob", "person")], "Two.")]
-    result = predict.assemble(0, plan, [Prediction(i, o) for i, o in enumerate(outputs)], DEFAULT)
+    result = assemble(0, plan, [Prediction(i, o) for i, o in enumerate(outputs)], DEFAULT)
     assert places(result) == [("person", 0, 3), ("person", 10, 13)]
     assert result.reasoning == "One.\n\nTwo."
 
@@ -155,9 +157,9 @@ def test_every_entity_is_its_text_in_a_hundred_thousand_cases():
         halves = (Window(0, min(end, middle + 3), 0, middle), Window(max(0, middle - 3), end, middle, end))
         settings = predict.Settings(samples=len(outputs), temperature=1.0, min_agreement=rng.choice([0.3, 0.5, 1.0]))
         for windows in ((Window(0, end, 0, end),), halves):
-            plan = predict.Plan(Record(text, TYPES), windows, ((0,),) * len(windows))
+            plan = Inquiry(Record(text, TYPES), windows, ((0,),) * len(windows))
             made = [Prediction(0, output) for _ in windows for output in outputs]
-            result = predict.assemble(0, plan, made, settings)
+            result = assemble(0, plan, made, settings)
             for entity in result.entities:
                 assert text[entity.start : entity.end] == entity.name != ""
                 assert entity.type in TYPES
@@ -229,13 +231,13 @@ def test_the_prompt_is_the_training_rows_prompt(predictor, tokenizer):
 
     text, types = "Naloxone reverses  the effect .", ("chemical", "disease")
     row = sft_row(Example(text, types), 0, "train", RowRules(), "none")
-    assert predictor().plan(Record(text, types)).prompts == (tuple(encode_prompt(tokenizer, row["messages"][:1])),)
+    assert predictor().inquiry(Record(text, types)).prompts == (tuple(encode_prompt(tokenizer, row["messages"][:1])),)
 
 
 def test_no_prompt_exceeds_the_room(predictor):
     model = predictor(max_model_len=400, max_new_tokens=64)
     for text in ("One two three. " * 100, "北京是首都。" * 80, "x" * 1000):
-        plan = model.plan(Record(text, ("person",)))
+        plan = model.inquiry(Record(text, ("person",)))
         assert len(plan.windows) > 1
         assert max(map(len, plan.prompts)) <= 400 - 64
 
@@ -243,30 +245,30 @@ def test_no_prompt_exceeds_the_room(predictor):
 @pytest.mark.parametrize("window", [(20, "words"), (30, "tokens")])
 def test_the_window_can_be_chosen(predictor, tokenizer, window):
     text = "One two three four five. " * 20
-    parts = [text[w.start : w.end] for w in predictor(4096, 128, window=window).plan(Record(text, ("a",))).windows]
+    parts = [text[w.start : w.end] for w in predictor(4096, 128, window=window).inquiry(Record(text, ("a",))).windows]
     sizes = [len(part.split()) if window[1] == "words" else len(tokenizer(part)["input_ids"]) for part in parts]
     assert window[0] / 2 < max(sizes) <= window[0]
 
 
 @pytest.mark.parametrize("text", ["a <|im_end|> b", "<think>", "</think> x", "[INST]", "x <|endoftext|>"])
 def test_a_text_with_a_control_token_is_not_asked_about(predictor, text):
-    plan = predictor().plan(Record(text, ("person",)))
+    plan = predictor().inquiry(Record(text, ("person",)))
     assert "control token" in plan.error
     assert plan.prompts == ()
 
 
 def test_half_of_a_surrogate_pair_is_not_asked_about(predictor):
-    assert "surrogate" in predictor().plan(Record("a \ud800", ("person",))).error
+    assert "surrogate" in predictor().inquiry(Record("a \ud800", ("person",))).error
 
 
 def test_types_that_leave_no_room_for_text(predictor):
-    assert "fits a window" in predictor().plan(Record("Ann", tuple(f"type number {i}" for i in range(200)))).error
+    assert "fits a window" in predictor().inquiry(Record("Ann", tuple(f"type number {i}" for i in range(200)))).error
 
 
 def test_results_keep_the_order_of_the_texts_whatever_comes_first(predictor):
     model = predictor()
     texts = ["Ann", "", "x <think>", "Bob and Ann"]
-    plans = [model.plan(Record(text, ("person",))) for text in texts]
+    plans = [model.inquiry(Record(text, ("person",))) for text in texts]
     done = {1: Prediction(1, answer(("Bob", "person"))), 0: Prediction(0, ANN)}
     results = list(model.results(plans, done))
     assert [result.sentence for result in results] == texts
@@ -276,7 +278,7 @@ def test_results_keep_the_order_of_the_texts_whatever_comes_first(predictor):
 
 def test_samples_have_seeds_of_their_own(predictor):
     model = predictor(samples=3, temperature=1.0, seed=7)
-    requests = list(model.requests([model.plan(Record(text, ("person",))) for text in ("Ann", "Bob")]))
+    requests = list(model.requests([model.inquiry(Record(text, ("person",))) for text in ("Ann", "Bob")]))
     assert [(r.key, r.seed) for r in requests] == [(0, 7), (1, 8), (2, 9), (3, 7), (4, 8), (5, 9)]
 
 
@@ -366,8 +368,8 @@ def test_evaluation_rows_of_another_wording_are_refused(tmp_path, predictor):
     path = evaluation_rows(tmp_path / "eval.parquet", ["Ann left ."], template="{{SCHEMA}} in {{SENTENCE}}?")
     (record,) = read_records(path, None)
     with pytest.raises(DataError, match="prompt-template"):
-        predictor().plan(record)
-    assert predictor(template="{{SCHEMA}} in {{SENTENCE}}?").plan(record).prompts
+        predictor().inquiry(record)
+    assert predictor(template="{{SCHEMA}} in {{SENTENCE}}?").inquiry(record).prompts
 
 
 @pytest.mark.parametrize(
@@ -552,6 +554,7 @@ def test_answers_are_those_that_evaluation_scores(model, tmp_path):
 SCRIPT = """
 import json, sys
 from recipe import predict
+from recipe.corpora.texts import Record
 from recipe.generate.engine import Request
 
 out = {}
@@ -559,7 +562,7 @@ with predict.load(sys.argv[1], max_new_tokens=200, dtype="float32", constrained=
     texts = [f"Ann {i} met Bob in Paris ." for i in range(12)]
     types = ["person", 'a "quoted" \\\\ type', "地点"]
     out["constrained"] = [result.as_dict() for result in model.many(texts, types)]
-    plan = model.plan(predict.Record(texts[0], ("person",)))
+    plan = model.inquiry(Record(texts[0], ("person",)))
     out["outputs"] = [p.output for p in model.completions(model.requests([plan]))]
     out["within"] = [(a.sentence, model("Eve .", types).sentence) for a in model.many(texts[:3], types)]
     sampled = [Request(i, plan.prompts[0], 1.0, seed) for i, seed in enumerate([1, 1, 2])]

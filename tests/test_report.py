@@ -15,12 +15,12 @@ import report_case as case
 from recipe.core.align import Span
 from recipe.core.entities import Entity
 from recipe.evaluate.disagreements import KINDS
+from recipe.evaluate.table import percent
 from recipe.evaluate.verdict import SCORED_RULES
 from recipe.report import __main__ as report
 from recipe.report.charts import Bar, Line, bars, curves, intervals
 from recipe.report.curves import read_curves
 from recipe.report.marks import MAX_DEPTH, Named, nest
-from recipe.report.pages import percent
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")

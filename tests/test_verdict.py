@@ -8,7 +8,7 @@ import pytest
 
 from recipe.answers.json_answer import render_entities
 from recipe.core.entities import Entity, Example
-from recipe.evaluate.verdict import KEYED, count_overlaps, judge, keys
+from recipe.evaluate.verdict import KEYED, compare, count_overlaps, keys
 
 ANN, PARIS, LYON = Entity("Ann Lee", "person"), Entity("Paris", "place"), Entity("Lyon", "place")
 TYPES = ("person", "place")
@@ -17,7 +17,7 @@ EXAMPLE = Example("Ann Lee left Paris for Lyon .", TYPES, (ANN, PARIS, LYON), "n
 
 def counts(*entities, example=EXAMPLE):
     """{rule: (matched, predicted, gold)} of an answer that names these."""
-    judged = judge(example, render_entities(entities))
+    judged = compare(example, render_entities(entities))
     found = {}
     for rule in KEYED:
         predicted, gold = keys(judged, rule)
@@ -61,14 +61,14 @@ def test_the_span_rule_forgives_what_offsets_do_not_see():
 
 
 def test_an_unreadable_answer_names_nothing():
-    judged = judge(EXAMPLE, "no JSON")
+    judged = compare(EXAMPLE, "no JSON")
     assert [part.total() for part in keys(judged, "span")] == [0, 3]
-    assert [error.kind for error in judged.errors] == ["unparsable"]
+    assert [error.kind for error in judged.disagreements] == ["unparsable"]
 
 
 @pytest.mark.parametrize("completion", ["", "{", "\ud800", '{"entities": {"place": ["\ud800", ""]}}', "<think>" * 999])
 def test_any_completion_is_judged(completion):
-    assert count_overlaps(judge(EXAMPLE, completion))[0].gold == 3
+    assert count_overlaps(compare(EXAMPLE, completion))[0].gold == 3
 
 
 def test_partial_and_type_are_nervaluates_on_2000_random_cases():
@@ -84,7 +84,7 @@ def test_partial_and_type_are_nervaluates_on_2000_random_cases():
 
     for _ in range(2000):
         gold, predicted = ({draw() for _ in range(rng.randint(0, 5))} for _ in range(2))
-        judged = judge(
+        judged = compare(
             Example(" ".join(words), TYPES, entities(words, gold)), render_entities(entities(words, predicted))
         )
         theirs = Evaluator(

@@ -8,7 +8,7 @@ import pytest
 
 from recipe.core.align import Span, locate
 from recipe.core.entities import DataError, Entity
-from recipe.predict.readings import Reading, join, vote
+from recipe.predict.replies import Reply, join, vote
 from recipe.predict.windows import cut
 
 ALPHABETS = {
@@ -115,7 +115,7 @@ def found_by_oracle(text, windows, names):
     for window in windows:
         part = text[window.start : window.end]
         mentions = [Entity(name, "t") for name in names for _ in re.findall(rf"\b{name}\b", part)]
-        votes.append(vote([Reading(frozenset(filter(None, locate(part, mentions))), parsed=True)], 0.5))
+        votes.append(vote([Reply(frozenset(filter(None, locate(part, mentions))), parsed=True)], 0.5))
     return [Span(e.start, e.end, e.type) for e in join(text, windows, votes, 1)["entities"]]
 
 

@@ -40,7 +40,7 @@ def part_of(first_unread: np.ndarray, second_unread: np.ndarray) -> np.ndarray:
 def split_difference(
     datasets: Sequence[str], first: np.ndarray, second: np.ndarray, part: np.ndarray
 ) -> tuple[Part, ...]:
-    """The parts in the order of PARTS; their `points` add up to the macro F1 of `second` less that of `first`.
+    """The parts in the order of PARTS; their `points` add up to the macro F1 of `second` minus the macro F1 of `first`.
 
     `first` and `second`: (sentences, 3), matched, predicted and gold; `datasets` and `part`: (sentences,).
     """

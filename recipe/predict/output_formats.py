@@ -1,6 +1,6 @@
 r"""How results are written: JSON, JSON Lines, CoNLL (BIO2) and text with the entities marked in it.
 
-    json      a list of the records of recipe.predict.readings.Result, indented
+    json      a list of the records of recipe.predict.replies.Result, indented
     jsonl     {"index": 0, "sentence": "Paris is big .", "reasoning": "...", "entities": [{"type": "city", ...}], ...}
     conll     Paris<TAB>B-city, a token a line, an empty line after each text
     inline    [Paris](city) is big .
@@ -24,13 +24,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 from recipe.core.align import Span
 from recipe.core.entities import has_lone_surrogate
-from recipe.predict.readings import Found, Result
+from recipe.predict.replies import Mention, Result
 
 FORMATS = ("json", "jsonl", "conll", "inline")
 
 
 def write(results: Iterable[Result], form: str) -> Iterator[str]:
-    """The text of all results, a piece for each as it comes, and what stands around them."""
+    """The text of all results, a piece for each as it comes, and what is around them."""
     if form == "json":
         separator = "[\n"
         for result in results:
@@ -85,21 +85,29 @@ def _kind(character: str) -> str:
     return "word" if category[0] in "LN" or character == "_" else "other"
 
 
-def flat(entities: Iterable[Found]) -> list[Found]:
-    """Entities without overlap, in text order: the longest of those that overlap, then the first."""
-    chosen: list[Found] = []
+def _without(clash: Callable[[Mention, Mention], bool], entities: Iterable[Mention]) -> list[Mention]:
+    """Entities without a pair that clashes, the longest first: of two that clash the longer stays, then the earlier."""
+    chosen: list[Mention] = []
     for entity in sorted(entities, key=_longest_first):
-        if all(entity.end <= other.start or other.end <= entity.start for other in chosen):
+        if not any(clash(entity, other) for other in chosen):
             chosen.append(entity)
-    return sorted(chosen, key=lambda entity: entity.start)
+    return chosen
 
 
-def _longest_first(entity: Found) -> tuple[int, int, str]:
+def _overlap(one: Mention, other: Mention) -> bool:
+    return one.end > other.start and other.end > one.start
+
+
+def _cross(one: Mention, other: Mention) -> bool:
+    return other.start < one.start < other.end < one.end or one.start < other.start < one.end < other.end
+
+
+def _longest_first(entity: Mention) -> tuple[int, int, str]:
     return entity.start - entity.end, entity.start, entity.type
 
 
 def _conll(result: Result) -> str:
-    entities = flat(result.entities)
+    entities = _without(_overlap, result.entities)
     tags = {}
     pieces = tokens(result.sentence, [place for e in entities for place in (e.start, e.end)])
     for entity in entities:
@@ -113,15 +121,9 @@ def _conll(result: Result) -> str:
 # ---------------------------------------------------------------------------------------------------------- inline
 
 
-def nested(entities: Iterable[Found]) -> list[Found]:
-    """Entities of which none crosses another: the longest of those that do, then the first."""
-    chosen: list[Found] = []
-    for entity in sorted(entities, key=_longest_first):
-        if not any(
-            o.start < entity.start < o.end < entity.end or entity.start < o.start < entity.end < o.end for o in chosen
-        ):
-            chosen.append(entity)
-    return chosen
+def nested(entities: Iterable[Mention]) -> list[Mention]:
+    """Entities without one that crosses another, the longest first."""
+    return _without(_cross, entities)
 
 
 def _inline(result: Result) -> str:

@@ -43,7 +43,7 @@ class Window:
     owned_to: int
 
 
-def cut(text: str, fits: Callable[[str], bool], overlap: int = OVERLAP) -> tuple[Window, ...]:
+def cut(text: str, fits: Callable[[str], bool]) -> tuple[Window, ...]:
     """The windows of a text in its order: the text as it is if `fits` says that it fits, else parts that do.
 
     Every character that isn't white space at the edge of a part is in a window. A text that fits may be long; of one
@@ -67,7 +67,7 @@ def cut(text: str, fits: Callable[[str], bool], overlap: int = OVERLAP) -> tuple
             end = _end(text, max(last_end, start + (furthest - start) // 2), furthest, sentences, words)
         parts.append((start, end))
         length, last_end = furthest - start, end
-        start = _next_start(text, start, end, overlap, sentences, words)
+        start = _next_start(text, start, end, sentences, words)
     parts = _without_contained([_trimmed(text, *part) for part in parts])
     borders = [(end + start) // 2 for (_, end), (start, _) in pairwise(parts)]
     bounds = zip([0, *borders], [*borders, len(text)], strict=True)
@@ -102,9 +102,9 @@ def _end(text: str, after: int, furthest: int, sentences: list[int], words: list
     return next((place for place in range(furthest, after, -1) if _between_characters(text, place)), furthest)
 
 
-def _next_start(text: str, start: int, end: int, overlap: int, sentences: list[int], words: list[int]) -> int:
-    """Where the next window begins: `overlap` characters before the end or somewhat more, at a sentence or a word."""
-    back = min(overlap, (end - start) // 4)
+def _next_start(text: str, start: int, end: int, sentences: list[int], words: list[int]) -> int:
+    """Where the next window begins: OVERLAP characters before the end or somewhat more, at a sentence or a word."""
+    back = min(OVERLAP, (end - start) // 4)
     latest, earliest = end - back, end - 2 * back
     for places in (sentences, words):
         index = bisect_left(places, earliest)

@@ -3,8 +3,8 @@
     python -m recipe.report scores/grpo --run outputs/grpo_qwen3_8b
 
 It reads scores/grpo/scores.json, the Parquet file and the predictions that it names, and writes one file,
-scores/grpo/report.html, which a browser opens without any network. All figures are those of scores.json; the sentences
-are judged again (recipe.evaluate.verdict). A folder whose answers give other error counts than its
+scores/grpo/report.html, which a browser opens without any network. All figures are from scores.json; the sentences
+are compared again (recipe.evaluate.verdict). A folder whose answers give other counts of disagreements than its
 scores.json is refused.
 """
 
@@ -17,16 +17,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from recipe.core.command_line import at_least, exit_status
+from recipe.core.command_line import at_least, command_parser, exit_status
 from recipe.core.entities import DataError
 from recipe.evaluate.disagreements import KINDS
 from recipe.evaluate.left_out import in_words, of_sentences
+from recipe.evaluate.table import percent
 from recipe.evaluate.verdict import KEYED, SCORED_RULES
 from recipe.report.charts import DASHES, Bar, bars, curves, intervals
 from recipe.report.curves import Curve, read_curves
 from recipe.report.marks import card
-from recipe.report.pages import cut, fit, percent, render, slots, write
-from recipe.report.scored import Scored, read_scored, read_scores, unit_of
+from recipe.report.pages import cut, fit, render, slots, write
+from recipe.report.scored import ScoredRow, read_figures, read_scored, unit_of
 
 FILE = "report.html"
 MAX_TYPES = 30  # of a dataset; an open schema has thousands
@@ -40,7 +41,7 @@ MEANINGS = {
 
 
 def sample(kinds: Sequence[frozenset[str]], size: int, seed: int) -> list[int]:
-    """Positions of at most `size` sentences, ascending; `kinds` are the error classes of each.
+    """Positions of at most `size` sentences, ascending; `kinds` are the classes of disagreements of each.
 
     Half of them are shared out among the classes, the rarest first, so that each is among them; the others are drawn
     from all that are left. `size` must be at least the number of classes.
@@ -63,14 +64,14 @@ def sample(kinds: Sequence[frozenset[str]], size: int, seed: int) -> list[int]:
 def page(
     folder: Path,
     scores: dict,
-    scored: Sequence[Scored],
+    scored: Sequence[ScoredRow],
     asked: int,
     seed: int,
     run: Path | None = None,
     training: Sequence[Curve] = (),
 ) -> tuple[str, int]:
     """The HTML of a report, and how many sentences it shows: `asked` of them, or fewer if they are long."""
-    kinds = [frozenset(error.kind for error in row.judged.errors) for row in scored]
+    kinds = [frozenset(one.kind for one in row.verdict.disagreements) for row in scored]
     frequency = Counter()
     for dataset in scores["datasets"].values():
         frequency.update({label: figures["gold"] for label, figures in dataset["types"].items()})
@@ -117,10 +118,9 @@ def page(
     return html, shown
 
 
-def _card(row: Scored, limit: int | None) -> dict:
-    shown = card(row.judged, row.output)
-    texts = {key: cut(shown[key], limit, "the predictions file") for key in ("reasoning", "raw") if key in shown}
-    return {"row": row.index, "dataset": row.dataset, **shown, **texts}
+def _card(row: ScoredRow, limit: int | None) -> dict:
+    shown = card(row.verdict, row.output, lambda text: cut(text, limit, "the predictions file"))
+    return {"row": row.index, "dataset": row.dataset, **shown}
 
 
 def _types(types: dict[str, dict]) -> dict:
@@ -143,18 +143,14 @@ def _intervals(scores: dict, rule: str) -> object:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.report",
-        description="Write a page of an evaluation: tables, charts, and the sentences with their errors.",
-        epilog=(
-            "examples:\n"
-            "  python -m recipe.report scores/grpo\n"
-            "  python -m recipe.report scores/grpo --run outputs/grpo_qwen3_8b --out grpo.html\n"
-            "  python -m recipe.report scores/grpo --max-sentences 200 --seed 1\n\n"
-            "SCORES is a folder that python -m recipe.evaluate wrote."
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.report",
+        "Write a page of an evaluation: tables, charts, and the sentences with their errors.",
+        "python -m recipe.report scores/grpo",
+        "python -m recipe.report scores/grpo --run outputs/grpo_qwen3_8b_paper --out grpo.html",
+        "python -m recipe.report scores/grpo --max-sentences 200 --seed 1",
     )
+    parser.epilog += "\n\nSCORES is a folder that python -m recipe.evaluate wrote."
     add = parser.add_argument
     add("scores", type=Path, metavar="SCORES", help="folder with scores.json")
     add("--run", type=Path, metavar="RUN", help="folder of the training run, for its learning curves")
@@ -175,7 +171,7 @@ def _run(args: argparse.Namespace) -> None:
     out = args.out or args.scores / FILE
     if out.is_dir():
         raise DataError(f"{out}: is a folder; --out names a file")
-    scores = read_scores(args.scores)
+    scores = read_figures(args.scores)
     training = read_curves(args.run) if args.run else ()
     scored = read_scored(args.scores, scores, args.data)
     asked = min(args.max_sentences, len(scored))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WIDTH = 4.1  # inches of 72 units: a unit is about a CSS pixel on a phone
 MAX_POINTS = 400  # of a line; more steps are averaged in bins
-# Drawn in these colours, which stand for the page's own: name -> variable of style.css.
+# Drawn in these colours, for each of which the page has its own: name -> variable of style.css.
 _COLOURS = {
     "#010101": "--ink", "#020202": "--muted", "#030303": "--line",
     "#040404": "--surface",

@@ -45,7 +45,7 @@ def dumps(folder: Path) -> dict[int, Path]:
 
 
 def read_dump(path: Path, by_input: bool = False) -> Iterator[Answered]:
-    """The answers of one dump. DataError names a line that is none.
+    """The answers of one dump. DataError names a line that is no answer.
 
     A last line that was cut off, in a dump that is being written or was left by a killed run, is passed over. With
     `by_input` answers belong together that have the same prompt: in validation a uid lasts for one step alone.
@@ -87,7 +87,7 @@ def _figure(value: object) -> float | None:
 
 
 def _stem(uid: str) -> str:
-    """`2b3a62dd_5_0` -> `2b3a62dd`: verl adds the number of the rollout and that of its output."""
+    """`2b3a62dd_5_0` -> `2b3a62dd`: verl adds two numbers, of the rollout and of its output."""
     parts = uid.rsplit("_", 2)
     return parts[0] if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit() else uid
 

@@ -3,57 +3,58 @@
     nest("EU rejects German call .", [Named(Entity("EU", "group"), Span(0, 2, "group"), "missed")])
     [{"type": "group", "kind": "missed", "parts": ["EU"]}, " rejects German call ."]
 
-`kind` is the error class (recipe.evaluate.disagreements), left out where gold and answer agree. Of two names that
-overlap, neither inside the other, the one that starts later is cut in two: its first piece has `"more": true`, the
-second `"again": true`. A page builds its elements from these; text stays text all the way.
+`kind` is the class of a disagreement (recipe.evaluate.disagreements), left out where gold and answer agree. Of two
+names that overlap, neither inside the other, the one that starts later is cut in two: its first piece has `"more":
+true`, the second `"again": true`. A page builds its elements from these; text stays text all the way.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from recipe import answers
 from recipe.core.align import Span, locate
 from recipe.core.entities import Entity, Example
 from recipe.evaluate.disagreements import KINDS
-from recipe.evaluate.verdict import Judged
+from recipe.evaluate.verdict import Verdict
 
 MAX_DEPTH, MAX_NAMES = 5, 150  # of what a page draws; a broken answer can repeat a name a thousand times
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """An entity, its place in the sentence if it has one, and its error class; None where gold and answer agree."""
+    """An entity, its place in the sentence if it has one, and the class of its disagreement, if any."""
 
     entity: Entity
     span: Span | None
     kind: str | None
 
 
-def card(judged: Judged, output: str) -> dict:
+def card(verdict: Verdict, output: str, shorten: Callable[[str], str]) -> dict:
     """One answer beside its gold, ready for JSON: `answer_card`, and `gold`, the sentence as `nest` gives it."""
-    pieces, rest = _draw(judged.example.sentence, sides(judged)[0])
-    shown = answer_card(judged, output)
+    pieces, rest = _draw(verdict.example.sentence, _gold_side(verdict))
+    shown = answer_card(verdict, output, shorten)
     if outside := [*_outside("gold", rest), *shown.get("outside", ())]:
         shown["outside"] = outside
     return {"gold": pieces, **shown}
 
 
-def answer_card(judged: Judged, output: str) -> dict:
-    """One answer, ready for JSON.
+def answer_card(verdict: Verdict, output: str, shorten: Callable[[str], str]) -> dict:
+    """One answer, ready for JSON; `shorten` makes a long text of the model fit a page.
 
-    `kinds` its error classes; `answer` the sentence as `nest` gives it, None where the answer couldn't be read, left
-    out where it is the gold's; `outside` the names that are not drawn; `reasoning` the text of the think block; `raw`
-    the completion where it couldn't be read.
+    `kinds` its classes of disagreements; `answer` the sentence as `nest` gives it, None where the answer couldn't be
+    read, left out where it is the gold's; `outside` the names that are not drawn; `reasoning` the text of the think
+    block; `raw` the completion where it couldn't be read.
     """
-    kinds = {error.kind for error in judged.errors}
-    shown = {"kinds": [kind for kind in KINDS if kind in kinds], "reasoning": answers.parts(output, judged.example)[0]}
-    if not judged.answer.parsed:
-        return shown | {"answer": None, "reasoning": "", "raw": output}
-    pieces, rest = _draw(judged.example.sentence, sides(judged)[1])
-    if judged.errors:
+    found = {one.kind for one in verdict.disagreements}
+    kinds = [kind for kind in KINDS if kind in found]
+    if not verdict.answer.parsed:
+        return {"kinds": kinds, "reasoning": "", "answer": None, "raw": shorten(output)}
+    shown = {"kinds": kinds, "reasoning": shorten(answers.parts(output, verdict.example)[0])}
+    pieces, rest = _draw(verdict.example.sentence, _answer_side(verdict))
+    if verdict.disagreements:
         shown["answer"] = pieces
     if rest:
         shown["outside"] = _outside("answer", rest)
@@ -67,13 +68,13 @@ def gold_pieces(example: Example) -> list:
     return _draw(example.sentence, named)[0]
 
 
-def missed(judged: Judged) -> list[dict]:
+def missed(verdict: Verdict) -> list[dict]:
     """The gold entities that an answer lacks altogether, for a page that doesn't show the gold beside each answer."""
-    return _outside("gold", [Named(e.gold, e.gold_span, e.kind) for e in judged.errors if e.kind == "missed"])
+    return _outside("gold", [Named(e.gold, e.gold_span, e.kind) for e in verdict.disagreements if e.kind == "missed"])
 
 
 def _outside(side: str, names: Iterable[Named]) -> list[dict]:
-    """Names in words, those that are repeated once."""
+    """Names in words; a repeated name is there once."""
     times = Counter((named.entity, named.kind or "") for named in names)
     return [
         {"side": side, "name": entity.name, "type": entity.type, "kind": kind, "times": number}
@@ -81,22 +82,26 @@ def _outside(side: str, names: Iterable[Named]) -> list[dict]:
     ]
 
 
-def sides(judged: Judged) -> tuple[list[Named], list[Named]]:
-    """The entities of gold and answer, each with its error class."""
-    gold_kinds: dict[tuple, list[str]] = defaultdict(list)
-    found_kinds: dict[tuple, list[str]] = defaultdict(list)
-    for error in judged.errors:
-        if error.gold:
-            gold_kinds[error.gold, error.gold_span].append(error.kind)
-        if error.predicted:
-            found_kinds[error.predicted, error.predicted_span].append(error.kind)
-    gold = _with_kinds(judged.example.entities, judged.gold_spans, gold_kinds)
-    if not judged.answer.parsed:
-        gold = [Named(named.entity, named.span, "unparsable") for named in gold]
-    return gold, _with_kinds(judged.answer.entities, judged.predicted_spans, found_kinds)
+def _gold_side(verdict: Verdict) -> list[Named]:
+    """The gold entities, each with the class of its disagreement."""
+    entities, spans = verdict.example.entities, verdict.gold_spans
+    if not verdict.answer.parsed:
+        return [Named(entity, span, "unparsable") for entity, span in zip(entities, spans, strict=True)]
+    return _with_kinds(entities, spans, ((one.gold, one.gold_span, one.kind) for one in verdict.disagreements))
 
 
-def _with_kinds(entities: Sequence[Entity], spans: Sequence[Span | None], kinds: dict) -> list[Named]:
+def _answer_side(verdict: Verdict) -> list[Named]:
+    """The entities of the answer, each with the class of its disagreement."""
+    kinds = ((one.predicted, one.predicted_span, one.kind) for one in verdict.disagreements)
+    return _with_kinds(verdict.answer.entities, verdict.predicted_spans, kinds)
+
+
+def _with_kinds(
+    entities: Sequence[Entity], spans: Sequence[Span | None], disagreements: Iterable[tuple]
+) -> list[Named]:
+    kinds: dict[tuple, list[str]] = defaultdict(list)
+    for entity, span, kind in disagreements:
+        kinds[entity, span].append(kind)
     return [
         Named(entity, span, kinds[entity, span].pop() if kinds[entity, span] else None)
         for entity, span in zip(entities, spans, strict=True)

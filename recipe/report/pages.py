@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from recipe.core.files import whole
+from recipe.evaluate.table import percent
 
 FOLDER = Path(__file__).parent / "page"
 ROOM = 4_000_000  # bytes of JSON in a page, which leaves a million for charts, tables, style and script
@@ -52,11 +53,6 @@ def _environment():
     return environment
 
 
-def percent(share: float) -> str:
-    """As in the table of recipe.evaluate: 0.41992 -> "41.99"."""
-    return f"{100 * share:.2f}"
-
-
 def breakable(text: str):
     """A path or digest with places at which a line may end, so that it fits a narrow screen."""
     from markupsafe import Markup, escape
@@ -65,14 +61,14 @@ def breakable(text: str):
 
 
 def as_json(value: object):
-    """JSON that can stand in a script element; lone surrogates, which no file can hold, become question marks."""
+    """JSON for a script element; lone surrogates, which no file can hold, become question marks."""
     from jinja2.utils import htmlsafe_json_dumps
 
     return htmlsafe_json_dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def cut(text: str, limit: int | None, where: str) -> str:
-    """The first `limit` characters of a text (None: all), with a note of how many more stand `where`."""
+    """The first `limit` characters of a text (None: all), with a note of how many more `where` has."""
     if limit is None or len(text) <= limit:
         return text
     return f"{text[:limit]} … [{len(text) - limit:,} more characters in {where}]"

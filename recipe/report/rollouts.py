@@ -13,10 +13,11 @@ import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 
-from recipe.core.command_line import exit_status, positive
+from recipe.core.command_line import command_parser, exit_status, positive
 from recipe.core.entities import DataError
-from recipe.evaluate.verdict import judge
+from recipe.evaluate.verdict import compare
 from recipe.report.charts import DASHES, Line, curves
 from recipe.report.curves import Curve
 from recipe.report.dumps import F1, Answered, Scores, choose_groups, choose_prompts, collect, dumps, evenly, scan
@@ -72,10 +73,9 @@ def _prompt(answered: Answered, limit: int | None) -> dict:
 
 
 def _answer(answered: Answered, limit: int | None) -> dict:
-    judged = judge(answered.example, answered.output, drop_else=False)  # as the reward does
-    shown = answer_card(judged, answered.output)
-    texts = {key: cut(shown[key], limit, "the dump") for key in ("reasoning", "raw") if key in shown}
-    return {**shown, **texts, "missed": missed(judged), "score": answered.score, "f1": answered.f1}
+    verdict = compare(answered.example, answered.output, drop_else=False)  # as the reward does
+    shown = answer_card(verdict, answered.output, lambda text: cut(text, limit, "the dump"))
+    return {**shown, "missed": missed(verdict), "score": answered.score, "f1": answered.f1}
 
 
 def page(run: Path, prompts: int, seed: int) -> tuple[str, str]:
@@ -133,12 +133,12 @@ def step_curves(rollouts: tuple[Scores, F1], validation: tuple[Scores, F1]) -> l
     rewards, spreads, flat, validated = [], [], [], []
     for step, groups in _by_step(rollouts[0]).items():
         widths = [max(group) - min(group) for group in groups]
-        rewards.append((step, _mean([score for group in groups for score in group])))
-        spreads.append((step, _mean(widths)))
-        flat.append((step, _mean([width < SAME for width in widths])))
+        rewards.append((step, fmean([score for group in groups for score in group])))
+        spreads.append((step, fmean(widths)))
+        flat.append((step, fmean([width < SAME for width in widths])))
     for step, groups in _by_step(validation[0]).items():
-        validated.append((step, _mean([score for group in groups for score in group])))
-    f1 = [(step, _mean(values)) for step, values in validation[1].items()]
+        validated.append((step, fmean([score for group in groups for score in group])))
+    f1 = [(step, fmean(values)) for step, values in validation[1].items()]
     wanted = (
         ("Score", "mean over answers", (("rollouts", rewards), ("validation", validated))),
         ("Spread", "best score of a group minus its worst, mean over groups", (("rollouts", spreads),)),
@@ -161,25 +161,17 @@ def _by_step(scores: Scores) -> dict[int, list[list[float]]]:
     return steps
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
 # --------------------------------------------------------------------------------------------------------- command
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.rollouts",
-        description="Write a page of a GRPO run's answers: within groups, and over the steps of validation.",
-        epilog=(
-            "examples:\n"
-            "  python -m recipe.rollouts outputs/grpo_qwen3_8b\n"
-            "  python -m recipe.rollouts outputs/grpo_tiny --prompts 100 --seed 1 --out look.html\n\n"
-            "RUN may still be training."
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.rollouts",
+        "Write a page of a GRPO run's answers: within groups, and over the steps of validation.",
+        "python -m recipe.rollouts outputs/grpo_qwen3_8b_paper",
+        "python -m recipe.rollouts outputs/grpo_tiny --prompts 100 --seed 1 --out look.html",
     )
+    parser.epilog += "\n\nRUN may still be training."
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help="folder of the run, with rollouts/ or validation/ in it")
     add("--out", type=Path, metavar="FILE", help=f"default: RUN/{FILE}")

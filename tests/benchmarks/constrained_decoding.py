@@ -41,7 +41,7 @@ def read_examples(folder: Path, num: int) -> list[Example]:
 def measure(model: predict.Predictor, examples: Sequence[Example], constrained: bool) -> dict[str, float]:
     """Shares of the answers, strict and published F1 over all of them, and seconds for all of them."""
     model.settings = replace(model.settings, constrained=constrained)
-    plans = [model.plan(Record(example.sentence, example.types)) for example in examples]
+    plans = [model.inquiry(Record(example.sentence, example.types)) for example in examples]
     made: dict[int, str] = {}
     cut, tokens, began = 0, 0, time.perf_counter()
     for prediction in model.completions(model.requests(plans)):

@@ -1,9 +1,9 @@
 """What answers say about a text: entities with their places, the vote of several answers, windows put together.
 
     read(Example("Ada met Bob .", ("person",)), '{"entities": {"person": ["Ada", "Eve"], "verb": ["met"]}}')
-    Reading(spans={Span(0, 3, "person")}, not_in_text={Entity("Eve", "person")}, off_schema={Entity("met", "verb")})
+    Reply(spans={Span(0, 3, "person")}, not_in_text={Entity("Eve", "person")}, off_schema={Entity("met", "verb")})
 
-Every span says where its text stands, so its name is `text[start:end]` and never the answer's spelling. A name that is
+Every span says where its text is, so its name is `text[start:end]` and never the answer's spelling. A name that is
 given more often than the text has it counts as often as the text has it.
 """
 
@@ -16,14 +16,19 @@ from dataclasses import dataclass
 from recipe import answers
 from recipe.core.align import Span, locate, occurs
 from recipe.core.entities import Entity, Example
+from recipe.generate.predictions import Prediction
+from recipe.predict.questions import Inquiry, Settings
 from recipe.predict.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One answer about one window, offsets within the window. `parsed` is False where nothing could be read."""
+class Reply:
+    """One answer about one window, offsets within the window. `parsed` is False where nothing could be read.
 
-    spans: frozenset[Span] = frozenset()
+    Or what enough of several answers say: `spans` then gives the number of answers that have each.
+    """
+
+    spans: Collection[Span] | Mapping[Span, int] = frozenset()
     not_in_text: frozenset[Entity] = frozenset()
     off_schema: frozenset[Entity] = frozenset()
     reasoning: str | None = None
@@ -31,17 +36,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Vote:
-    """What enough answers about one window say: spans with the number of answers that have them, and the rest."""
-
-    spans: Mapping[Span, int]
-    not_in_text: tuple[Entity, ...]
-    off_schema: tuple[Entity, ...]
-    reasoning: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
+class Mention:
     """An entity of a text: `text[start:end] == name`. `votes`: how many answers have it; None of a single answer."""
 
     type: str
@@ -53,7 +48,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """All that was found in one text. `entities` stand in text order, of those with one start the longest first.
+    """All that was found in one text. `entities` are in text order, with one start the longest first.
 
     `not_in_text` are names of the answer that the text does not hold, `off_schema` entities of a type that was not
     asked for; both are left out of `entities`. `unparsable` and `cut` count answers: nothing could be read, or the
@@ -64,7 +59,7 @@ class Result:
     sentence: str
     types: tuple[str, ...]
     reasoning: str | None = None
-    entities: tuple[Found, ...] = ()
+    entities: tuple[Mention, ...] = ()
     not_in_text: tuple[Entity, ...] = ()
     off_schema: tuple[Entity, ...] = ()
     answers: int = 0
@@ -75,34 +70,59 @@ class Result:
 
     def as_dict(self) -> dict[str, object]:
         """The record that is written; `id`, `votes` and `error` only where there is one."""
-        pairs = [[{"type": e.type, "name": e.name} for e in part] for part in (self.not_in_text, self.off_schema)]
-        entities = [
-            {"type": e.type, "name": e.name, "start": e.start, "end": e.end}
-            | ({} if e.votes is None else {"votes": e.votes})
-            for e in self.entities
-        ]
-        return {
+
+        def parts(items: Iterable[object], *names: str) -> list[dict[str, object]]:
+            return [{n: value for n in names if (value := getattr(item, n)) is not None} for item in items]
+
+        record = {
             "index": self.index,
-            **({} if self.id is None else {"id": self.id}),
+            "id": self.id,
             "sentence": self.sentence,
             "reasoning": self.reasoning,
-            "entities": entities,
-            "not_in_text": pairs[0],
-            "off_schema": pairs[1],
+            "entities": parts(self.entities, "type", "name", "start", "end", "votes"),
+            "not_in_text": parts(self.not_in_text, "type", "name"),
+            "off_schema": parts(self.off_schema, "type", "name"),
             "answers": self.answers,
             "unparsable": self.unparsable,
             "cut": self.cut,
-            **({} if self.error is None else {"error": self.error}),
+            "error": self.error,
         }
+        return {name: value for name, value in record.items() if value is not None or name == "reasoning"}
 
 
-def read(example: Example, completion: str) -> Reading:
+def assemble(index: int, inquiry: Inquiry, completions: Sequence[Prediction], settings: Settings) -> Result:
+    """The result of an inquiry out of its completions: for each window and question in order as many as samples."""
+    record, samples = inquiry.record, settings.samples
+    votes, parsed = [], 0
+    for number, window in enumerate(inquiry.windows):
+        text = record.text[window.start : window.end]
+        size = len(completions) // len(inquiry.windows)
+        made = completions[number * size : (number + 1) * size]
+        asked = settings.asked(text, record.types)
+        each = [read(asked[place // samples], prediction.output) for place, prediction in enumerate(made)]
+        replies = [together(each[sample::samples]) for sample in range(samples)]
+        parsed += sum(reply.parsed for reply in each)
+        votes.append(vote(replies, settings.min_agreement))
+    return Result(
+        index,
+        record.text,
+        record.types,
+        **join(record.text, inquiry.windows, votes, samples),
+        answers=len(completions),
+        unparsable=len(completions) - parsed,
+        cut=sum(prediction.finish_reason == "length" for prediction in completions),
+        error=inquiry.error,
+        id=record.id,
+    )
+
+
+def read(example: Example, completion: str) -> Reply:
     """One answer, located in the text that it is about. Never raises."""
     text, types, answer = example.sentence, example.types, answers.parse(completion, example)
     asked = [entity for entity in answer.entities if entity.type in types]
     spans = locate(text, asked)
     without = {entity for entity, span in zip(asked, spans, strict=True) if span is None}
-    return Reading(
+    return Reply(
         frozenset(span for span in spans if span is not None),
         frozenset(entity for entity in without if not occurs(text, entity.name)),
         frozenset(entity for entity in answer.entities if entity.type not in types),
@@ -111,44 +131,44 @@ def read(example: Example, completion: str) -> Reading:
     )
 
 
-def together(readings: Sequence[Reading]) -> Reading:
+def together(replies: Sequence[Reply]) -> Reply:
     """The answers about the types of one text as one; it is parsed if all are."""
-    if len(readings) == 1:
-        return readings[0]
-    thoughts = [reading.reasoning for reading in readings if reading.reasoning]
-    return Reading(
-        frozenset().union(*(reading.spans for reading in readings)),
-        frozenset().union(*(reading.not_in_text for reading in readings)),
-        frozenset().union(*(reading.off_schema for reading in readings)),
+    if len(replies) == 1:
+        return replies[0]
+    thoughts = [reply.reasoning for reply in replies if reply.reasoning]
+    return Reply(
+        frozenset().union(*(reply.spans for reply in replies)),
+        frozenset().union(*(reply.not_in_text for reply in replies)),
+        frozenset().union(*(reply.off_schema for reply in replies)),
         "\n".join(thoughts) if thoughts else None,
-        all(reading.parsed for reading in readings),
+        all(reply.parsed for reply in replies),
     )
 
 
-def vote(readings: Sequence[Reading], min_agreement: float) -> Vote:
+def vote(replies: Sequence[Reply], min_agreement: float) -> Reply:
     """What at least the share `min_agreement` of the answers says, and the reasoning of the answer closest to that.
 
     Closest by F1 over spans; of equally close ones the first.
     """
-    least = max(1.0, min_agreement * len(readings) - 1e-9)
+    least = max(1.0, min_agreement * len(replies) - 1e-9)
 
     def agreed(parts: Iterable[Collection]) -> dict:
         counts = Counter(item for part in parts for item in part)
         return {item: count for item, count in counts.items() if count >= least}
 
-    spans = agreed(reading.spans for reading in readings)
-    not_in_text = agreed(reading.not_in_text for reading in readings)
-    off_schema = agreed(reading.off_schema for reading in readings)
+    spans = agreed(reply.spans for reply in replies)
+    not_in_text = agreed(reply.not_in_text for reply in replies)
+    off_schema = agreed(reply.off_schema for reply in replies)
 
-    def closeness(reading: Reading) -> tuple[bool, float]:
-        total = len(reading.spans) + len(spans)
-        return reading.parsed, 2 * len(reading.spans & spans.keys()) / total if total else 1.0
+    def closeness(reply: Reply) -> tuple[bool, float]:
+        total = len(reply.spans) + len(spans)
+        return reply.parsed, 2 * len(reply.spans & spans.keys()) / total if total else 1.0
 
-    closest = max(readings, key=closeness)
-    return Vote(spans, _sorted(not_in_text), _sorted(off_schema), closest.reasoning)
+    closest = max(replies, key=closeness)
+    return Reply(spans, frozenset(not_in_text), frozenset(off_schema), closest.reasoning, closest.parsed)
 
 
-def join(text: str, windows: Sequence[Window], votes: Sequence[Vote], samples: int) -> dict[str, object]:
+def join(text: str, windows: Sequence[Window], votes: Sequence[Reply], samples: int) -> dict[str, object]:
     """The fields of a Result that come from the votes on its windows: each place is taken from the window that owns it.
 
     The reasoning about several windows is joined with an empty line between them.
@@ -161,12 +181,12 @@ def join(text: str, windows: Sequence[Window], votes: Sequence[Vote], samples: i
                 spans[Span(start, end, span.type)] = count
     order = sorted(spans, key=lambda span: (span.start, -span.end, span.type))
     thoughts = [one.reasoning for one in votes if one.reasoning]
-    # What one window doesn't hold may stand in another, which answers for it there.
+    # What one window lacks may be in another, which answers for it there.
     absent = {entity for one in votes for entity in one.not_in_text if not occurs(text, entity.name)}
     return {
         "reasoning": "\n\n".join(thoughts) if thoughts else None,
         "entities": tuple(
-            Found(span.type, text[span.start : span.end], span.start, span.end, spans[span] if samples > 1 else None)
+            Mention(span.type, text[span.start : span.end], span.start, span.end, spans[span] if samples > 1 else None)
             for span in order
         ),
         "not_in_text": _sorted(absent),

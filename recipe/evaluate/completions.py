@@ -1,0 +1,74 @@
+"""The completions of evaluation rows that a model makes: greedy, each on disk as soon as it is there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recipe.core.entities import DataError
+from recipe.core.files import fingerprint, sha256
+from recipe.evaluate.rows import Row
+from recipe.generate.engine import Decoding, Engine, Request
+from recipe.generate.predictions import Prediction, journal, package_versions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def generate(
+    rows: Sequence[Row], data: Path, out: Path, folder: Path, tokenizer: PreTrainedTokenizerBase, decoding: Decoding
+) -> dict[int, Prediction]:
+    """The predictions of all rows of the file `data`, by index; those in OUT/predictions.jsonl are not made again.
+
+    DataError for a prompt that the model has no room for, and for predictions in OUT that were made otherwise.
+    """
+    from tqdm import tqdm
+
+    from recipe.eos import wanted_eos
+
+    stop_ids = wanted_eos(folder, tokenizer)
+    settings = {
+        "model": fingerprint(folder),
+        "data": sha256(data),
+        "decoding": "greedy",
+        **{key: value for key, value in asdict(decoding).items() if key not in ("batch", "tensor_parallel_size")},
+        "stop_token_ids": stop_ids,
+    }
+    prompts = _prompts(rows, data, tokenizer, decoding.max_model_len)
+    with journal(out, settings, {"model": str(folder), "data": str(data), **package_versions()}) as (done, save):
+        todo = [Request(index, ids) for index, ids in prompts.items() if index not in done]
+        with tqdm(total=len(prompts), initial=len(prompts) - len(todo), desc="completions", unit="row") as bar:
+            if todo:
+                with Engine(folder, decoding, stop_ids, tokenizer) as engine:
+                    for prediction in engine.run(todo):
+                        save(prediction)
+                        done[prediction.index] = prediction
+                        bar.update()
+    cut = sum(done[index].finish_reason == "length" for index in prompts)
+    if cut:
+        print(f"evaluate: {cut} of {len(prompts)} completions were cut off by the token limit", file=sys.stderr)
+    return {index: done[index] for index in prompts}
+
+
+def _prompts(rows: Sequence[Row], data: Path, tokenizer: PreTrainedTokenizerBase, room: int) -> dict[int, list[int]]:
+    """The prompt of each row as token ids (seq,), by index."""
+    from tqdm import tqdm
+
+    from recipe.models.chat import encode_prompt
+
+    prompts: dict[int, list[int]] = {}
+    for row in tqdm(rows, desc="prompts", unit="row", leave=False):
+        try:
+            ids = encode_prompt(tokenizer, row.messages)
+        except DataError as error:
+            raise DataError(f"{data}, row {row.index}: {error}") from error
+        if len(ids) >= room:
+            raise DataError(
+                f"{data}, row {row.index}: its prompt of {len(ids)} tokens leaves no room for an answer within "
+                f"{room} tokens of model length; raise --max-model-len, or write the Parquet file without it"
+            )
+        prompts[row.index] = ids
+    return prompts
