@@ -41,6 +41,11 @@ ENDINGS = (".txt", ".jsonl", ".json", ".parquet")
 _COLUMNS = ("sentence", "text", "types", "schema", "entities", "source", "data_source", "reward_model")
 
 
+def digest(*texts: str) -> str:
+    """16 hex digits that depend on the texts alone."""
+    return blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A text to annotate. `types` is None where the teacher chooses them, `gold` where there is none."""
@@ -53,8 +58,7 @@ class Row:
     @property
     def id(self) -> str:
         """16 hex digits that only a row of the same content has."""
-        content = json.dumps([self.source, self.sentence, self.types, self.gold_pairs])
-        return blake2b(content.encode(), digest_size=8).hexdigest()
+        return digest(json.dumps([self.source, self.sentence, self.types, self.gold_pairs]))
 
     @property
     def gold_pairs(self) -> list[list[str]] | None:
@@ -94,8 +98,6 @@ def open_rows(args: argparse.Namespace) -> Callable[[], Iterator[Row]]:
     DataError for files that are not there; the function raises it for a record that can't be read.
     """
     types = split_types(args.types) if args.types is not None else None
-    if args.limit is not None and args.limit < 1:
-        raise DataError(f"--limit {args.limit}: at least 1 is needed")
     if args.instructuie:
         found, missing = corpora.find_datasets(args.instructuie, args.datasets)
         if missing:

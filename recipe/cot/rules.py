@@ -17,7 +17,7 @@
 | `wrong_language` | the reasoning, names in quotation marks aside, is not in --language. Below JUDGED_WORDS words: not asked |
 | `too_short` | its reasoning has fewer than --min-words words |
 | `disagrees_with_gold` | with --require-gold-agreement alone: the entities are not those of the gold |
-| `near_duplicate` | the sentence, whatever its types, is nearly that of a row kept before (recipe.cot.duplicates; a matter of validate) |
+| `near_duplicate` | the sentence, whatever its types, is nearly that of a row kept before (recipe.cot.validate) |
 
 A rule is a function of that name that says True for a row that breaks it. None raises, whatever a model wrote, and all
 time is linear in the output, once for each name that it has.
