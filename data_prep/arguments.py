@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from recipe.answers import FORMATS
+from recipe.core.command_line import count
 from recipe.core.entities import DataError
 from recipe.corpora import datasets as corpora
 from recipe.corpora.conll import Columns
@@ -39,7 +40,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     sft.add_argument("--no-cot", action="store_const", const="none", dest="cot", help="answers without reasoning")
     sft.add_argument("--share", type=float, metavar="X", help="this part of each dataset's train rows, such as 0.01")
     _add_amounts(sft, "all", "all")
-    sft.add_argument("--max-tokens", type=_count, metavar="N", help="drop rows of more tokens: prompt, answer and end")
+    sft.add_argument("--max-tokens", type=count, metavar="N", help="drop rows of more tokens: prompt, answer and end")
     _add_common(sft)
 
     grpo = add("grpo", "a sample of questions, for GRPO")
@@ -98,10 +99,10 @@ def _add_amounts(
     command: argparse.ArgumentParser, samples: int | str, dev: int | str, cap: int | str = "no limit"
 ) -> None:
     add = command.add_argument
-    add("--num-samples", type=_count, metavar="N", help=f"train rows (default: {samples})")
-    add("--num-dev", type=_count, metavar="N", help=f"dev rows (default: {dev})")
+    add("--num-samples", type=count, metavar="N", help=f"train rows (default: {samples})")
+    add("--num-dev", type=count, metavar="N", help=f"dev rows (default: {dev})")
     limit = f"a dataset counts as at most so many rows (default: {cap})"
-    add("--max-per-dataset", type=_count, metavar="N", help=limit)
+    add("--max-per-dataset", type=count, metavar="N", help=limit)
     add("--seed", type=int, default=42, help="another seed, another sample (default: %(default)s)")
     add(
         "--drop-overlap-with",
@@ -123,15 +124,8 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     add("--prompt-template", type=Path, metavar="FILE", help="prompt with {{SCHEMA}} and {{SENTENCE}}")
     add("--add-source", action="store_true", help="begin the prompt with the dataset's name")
     add("--tokenizer", type=Path, metavar="DIR", help="the model's tokenizer, for the limits")
-    add("--max-prompt-tokens", type=_count, metavar="N", help="drop rows with a longer prompt")
+    add("--max-prompt-tokens", type=count, metavar="N", help="drop rows with a longer prompt")
     add("--on-error", choices=("stop", "skip"), default="stop", help="skip counts bad records (default: %(default)s)")
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must not be negative")
-    return value
 
 
 def _columns(text: str) -> Columns:

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
         raise DataError("--max-tokens: needs --tokenizer DIR to count with")
     _check_out(args.out)
     rows, contents = _rows(args), Contents()
-    with staged(args.out.absolute()) as stage:
+    with staged(args.out) as stage:
         with _JsonLists(stage) as files:
             for row in rows:
                 split = split_of(row["sentence"], args.splits, args.seed)

@@ -86,7 +86,7 @@ class Prompts:
         self._refused: list[Reply] = []
 
     def take(self) -> tuple[Question, list[int]] | None:
-        """The next question that can be asked, counted by the meter; None where there is none."""
+        """The next question that can be asked, counted by the meter; None if there is no more."""
         while not self.stopped and (question := next(self._feed, None)):
             if (ids := self.model.encode(question)) is None:
                 detail = f"no room for an answer within {self.model.decoding.max_model_len} tokens"

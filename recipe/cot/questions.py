@@ -31,7 +31,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer as the teacher wrote it, or the reason why there is none; and what it took. The meter sets `cost`."""
+    """An answer as the teacher wrote it, or the reason why it gave none; and what that took. The meter sets `cost`."""
 
     question: Question
     output: str | None = None

@@ -7,8 +7,8 @@
     .parquet          the same as columns, or the rows of data_prep/to_parquet.py grpo and eval, whose gold is theirs
     --instructuie     a folder of corpora (recipe.corpora.datasets): gold, and the types of each dataset
 
-A row without types of its own has those of --types, else those of its gold, else none: the teacher then chooses. A row
-that is there for the second time is not another row; an empty text is none.
+A row without types of its own has the types of --types, else the types of its gold, else none: the teacher then
+chooses. A row that comes again counts once; an empty text is no row.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from recipe.core.entities import (
     IGNORED_TYPES,
     DataError,
     Entity,
-    Example,
     clean_types,
     from_ground_truth,
     has_lone_surrogate,
@@ -48,7 +47,7 @@ def digest(*texts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A text to annotate. `types` is None where the teacher chooses them, `gold` where there is none."""
+    """A text to annotate. `types` is None where the teacher chooses them, `gold` where the text brings no gold."""
 
     sentence: str
     source: str
@@ -105,7 +104,12 @@ def open_rows(args: argparse.Namespace) -> Callable[[], Iterator[Row]]:
         for dataset in found:
             if not dataset.file(args.split).is_file() and not (dataset.may_lack_splits and not args.datasets):
                 raise DataError(f"{dataset.file(args.split)}: no such file; name other --datasets or another --split")
-        return lambda: _of_datasets([d for d in found if d.file(args.split).is_file()], args.split)
+        there = [dataset for dataset in found if dataset.file(args.split).is_file()]
+        return lambda: (
+            Row(example.sentence, example.dataset, example.types, example.entities)
+            for dataset in there
+            for example in corpora.read_dataset(dataset, args.split)
+        )
     if args.datasets:
         raise DataError("--datasets: names folders of --instructuie; give that in place of --input")
     for path in args.input:
@@ -142,16 +146,6 @@ def distinct(rows: Iterable[Row], limit: int | None, census: Census | None = Non
 
 
 # --------------------------------------------------------------------------------------------------------- readers
-
-
-def _of_datasets(datasets: Iterable[corpora.Dataset], split: str) -> Iterator[Row]:
-    for dataset in datasets:
-        for example in corpora.read_dataset(dataset, split):
-            yield _of_example(example, example.dataset)
-
-
-def _of_example(example: Example, source: str) -> Row:
-    return Row(example.sentence, source, example.types, example.entities)
 
 
 def _of_file(path: Path, types: tuple[str, ...] | None) -> Iterator[Row]:
@@ -196,14 +190,18 @@ def _parquet(path: Path) -> Iterator[tuple[dict, str]]:
 
 
 def _read(value: object, where: str, name: str, types: tuple[str, ...] | None) -> Row:
-    """The row of one record; Wrong or DataError for what is none."""
+    """The row of one record; Wrong or DataError for another value."""
     if not isinstance(value, dict):
         raise Wrong("not_an_object", f"{kind_of(value)}, not an object")
     source = value.get("source", value.get("data_source")) or name
     if not isinstance(source, str) or has_lone_surrogate(source):
         raise Wrong("bad_source", "'source' is no string that can be written to a file")
     if "reward_model" in value:
-        return _of_example(_ground_truth(value["reward_model"], where), source)
+        try:
+            example = from_ground_truth(value["reward_model"]["ground_truth"])
+        except (KeyError, TypeError, DataError) as error:
+            raise DataError(f"{where}: no gold in reward_model; write the Parquet file again") from error
+        return Row(example.sentence, source, example.types, example.entities)
     given = [key for key in ("sentence", "text") if key in value]
     if len(given) != 1 or not isinstance(value[given[0]], str):
         raise Wrong("bad_sentence", "it needs one string, 'sentence' or 'text'")
@@ -215,15 +213,8 @@ def _read(value: object, where: str, name: str, types: tuple[str, ...] | None) -
     return Row(value[given[0]], source, types, gold)
 
 
-def _ground_truth(reward_model: object, where: str) -> Example:
-    try:
-        return from_ground_truth(reward_model["ground_truth"])
-    except (KeyError, TypeError, DataError) as error:
-        raise DataError(f"{where}: no gold in reward_model; write the Parquet file again") from error
-
-
 def _gold(records: object, types: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, tuple[Entity, ...]]:
-    """The types of a row, those of its gold if it has no others, and the gold."""
+    """The types of a row, else the types of its gold; and the gold."""
     first = records[0] if isinstance(records, list) and records and isinstance(records[0], dict) else {}
     name_key, type_key = ("name" if "name" in first else "text"), ("type" if "type" in first else "label")
     if types is None and isinstance(records, list):

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.core.entities import DataError
-from recipe.core.files import append_to
+from recipe.core.files import append_to, whole
 from recipe.generate.predictions import check_manifest, manifest_of
 
 ANNOTATE, VALIDATE, JUDGE = "annotate", "validate", "judge"
@@ -67,14 +66,8 @@ def drop_failed(work: Path, step: str) -> None:
     path = path_of(work, step)
     if not path.is_file() or all(record["status"] != FAILED for record in read(work, step)):
         return
-    anew = path.with_name(f".{path.name}.{os.getpid()}")
-    with append_to(path, _ELSEWHERE):
-        try:
-            with anew.open("wb") as file:
-                file.writelines(_line(record) for record in read(work, step) if record["status"] != FAILED)
-            os.replace(anew, path)
-        finally:
-            anew.unlink(missing_ok=True)
+    with append_to(path, _ELSEWHERE), whole(path) as anew, anew.open("wb") as file:
+        file.writelines(_line(record) for record in read(work, step) if record["status"] != FAILED)
 
 
 def _line(record: Mapping[str, object]) -> bytes:

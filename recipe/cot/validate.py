@@ -12,7 +12,7 @@ A line of WORK/validate.jsonl for each of annotate.jsonl, in its order; entities
 Running it again goes on with the rows that have come since. Disagreement with the gold is counted and rejects nothing.
 
 Near-duplicates: sentences are compared by their normalised words (recipe.corpora.sentence_overlap), as sets of five
-words in a row, below SHORT words of five characters in a row. Two are similar by the share that both have of what
+words in a row, below 20 words of five characters in a row. Two are similar by the share that both have of what
 either has. MinHash (datasketch) finds candidates, which are then compared in full.
 """
 
@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from recipe.core.command_line import count
 from recipe.core.entities import DataError
 from recipe.corpora.sentence_overlap import words
 from recipe.cot.funnel import validated
@@ -53,19 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the reasoning, ISO 639-1; any: not looked at (default: %(default)s)",
     )
     for name, what in (("min", "fewest"), ("max", "most")):
-        add(f"--{name}-words", type=_count, default=getattr(default, f"{name}_words"), metavar="N",
+        add(f"--{name}-words", type=count, default=getattr(default, f"{name}_words"), metavar="N",
             help=f"{what} words of a reasoning (default: %(default)s)")  # fmt: skip
     add("--similarity", type=_share, default=SIMILARITY, metavar="X", help="Jaccard similarity at which a sentence is "
         "a near-duplicate of one kept before (default: %(default)s)")  # fmt: skip
     add("--keep-duplicates", action="store_true", help="don't look for near-duplicates")
     add("--require-gold-agreement", action="store_true", help="reject rows that don't find exactly their gold")
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value
 
 
 def _share(text: str) -> float:
@@ -163,7 +157,7 @@ BANDS, BAND, SEED = 10, 6, 1
 
 
 def shingles(sentence: str) -> set[int]:
-    """32-bit hashes of what stands in a row; of all of a sentence that is shorter than that."""
+    """32-bit hashes of GRAM words or characters in a row; of the whole sentence where it is shorter."""
     normal = words(sentence)
     units, separator = (normal, " ") if len(normal) >= SHORT else (" ".join(normal) or sentence, "")
     grams = (separator.join(units[start : start + GRAM]) for start in range(max(1, len(units) - GRAM + 1)))

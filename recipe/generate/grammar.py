@@ -12,13 +12,12 @@ dropped. So whatever the model writes, the answer can be read.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 from collections.abc import Sequence
 
 from recipe.answers.json_answer import render_answer
-from recipe.core.command_line import exit_status
+from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import Entity
 
 FEWEST_NAMES = 16  # of a type, however short the text is
@@ -75,13 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the grammar; 0, or 2 after one line about what is wrong with the types."""
     from recipe.corpora.texts import split_types
 
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.constrained",
-        description="Print the grammar of the answers with these types, to be sent to a vLLM server.",
-        epilog="examples:\n"
-        "  python -m recipe.constrained --types person,location\n"
-        "  python -m recipe.constrained --types person,location --reasoning",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.constrained",
+        "Print the grammar of the answers with these types, to be sent to a vLLM server.",
+        "python -m recipe.constrained --types person,location",
+        "python -m recipe.constrained --types person,location --reasoning",
     )
     parser.add_argument("--types", required=True, metavar="A,B", help="entity types, with commas between them")
     parser.add_argument(

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from recipe.core.command_line import exit_status
+from recipe.core.command_line import exit_status, positive
 from recipe.core.entities import DataError
 from recipe.evaluate.verdict import judge
 from recipe.report.charts import DASHES, Line, curves
@@ -168,12 +168,6 @@ def _mean(values: Sequence[float]) -> float:
 # --------------------------------------------------------------------------------------------------------- command
 
 
-def _positive(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return int(text)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m recipe.rollouts",
@@ -189,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help="folder of the run, with rollouts/ or validation/ in it")
     add("--out", type=Path, metavar="FILE", help=f"default: RUN/{FILE}")
-    add("--prompts", type=_positive, default=60, metavar="N", help="groups, and validation prompts; default 60 of each")
+    add("--prompts", type=positive, default=60, metavar="N", help="groups, and validation prompts; default 60 of each")
     add("--seed", type=int, default=0, metavar="N", help="of the choice of prompts; default 0")
     return parser
 

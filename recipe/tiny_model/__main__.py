@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipe.answers import json_answer
-from recipe.core.command_line import exit_status
+from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError, Entity, Example
+from recipe.core.files import whole
 from recipe.tiny_model import questions as tiny_questions
 
 if TYPE_CHECKING:
@@ -301,8 +302,8 @@ def train(
         if out and (now - saved_at > 60 * save_every or spent):
             save(model, tokenizer, out)
             state = {"model": model.state_dict(), "tools": [t.state_dict() for t in tools], "step": step + 1}
-            torch.save({**state, "steps": steps, "seed": seed}, checkpoint.with_suffix(".tmp"))
-            checkpoint.with_suffix(".tmp").replace(checkpoint)
+            with whole(checkpoint) as work:
+                torch.save({**state, "steps": steps, "seed": seed}, work)
             saved_at = now
             bar.write(f"step {step + 1} of {steps}: {json.dumps(evaluate(model, tokenizer, corpus, 16))}", sys.stderr)
         if spent:
@@ -350,15 +351,13 @@ LONGEST_HELD_OUT = 400  # characters; nearly all sentences
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.tiny_model",
-        description=__doc__.split("\n", 1)[0],
-        epilog="examples:\n"
-        "  python -m recipe.tiny_model --out tiny\n"
-        "  python -m recipe.tiny_model --out tiny --max-steps 1000 --data my_data\n"
-        "  python -m recipe.tiny_model --out random --random --hidden-size 64 --layers 2\n"
-        "  python -m recipe.tiny_model --out recipe/tiny_model/base --eval",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.tiny_model",
+        __doc__.split("\n", 1)[0],
+        "python -m recipe.tiny_model --out tiny",
+        "python -m recipe.tiny_model --out tiny --max-steps 1000 --data my_data",
+        "python -m recipe.tiny_model --out random --random --hidden-size 64 --layers 2",
+        "python -m recipe.tiny_model --out recipe/tiny_model/base --eval",
     )
     parser.add_argument("--out", type=Path, required=True, help="the model's folder")
     parser.add_argument("--data", type=Path, default=SAMPLE, help="holds IE_INSTRUCTIONS/NER (default: the sample)")
