@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING
 
 from recipe import answers
 from recipe.answers.control_tokens import THINK_TAGS, find_control_token
-from recipe.answers.queries import FORMAT as ENTITY_TAGS
-from recipe.answers.queries import Wordings, split
-from recipe.core.entities import JSON_FORMAT, DataError, Example, to_ground_truth
+from recipe.answers.queries import Wordings, ask
+from recipe.core.entities import DEFAULT_FORMAT, DataError, Example, to_ground_truth
 from recipe.core.metrics import count
 from recipe.models.chat import encode_prompt
 
@@ -39,22 +38,21 @@ ABILITY = "ner"
 class RowRules:
     """How a prompt is written, and which rows are refused. Limits are in tokens and need the tokenizer."""
 
-    format: str = JSON_FORMAT
+    format: str = DEFAULT_FORMAT
     template: str | None = None  # None: the format's own
     add_source: bool = False
     tokenizer: PreTrainedTokenizerBase | None = None
     max_prompt_tokens: int | None = None
     max_tokens: int | None = None  # prompt, answer and end token
     keep_out: Mapping[int, str] = field(default_factory=dict)  # sentence_key -> reason
-    wordings: Wordings = field(default_factory=Wordings)  # of entity_tags
+    wordings: Wordings = field(default_factory=Wordings)  # of questions about one type
 
     def prompt(self, example: Example) -> str:
-        template = self.wordings.of(example) if self.format == ENTITY_TAGS else None
-        return answers.render_prompt(example, template or self.template, self.add_source)
+        return answers.render_prompt(example, self.wordings.of(example) or self.template, self.add_source)
 
     def asked(self, example: Example) -> tuple[Example, ...]:
         """The examples of the rows that a sentence gets: one, or one for each type."""
-        return split(example) if self.format == ENTITY_TAGS else (replace(example, format=self.format),)
+        return ask(replace(example, format=self.format))
 
 
 def sentence_key(sentence: str) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from data_prep.rows import RowRules, refusal
-from recipe.answers.json_answer import template_reasoning
+from recipe.answers.think import template_reasoning
 from recipe.core.entities import DataError, Example
 from recipe.core.sampling import lowest, quotas, row_key, share_size
 from recipe.corpora import conll

@@ -56,12 +56,11 @@ from data_prep.sources import (
     sentences,
 )
 from data_prep.wordings import KEPT_OUT, choose_wordings
-from recipe.answers import bio, entity_tags
+from recipe import answers
 from recipe.answers.control_tokens import THINK_TAGS, find_control_token
 from recipe.answers.prompt import check_template
-from recipe.answers.queries import FORMAT as ENTITY_TAGS
 from recipe.core.command_line import exit_status
-from recipe.core.entities import JSON_FORMAT, DataError, Example
+from recipe.core.entities import DEFAULT_FORMAT, DataError, Example
 from recipe.core.files import sha256
 from recipe.corpora.conll import FIRST_AND_LAST, Columns
 from recipe.corpora.json_files import read_text
@@ -117,11 +116,12 @@ def row_rules(args: argparse.Namespace) -> RowRules:
     if args.tokenizer is None and (args.max_prompt_tokens, max_tokens) != (None, None):
         raise DataError("--max-prompt-tokens and --max-tokens: need --tokenizer DIR to count with")
     tokenizer = None if args.tokenizer is None else _load_tokenizer(args.tokenizer)
-    name, template = args.answer_format or JSON_FORMAT, None
+    name, template = args.answer_format or DEFAULT_FORMAT, None
     if args.one_step:
-        if name != "bio" or args.prompt_template is not None:
-            raise DataError("--one-step: is a wording of --answer-format bio, without --prompt-template")
-        template = bio.ONE_STEP_TEMPLATE
+        template = answers.wordings(name).get("one_step")
+        if template is None or args.prompt_template is not None:
+            having = " or ".join(each for each in answers.FORMATS if "one_step" in answers.wordings(each))
+            raise DataError(f"--one-step: is a wording of --answer-format {having}, without --prompt-template")
     if args.prompt_template is not None:
         template = read_text(args.prompt_template).removesuffix("\n")
         try:
@@ -138,8 +138,8 @@ def row_rules(args: argparse.Namespace) -> RowRules:
 def with_wordings(rules: RowRules, args: argparse.Namespace, selection: Selection) -> RowRules:
     """The rules with a template for each type; training rows are not about the sentences that those show."""
     reading = Reading(args.command == "sft" and args.cot == "template", args.drop_else is False, _columns(args))
-    template = rules.template or entity_tags.DEFAULT_TEMPLATE
-    wordings = choose_wordings(selection.found, reading, args.worked_seed or WORKED_SEED, template)
+    seed = args.worked_seed or WORKED_SEED
+    wordings = choose_wordings(selection.found, reading, seed, rules.template, rules.format)
     shown = {} if args.command == "eval" else {sentence_key(text): KEPT_OUT for text in wordings.shown}
     return replace(rules, wordings=wordings, keep_out={**shown, **rules.keep_out})
 
@@ -169,7 +169,7 @@ def run(args: argparse.Namespace) -> None:
     rules = row_rules(args)
     selection = select(args)
     splits = plan(args, selection)
-    if rules.format == ENTITY_TAGS:
+    if answers.one_type(rules.format):
         rules = with_wordings(rules, args, selection)
     with staged(args.out) as stage:
         entries = {}

@@ -11,6 +11,7 @@ import pytest
 from data_prep import output as ner_output
 from data_prep.rows import RowRules, refusal, sentence_key
 from data_prep.to_parquet import main
+from recipe import answers
 from recipe.answers import json_answer
 from recipe.core.entities import Entity, Example, from_ground_truth
 from recipe.models.chat import encode_prompt
@@ -77,7 +78,7 @@ def test_the_ground_truth_is_json_that_the_reward_reads_back(grpo):
     for row in rows(grpo() / "train.parquet"):
         gold = from_ground_truth(row["reward_model"]["ground_truth"])
         assert gold.types == ("person", "place")
-        assert row["prompt"] == [{"role": "user", "content": json_answer.render_prompt(gold)}]
+        assert row["prompt"] == [{"role": "user", "content": answers.render_prompt(gold)}]
         assert gold.sentence == row["extra_info"]["sentence"]
 
 
@@ -252,14 +253,14 @@ def cot_row(number=0, **changes):
 
 def test_a_ner_cot_row_keeps_its_reasoning(ner_cot):
     row = rows(ner_cot([cot_row(3)]) / "train.parquet")[0]
-    expected = json_answer.render_answer([Entity("Paris", "city")], "Paris is a city, 3.")
+    expected = json_answer.render_entities([Entity("Paris", "city")], "Paris is a city, 3.")
     assert row["messages"][1]["content"] == expected
     assert (row["data_source"], row["extra_info"]["cot"]) == ("Pile-NER", "ner_cot")
 
 
 def test_no_cot_leaves_the_reasoning_out(ner_cot):
     row = rows(ner_cot([cot_row()], "--no-cot") / "train.parquet")[0]
-    assert row["messages"][1]["content"] == json_answer.render_answer([Entity("Paris", "city")])
+    assert row["messages"][1]["content"] == json_answer.render_entities([Entity("Paris", "city")])
     assert row["extra_info"]["cot"] == "none"
 
 
@@ -307,7 +308,7 @@ def test_a_corpus_in_columns_becomes_rows_and_its_files_stand_in_the_manifest(ne
     assert main(["sft", "--corpora", str(news), "--no-cot", "--out", str(out)]) == 0
     row = rows(out / "dev.parquet")[0]
     assert row["extra_info"]["sentence"] == "Ada no.200 met EU Poles"
-    assert row["messages"][1]["content"] == json_answer.render_answer(
+    assert row["messages"][1]["content"] == json_answer.render_entities(
         [Entity("Ada no.200", "per"), Entity("EU", "org")]
     )
     entry = manifest(out)["train.parquet"]

@@ -15,12 +15,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from recipe.answers.queries import in_order
+from recipe.answers.queries import FORMAT, in_order
 from recipe.core.entities import Entity, Example, normalize_type
 from recipe.corpora.json_files import read_list
 from recipe.corpora.records import Wrong, check_text, ignored_types, kind_of, note, refuse
 
-FORMAT = "entity_tags"
 # CoNLL-2003's tags by the names that InstructUIE uses.
 TYPE_NAMES: Mapping[str, str] = {"per": "person", "loc": "location", "org": "organization"}
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from recipe.answers.json_answer import render_answer, render_prompt
+from recipe.answers import render_answer, render_prompt
 from recipe.core.entities import Entity, Example
 from recipe.cot.rows import Row, digest
 
@@ -62,7 +62,7 @@ def annotation_messages(row: Row, mode: str) -> tuple[dict[str, str], ...]:
     template = (OPEN_TYPES if row.types is None else GIVEN_TYPES).replace("MARK", row.id[:8])
     asked = render_prompt(Example(row.sentence, row.types or ()), template)
     if mode == GUIDED:
-        asked += GUIDE.format(gold=render_answer(row.gold or ()))
+        asked += GUIDE.format(gold=render_answer(Example(row.sentence, (), tuple(row.gold or ()))))
     return ({"role": "system", "content": SYSTEM}, {"role": "user", "content": asked})
 
 
@@ -94,7 +94,8 @@ JUDGE_WORDING = digest(JUDGE_SYSTEM, repr(_PARTS))
 def judge_messages(record: Mapping) -> tuple[dict[str, str], ...]:
     """The messages that ask about a record of validate.jsonl."""
     mark = digest("judge", record["id"])[:8]  # not the one that the teacher has seen
-    entities = [Entity(entity["text"], entity["label"]) for entity in record["entities"]]
-    shown = {**record, "types": json.dumps(record["types"], ensure_ascii=False), "entities": render_answer(entities)}
+    entities = tuple(Entity(entity["text"], entity["label"]) for entity in record["entities"])
+    found = render_answer(Example(record["sentence"], (), entities))
+    shown = {**record, "types": json.dumps(record["types"], ensure_ascii=False), "entities": found}
     parts = (f"[{name} {mark}]\n{shown[key]}\n[end of {name} {mark}]" for name, key in _PARTS)
     return ({"role": "system", "content": JUDGE_SYSTEM}, {"role": "user", "content": "\n".join(parts)})

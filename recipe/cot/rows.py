@@ -7,8 +7,8 @@
     .parquet          the same as columns, or the rows of data_prep/to_parquet.py grpo and eval, whose gold is theirs
     --instructuie     a folder of corpora (recipe.corpora.datasets): gold, and the types of each dataset
 
-A row without types of its own has the types of --types, else the types of its gold, else none: the teacher then
-chooses. A row that comes again counts once; an empty text is no row.
+A row without types takes the types of --types, else the types of its gold. Without either the teacher chooses. A row
+that occurs twice counts once, and an empty text is no row.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def digest(*texts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A text to annotate. `types` is None where the teacher chooses them, `gold` where the text brings no gold."""
+    """A text to annotate. `types` is None if the teacher chooses them, `gold` is None if the row has no gold."""
 
     sentence: str
     source: str
@@ -190,7 +190,7 @@ def _parquet(path: Path) -> Iterator[tuple[dict, str]]:
 
 
 def _read(value: object, where: str, name: str, types: tuple[str, ...] | None) -> Row:
-    """The row of one record; Wrong or DataError for another value."""
+    """The row of one record. Wrong or DataError for a record that is not a row."""
     if not isinstance(value, dict):
         raise Wrong("not_an_object", f"{kind_of(value)}, not an object")
     source = value.get("source", value.get("data_source")) or name
@@ -214,7 +214,7 @@ def _read(value: object, where: str, name: str, types: tuple[str, ...] | None) -
 
 
 def _gold(records: object, types: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, tuple[Entity, ...]]:
-    """The types of a row, else the types of its gold; and the gold."""
+    """The types of a row, by default the types of its gold, and the gold."""
     first = records[0] if isinstance(records, list) and records and isinstance(records[0], dict) else {}
     name_key, type_key = ("name" if "name" in first else "text"), ("type" if "type" in first else "label")
     if types is None and isinstance(records, list):

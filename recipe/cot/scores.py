@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recipe.answers.json_answer import CLOSE
+from recipe.answers.think import CLOSE
 
 LOWEST, HIGHEST = 0, 10
 LONGEST_COMMENT = 500  # characters

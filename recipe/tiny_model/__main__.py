@@ -20,10 +20,12 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipe.answers import json_answer
+from recipe import answers
+from recipe.answers.think import template_reasoning
 from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError, Entity, Example
 from recipe.core.files import whole
@@ -123,8 +125,8 @@ def tokenizer_texts(corpus: tiny_questions.Corpus) -> Iterator[str]:
                 found = tiny_questions.ask_entities(record).found
                 entities = tuple(Entity(name, label) for name, label in found)
                 example = Example(record.sentence, record.types, entities)
-                yield json_answer.render_prompt(example)
-                yield json_answer.render_answer(entities, json_answer.template_reasoning(example))
+                yield answers.render_prompt(example)
+                yield answers.render_answer(replace(example, reasoning=template_reasoning(example)))
 
 
 def build_model(
