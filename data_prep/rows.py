@@ -4,10 +4,9 @@ A GRPO or evaluation row; `ground_truth` is JSON because Arrow would make a dict
 
     {"data_source": "bc5cdr", "prompt": [{"role": "user", "content": "You are ..."}], "ability": "ner",
      "reward_model": {"style": "rule", "ground_truth": "{\"types\": [\"chemical\"], \"entities\": [...], ...}"},
-     "extra_info": {"index": 0, "split": "train", "dataset": "bc5cdr", "sentence": "Naloxone ..."}}
+     "extra_info": {"index": 0, "split": "train", "dataset": "bc5cdr", "sentence": "Naloxone ...", "drop_else": true}}
 
-An evaluation row written with --drop-else, --keep-else or --protocol has `extra_info.drop_else` too: true where the
-residual types (`else`, `misc`, `other`) are in neither schema nor gold. A row without it is one where they are not.
+`drop_else` is false where the residual types (`else`, `misc`, `other`) were kept in schema and gold (--keep-else).
 
 An SFT row has `messages` (user, assistant) in place of `prompt` and `reward_model`, and in `extra_info` the `types` it
 asks for and `cot`, where its reasoning is from: "ner_cot" (a teacher), "template" (built from the gold), "none".
@@ -102,15 +101,14 @@ def _message(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
-def question_row(example: Example, index: int, split: str, rules: RowRules, drop_else: bool | None = None) -> dict:
-    """A row for GRPO or evaluation; it says what `drop_else` is, unless that is None."""
-    extra = {} if drop_else is None else {"drop_else": drop_else}
+def question_row(example: Example, index: int, split: str, rules: RowRules, drop_else: bool = True) -> dict:
+    """A row for GRPO or evaluation; `drop_else` says whether the residual types were left out."""
     return {
         "data_source": example.dataset,
         "prompt": [_message("user", rules.prompt(example))],
         "ability": ABILITY,
         "reward_model": {"style": "rule", "ground_truth": to_ground_truth(example)},
-        "extra_info": {**_extra(example, index, split), **extra},
+        "extra_info": {**_extra(example, index, split), "drop_else": drop_else},
     }
 
 
@@ -129,11 +127,8 @@ def _extra(example: Example, index: int, split: str) -> dict:
     return {"index": index, "split": split, "dataset": example.dataset, "sentence": example.sentence}
 
 
-def row_schema(sft: bool, drop_else: bool = False) -> pyarrow.Schema:
-    """The Arrow schema of the rows above: fixed, so that every file has the same columns, whatever is in it.
-
-    `drop_else` says whether that column is there, not what it holds.
-    """
+def row_schema(sft: bool) -> pyarrow.Schema:
+    """The Arrow schema of the rows above: fixed, so that every file has the same columns, whatever is in it."""
     import pyarrow as pa
 
     text = pa.string()
@@ -144,5 +139,4 @@ def row_schema(sft: bool, drop_else: bool = False) -> pyarrow.Schema:
         return pa.schema({**columns, "extra_info": pa.struct({**extra, "types": pa.list_(text), "cot": text})})
     reward = pa.struct({"style": text, "ground_truth": text})
     columns = {"data_source": text, "prompt": messages, "ability": text, "reward_model": reward}
-    extra |= {"drop_else": pa.bool_()} if drop_else else {}
-    return pa.schema({**columns, "extra_info": pa.struct(extra)})
+    return pa.schema({**columns, "extra_info": pa.struct({**extra, "drop_else": pa.bool_()})})

@@ -214,7 +214,7 @@ def test_a_gpu_experiment_where_there_is_none(monkeypatch):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    assert "wants a GPU" in problem("grpo_qwen3_8b_paper", [])
+    assert "wants a GPU" in problem("grpo_qwen3_8b", [])
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert "wants a GPU" in problem("sft_qwen3_8b", []), "no cluster of Ray's trains it"
 

@@ -151,7 +151,7 @@ def main(argv: Iterable[str] | None = None) -> int:
     parser = command_parser(
         "recipe.adversarial",
         "Print what a GRPO experiment's reward pays for answers that don't deserve it.",
-        "python -m recipe.adversarial grpo_qwen3_8b_paper",
+        "python -m recipe.adversarial grpo_qwen3_8b",
         "python -m recipe.adversarial grpo_tiny reward.custom_reward_function.reward_kwargs.repaired_value=0",
     )
     parser.add_argument("experiment", help="name of a GRPO experiment in hydra_configs, without .yaml")

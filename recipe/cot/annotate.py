@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     for _ in distinct(read(), args.limit, census):
         pass  # all are read before one is asked about: a bad record costs no money
     if not census.rows:
-        raise DataError(f"{(args.input or [args.instructuie])[0]}: no text in it; at least one is needed")
+        raise DataError(f"{(args.input or [args.corpora])[0]}: no text in it; at least one is needed")
     settings = {"model_name": args.model, "gold": args.gold, "prompt": ANNOTATION_WORDING}
     chosen = choose(args, (args.model,), settings)
     task = _Task(read, args.limit, args.gold, chosen.teacher.tokenizer)

@@ -5,7 +5,7 @@
                        "entities": [{"name": "Ada", "type": "person"}]}, a line each or a list; all but the sentence may
                        be missing; "text" for "sentence", "schema" for "types", "text" and "label" in entities do too
     .parquet          the same as columns, or the rows of data_prep/to_parquet.py grpo and eval, whose gold is theirs
-    --instructuie     a folder of corpora (recipe.corpora.datasets): gold, and the types of each dataset
+    --corpora         a folder of corpora (recipe.corpora.datasets): gold, and the types of each dataset
 
 A row without types takes the types of --types, else the types of its gold. Without either the teacher chooses. A row
 that occurs twice counts once, and an empty text is no row.
@@ -83,10 +83,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say which rows."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--input", type=Path, nargs="+", metavar="FILE", help=f"texts: {', '.join(ENDINGS)}")
-    source.add_argument("--instructuie", type=Path, metavar="DIR", help="a folder with a folder for each dataset")
+    source.add_argument("--corpora", type=Path, metavar="DIR", help="a folder with a folder for each dataset")
     add = parser.add_argument
-    add("--datasets", nargs="+", metavar="NAME", help="of --instructuie; default: all that are there")
-    add("--split", choices=corpora.SPLITS, default="train", help="of --instructuie; default: train")
+    add("--datasets", nargs="+", metavar="NAME", help="of --corpora; default: all that are there")
+    add("--split", choices=corpora.SPLITS, default="train", help="of --corpora; default: train")
     add("--types", metavar="A,B", help="entity types for rows that bring none")
     add("--limit", type=int, metavar="N", help="the first N rows alone")
 
@@ -97,10 +97,10 @@ def open_rows(args: argparse.Namespace) -> Callable[[], Iterator[Row]]:
     DataError for files that are not there; the function raises it for a record that can't be read.
     """
     types = split_types(args.types) if args.types is not None else None
-    if args.instructuie:
-        found, missing = corpora.find_datasets(args.instructuie, args.datasets)
+    if args.corpora:
+        found, missing = corpora.find_datasets(args.corpora, args.datasets)
         if missing:
-            raise DataError(f"{args.instructuie}: no dataset {', '.join(missing)}; name one that is there")
+            raise DataError(f"{args.corpora}: no dataset {', '.join(missing)}; name one that is there")
         for dataset in found:
             if not dataset.file(args.split).is_file() and not (dataset.may_lack_splits and not args.datasets):
                 raise DataError(f"{dataset.file(args.split)}: no such file; name other --datasets or another --split")
@@ -111,7 +111,7 @@ def open_rows(args: argparse.Namespace) -> Callable[[], Iterator[Row]]:
             for example in corpora.read_dataset(dataset, args.split)
         )
     if args.datasets:
-        raise DataError("--datasets: names folders of --instructuie; give that in place of --input")
+        raise DataError("--datasets: names folders of --corpora; give that in place of --input")
     for path in args.input:
         if path.suffix.lower() not in ENDINGS:
             raise DataError(f"{path}: a file of texts ends with {', '.join(ENDINGS)}; rename or convert it")

@@ -232,9 +232,9 @@ def main(argv: list[str] | None = None) -> int:
         "recipe.merge",
         __doc__.split("\n", 1)[0],
         "python -m recipe.merge outputs/sft_tiny",
-        "python -m recipe.merge outputs/grpo_qwen3_8b_paper --step 40 --out models/ner-8b",
-        "python -m recipe.merge outputs/grpo_qwen3_8b_paper --device cuda",
-        "python -m recipe.merge outputs/grpo_qwen3_8b_paper --dtype fp32",
+        "python -m recipe.merge outputs/grpo_qwen3_8b --step 40 --out models/ner-8b",
+        "python -m recipe.merge outputs/grpo_qwen3_8b --device cuda",
+        "python -m recipe.merge outputs/grpo_qwen3_8b --dtype fp32",
         "python -m recipe.merge outputs/sft_qwen3_8b_lora --adapter-only",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder that holds global_step_N")

@@ -1,6 +1,6 @@
 """A page of an evaluation: tables, charts, and every sentence with what was to be found and what was answered.
 
-    python -m recipe.report scores/grpo --run outputs/grpo_qwen3_8b_paper
+    python -m recipe.report scores/grpo --run outputs/grpo_qwen3_8b
 
 It reads scores/grpo/scores.json, the Parquet file and the predictions that it names, and writes one file,
 scores/grpo/report.html, which a browser opens without any network. All figures are those of scores.json; the sentences
@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=(
             "examples:\n"
             "  python -m recipe.report scores/grpo\n"
-            "  python -m recipe.report scores/grpo --run outputs/grpo_qwen3_8b_paper --out grpo.html\n"
+            "  python -m recipe.report scores/grpo --run outputs/grpo_qwen3_8b --out grpo.html\n"
             "  python -m recipe.report scores/grpo --max-sentences 200 --seed 1\n\n"
             "SCORES is a folder that python -m recipe.evaluate wrote."
         ),

@@ -1,6 +1,6 @@
 """A page of a GRPO run's answers: how those to one prompt differ, and how those to a validation prompt change.
 
-    python -m recipe.rollouts outputs/grpo_qwen3_8b_paper
+    python -m recipe.rollouts outputs/grpo_qwen3_8b
 
 It reads what verl dumped into the run's folder (recipe.report.dumps shows a line) and writes RUN/rollouts.html, one
 file that a browser opens without any network. Scores are the dumps' own; the marks in the sentences and the error
@@ -174,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Write a page of a GRPO run's answers: within groups, and over the steps of validation.",
         epilog=(
             "examples:\n"
-            "  python -m recipe.rollouts outputs/grpo_qwen3_8b_paper\n"
+            "  python -m recipe.rollouts outputs/grpo_qwen3_8b\n"
             "  python -m recipe.rollouts outputs/grpo_tiny --prompts 100 --seed 1 --out look.html\n\n"
             "RUN may still be training."
         ),

@@ -1,6 +1,6 @@
 """Run one experiment of hydra_configs with verl: check it, start the right trainer, leave nothing behind.
 
-    python -m recipe.train grpo_qwen3_8b_paper data.train_files=data/grpo/train.parquet trainer.nnodes=2
+    python -m recipe.train grpo_qwen3_8b data.train_files=data/grpo/train.parquet trainer.nnodes=2
     VERL_FILE_LOGGER_PATH=outputs/.../metrics/20260102T030405.jsonl python -m verl.trainer.main_ppo --config-dir ...
 
 It prints the verl command that it runs, so that the same can be run by hand. On a cluster (RAY_ADDRESS; for SFT a
@@ -361,8 +361,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "recipe.train",
         "Run one experiment of hydra_configs with verl.",
         "python -m recipe.train sft_tiny data.train_files=data/sft/train.parquet",
-        "python -m recipe.train grpo_qwen3_8b_verl hardware=gpu_1 actor_rollout_ref.model.path=models/sft",
-        "RAY_ADDRESS=10.0.0.1:6379 python -m recipe.train grpo_qwen3_8b_paper trainer.nnodes=4",
+        "python -m recipe.train grpo_qwen3_8b method=grpo_verl actor_rollout_ref.model.path=models/sft",
+        "RAY_ADDRESS=10.0.0.1:6379 python -m recipe.train grpo_qwen3_8b trainer.nnodes=4",
         "RDZV_ENDPOINT=node01:29400 NODE_RANK=1 python -m recipe.train sft_qwen3_8b trainer.nnodes=2",
     )
     parser.add_argument("experiment", help=f"one of {', '.join(experiment.experiments())}")

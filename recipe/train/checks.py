@@ -1,6 +1,6 @@
 """Everything that can be known to go wrong before a model is loaded, in half a minute for 50,000 rows.
 
-    python -m recipe.preflight grpo_qwen3_8b_paper data.train_files=data/grpo/train.parquet
+    python -m recipe.preflight grpo_qwen3_8b data.train_files=data/grpo/train.parquet
 
 Data files and their columns, every row as the trainer will read it, the model folder, its end tokens against its
 chat template, the reward on every gold answer, batch sizes against ranks, devices, disk, and the settings that follow
@@ -284,7 +284,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = command_parser(
         "recipe.preflight",
         "Check an experiment before anything is loaded.",
-        "python -m recipe.preflight grpo_qwen3_8b_paper trainer.nnodes=2",
+        "python -m recipe.preflight grpo_qwen3_8b trainer.nnodes=2",
     )
     parser.add_argument("experiment", help="name of a file in hydra_configs, without .yaml")
     parser.add_argument("overrides", nargs="*", help="Hydra overrides, as for training")
