@@ -7,8 +7,8 @@ from pathlib import Path
 
 from recipe.answers import FORMATS
 from recipe.core.entities import DataError
+from recipe.corpora import Columns
 from recipe.corpora import datasets as corpora
-from recipe.corpora.conll import Columns
 from recipe.evaluate.protocols import protocol_names
 
 GRPO_SAMPLES, GRPO_DEV, GRPO_CAP = 5000, 300, 10000  # ReasoningNER's

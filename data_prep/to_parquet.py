@@ -43,18 +43,7 @@ from data_prep.arguments import LATER_OPTIONS, WORKED_SEED, check, parser
 from data_prep.output import staged, write_manifest, write_parquet
 from data_prep.rows import RowRules, question_row, row_schema, sentence_key, sft_row
 from data_prep.selection import Selection, say, select, with_split
-from data_prep.sources import (
-    Amount,
-    Reading,
-    Scan,
-    Source,
-    Tally,
-    choose,
-    dataset_sources,
-    ner_cot_sources,
-    sentence_files,
-    sentences,
-)
+from data_prep.sources import Amount, Scan, Tally, check_files, choose
 from data_prep.wordings import KEPT_OUT, choose_wordings
 from recipe.answers import bio, entity_tags
 from recipe.answers.control_tokens import THINK_TAGS, find_control_token
@@ -63,7 +52,8 @@ from recipe.answers.queries import FORMAT as ENTITY_TAGS
 from recipe.core.command_line import exit_status
 from recipe.core.entities import JSON_FORMAT, DataError, Example
 from recipe.core.files import sha256
-from recipe.corpora.conll import FIRST_AND_LAST, Columns
+from recipe.corpora import FIRST_AND_LAST, Columns, Reading
+from recipe.corpora.datasets import Dataset, dataset_of_file, sentence_files, sentences
 from recipe.corpora.json_files import read_text
 from recipe.evaluate import left_out
 
@@ -73,7 +63,7 @@ class Split:
     """One Parquet file to write: `name`.parquet."""
 
     name: str
-    sources: tuple[Source, ...]
+    datasets: tuple[Dataset, ...]
     amount: Amount
 
 
@@ -84,19 +74,16 @@ def plan(args: argparse.Namespace, selection: Selection) -> list[Split]:
     """The files that the arguments ask for. DataError where they name what is not there."""
     amount = Amount(selection.num_samples, selection.share, selection.cap)
     if args.command == "sft" and args.ner_cot:
-        sources = ner_cot_sources(args.ner_cot, cot=args.cot == "ner_cot")
-        dev = [Split("dev", sources, Amount(args.num_dev))] if args.num_dev else []
-        if args.dev_ner_cot:
-            own = ner_cot_sources(args.dev_ner_cot, cot=args.cot == "ner_cot")
-            dev = [Split("dev", own, Amount(args.num_dev))]
-        return [*dev, Split("train", sources, amount)]
-    cot = args.command == "sft" and args.cot == "template"
-    reading = Reading(cot, args.drop_else is False, _columns(args))
+        rows = tuple(map(dataset_of_file, args.ner_cot))
+        dev_rows = tuple(map(dataset_of_file, args.dev_ner_cot)) if args.dev_ner_cot else rows
+        dev = [Split("dev", dev_rows, Amount(args.num_dev))] if args.num_dev or args.dev_ner_cot else []
+        return [*dev, Split("train", rows, amount)]
+    split = selection.split if args.command == "eval" else "train"
+    datasets = with_split(selection.found, split)
+    check_files(datasets, split)
     if args.command == "eval":
-        datasets = with_split(selection.found, selection.split)
-        return [Split(selection.split, dataset_sources(datasets, selection.split, reading), Amount())]
-    datasets = with_split(selection.found, "train")
-    train = Split("train", dataset_sources(datasets, "train", reading), amount)
+        return [Split(split, tuple(datasets), Amount())]
+    train = Split("train", tuple(datasets), amount)
     if args.num_dev == 0:
         return [train]
     with_dev = [dataset for dataset in datasets if dataset.file("dev").is_file()]
@@ -107,8 +94,12 @@ def plan(args: argparse.Namespace, selection: Selection) -> list[Split]:
         if args.num_dev is None:
             return [train]
         raise DataError("no dataset has a dev.json to take --num-dev rows from; pass --num-dev 0")
-    dev = Split("dev", dataset_sources(with_dev, "dev", reading), Amount(args.num_dev, None, selection.cap))
-    return [dev, train]
+    return [Split("dev", tuple(with_dev), Amount(args.num_dev, None, selection.cap)), train]
+
+
+def reading_of(args: argparse.Namespace) -> Reading:
+    """How corpora are read, as the arguments say."""
+    return Reading(args.drop_else is False, args.columns or FIRST_AND_LAST, getattr(args, "cot", None))
 
 
 def row_rules(args: argparse.Namespace) -> RowRules:
@@ -131,21 +122,16 @@ def row_rules(args: argparse.Namespace) -> RowRules:
         if token := find_control_token(template, tokenizer, THINK_TAGS):
             raise DataError(f"{args.prompt_template}: holds the control token {token!r}; the chat template adds those")
     files = _overlap_files(args)
-    keep_out = {sentence_key(text): "overlap" for path in files for text in sentences(path, _columns(args))}
+    keep_out = {sentence_key(text): "overlap" for path in files for text in sentences(path, reading_of(args))}
     return RowRules(name, template, args.add_source, tokenizer, args.max_prompt_tokens, max_tokens, keep_out)
 
 
 def with_wordings(rules: RowRules, args: argparse.Namespace, selection: Selection) -> RowRules:
     """The rules with a template for each type; training rows are not about the sentences that those show."""
-    reading = Reading(args.command == "sft" and args.cot == "template", args.drop_else is False, _columns(args))
     template = rules.template or entity_tags.DEFAULT_TEMPLATE
-    wordings = choose_wordings(selection.found, reading, args.worked_seed or WORKED_SEED, template)
+    wordings = choose_wordings(selection.found, reading_of(args), args.worked_seed or WORKED_SEED, template)
     shown = {} if args.command == "eval" else {sentence_key(text): KEPT_OUT for text in wordings.shown}
     return replace(rules, wordings=wordings, keep_out={**shown, **rules.keep_out})
-
-
-def _columns(args: argparse.Namespace) -> Columns:
-    return args.columns or FIRST_AND_LAST
 
 
 def _overlap_files(args: argparse.Namespace) -> list[Path]:
@@ -174,11 +160,11 @@ def run(args: argparse.Namespace) -> None:
     with staged(args.out) as stage:
         entries = {}
         for split in splits:
-            tallies = {source.name: Tally() for source in split.sources}
+            tallies = {dataset.name: Tally() for dataset in split.datasets}
             with tqdm(unit=" records", disable=None, leave=False) as bar:
-                scan = Scan(rules, args.on_error == "skip", bar)
+                scan = Scan(split.name, rules, reading_of(args), args.on_error == "skip", bar)
                 examples = _examples(split, args, scan, tallies)
-                if split.name == "dev" and len(splits) == 2 and splits[1].sources == split.sources:
+                if split.name == "dev" and len(splits) == 2 and splits[1].datasets is split.datasets:
                     examples = list(examples)  # held out of the training rows: no sentence may stand in both
                     held_out = {sentence_key(example.sentence): "in_dev" for example in examples}
                     rules = replace(rules, keep_out={**rules.keep_out, **held_out})
@@ -223,11 +209,11 @@ def _about(args: argparse.Namespace, selection: Selection) -> dict:
 
 def _examples(split: Split, args: argparse.Namespace, scan: Scan, tallies: dict[str, Tally]) -> Iterator[Example]:
     if not split.amount.all:
-        yield from choose(split.name, split.sources, split.amount, args.seed, scan, tallies)
+        yield from choose(split.datasets, split.amount, args.seed, scan, tallies)
         return
-    for source in split.sources:
-        for _, example in scan(source, tallies[source.name]):
-            tallies[source.name].written += 1
+    for dataset in split.datasets:
+        for _, example in scan(dataset, tallies[dataset.name]):
+            tallies[dataset.name].written += 1
             yield example
 
 
@@ -240,7 +226,7 @@ def _rows(examples: Iterable[Example], split: Split, args: argparse.Namespace, r
 
 
 def _entry(args: argparse.Namespace, selection: Selection, split: Split, tallies: dict[str, Tally]) -> dict:
-    files = {path for source in split.sources for path in source.files}
+    files = {path for dataset in split.datasets for path in dataset.files(split.name)}
     files |= {args.prompt_template} - {None} | set(_overlap_files(args))
     # Where the files are written is no part of what is in them.
     arguments = {

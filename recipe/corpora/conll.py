@@ -1,4 +1,7 @@
-"""CoNLL column files: finds them in a dataset's folder, and reads a token and its tag from each line.
+"""CoNLL's and BIO's layout: files in columns, with a token and its tag on each line.
+
+    <Dataset>/{train,dev,test}.txt, .conll, .bio, .iob, .iob2 or .tsv
+    <Dataset>/labels.json or labels.txt   perhaps: the types, or {"PER": "person"}, which renames the tags' types
 
     -DOCSTART- -X- -X- O
 
@@ -20,13 +23,22 @@ written; in a file of another scheme such a mention counts as repaired, and so d
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recipe.core.entities import DataError
-from recipe.corpora.json_files import read_text_lines
+from recipe.core.entities import DataError, Entity, Example, normalize_type
+from recipe.corpora.json_files import read_list, read_text, read_text_lines
+from recipe.corpora.reading import FIRST_AND_LAST, Columns, Reading
+from recipe.corpora.records import Wrong, check_labels, unknown_type
+
+if TYPE_CHECKING:
+    from recipe.corpora.datasets import Dataset
+
+MAY_LACK_SPLITS = False
 
 SPLIT_FILES: Mapping[str, tuple[str, ...]] = {
     "train": ("train",),
@@ -39,17 +51,6 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,3}_")
 _TAG = re.compile(r"O|([BIESLUM])-(\S.*)", re.DOTALL)
 _OPEN, _CLOSE = frozenset("BSU"), frozenset("ESLU")
 _DOCUMENT = "-DOCSTART"
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Which columns hold token and tag: from 1, or from the end below 0."""
-
-    token: int = 1
-    tag: int = -1
-
-
-FIRST_AND_LAST = Columns()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +109,26 @@ def split_file(folder: Path, split: str) -> Path | None:
     return found[0] if found else None
 
 
-def split_files(folder: Path) -> dict[str, Path]:
-    """The column files of a folder by split, as far as they are there."""
-    found = {split: split_file(folder, split) for split in SPLIT_FILES}
-    return {split: path for split, path in found.items() if path is not None}
-
-
-def has_split(folder: Path) -> bool:
+def found(folder: Path) -> bool:
     """True if the folder holds a column file of any split."""
-    return any(_candidates(folder, split) for split in SPLIT_FILES)
+    return folder.is_dir() and any(_candidates(folder, split) for split in SPLIT_FILES)
+
+
+def reads(path: Path) -> bool:
+    """True for a file that ends like one in columns."""
+    return path.suffix in SUFFIXES
+
+
+def file(folder: Path, split: str) -> Path:
+    """The split's file under its usual names, such as `valid.txt` for dev."""
+    return split_file(folder, split) or folder / f"{split}.txt"
+
+
+def label_files(folder: Path) -> tuple[Path, ...]:
+    """A list of the types if there is one, else the files of all splits, whose tags name them."""
+    named = [path for path in (folder / "labels.json", folder / "labels.txt") if path.is_file()]
+    splits = (split_file(folder, split) for split in SPLIT_FILES)
+    return tuple(named[:1] or [path for path in splits if path is not None])
 
 
 def _candidates(folder: Path, split: str) -> list[Path]:
@@ -125,6 +137,92 @@ def _candidates(folder: Path, split: str) -> list[Path]:
     files = [path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES and path.is_file()]
     exact = [path for path in files if path.stem in names]
     return exact or [path for path in files if _LANGUAGE.sub("", path.stem, count=1) in names]
+
+
+# -------------------------------------------------------------------------------------------------------- examples
+
+
+def types(dataset: Dataset, reading: Reading) -> tuple[str, ...]:
+    """The types of the list, or of the tags, by the names that the list gives them."""
+    return _types(dataset, reading, _label_names(dataset, reading))
+
+
+def examples(dataset: Dataset, split: str, reading: Reading) -> Iterator[Example]:
+    """The split's sentences: tokens joined by one space."""
+    names = _label_names(dataset, reading)
+    of_dataset, ignored = _types(dataset, reading, names), reading.ignored
+
+    def read(sentence: Sentence | Fault) -> tuple[Example, int]:
+        if isinstance(sentence, Fault):
+            raise Wrong(sentence.reason, sentence.message)
+        entities = []
+        for mention in sentence.mentions:
+            label = normalize_type(mention.label)
+            label = names.get(label, label)
+            if label in of_dataset:
+                entities.append(Entity(sentence.name(mention), label))
+            elif label not in ignored:
+                raise Wrong("unknown_type", unknown_type(f"{sentence.name(mention)[:40]!r}", label, of_dataset))
+        reading.note("repaired_entity", sentence.repaired)
+        example = Example(sentence.text, of_dataset, tuple(entities), dataset.name)
+        return example, len(sentence.mentions) - len(entities)
+
+    path = dataset.file(split)
+    numbered = ((sentence.line, sentence) for sentence in read_sentences(path, reading.columns))
+    yield from reading.examples(path, numbered, read, "line")
+
+
+def sentences(path: Path, reading: Reading) -> Iterator[str]:
+    """The sentences of a column file."""
+    for sentence in read_sentences(path, reading.columns):
+        if isinstance(sentence, Fault):
+            raise DataError(f"{path}: line {sentence.line}: {sentence.message}; correct it")
+        yield sentence.text
+
+
+def descriptions(_path: Path) -> Mapping[str, str]:
+    """The files describe no type."""
+    return {}
+
+
+def _types(dataset: Dataset, reading: Reading, names: Mapping[str, str]) -> tuple[str, ...]:
+    first, *_ = dataset.label_files
+    remedy = "list the types of the dataset" if first.stem == "labels" else "is --columns right?"
+    return reading.types(first, names.values(), remedy)
+
+
+def _label_names(dataset: Dataset, reading: Reading) -> dict[str, str]:
+    """What each label of the dataset's files is called, both normalised."""
+    first, *_ = files = dataset.label_files
+    if first.stem == "labels":
+        labels = _read_labels(first)
+    else:
+        labels = {label: label for path in files for label in survey(path, reading.columns).labels}
+    return {normalize_type(label): normalize_type(name) for label, name in labels.items()}
+
+
+def _read_labels(path: Path) -> Mapping[str, str]:
+    """Label -> name. A list that holds `O` is one of tags: their types count."""
+    if path.suffix == ".txt":
+        labels = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    elif read_text(path).lstrip().startswith("{"):
+        renamed = _read_object(path)
+        check_labels(path, renamed)
+        check_labels(path, renamed.values())
+        return renamed
+    else:
+        labels = list(read_list(path))
+    check_labels(path, labels)
+    if "O" in labels:
+        labels = [tag_type(tag) or tag for tag in labels if tag != "O"]
+    return {label: label for label in labels}
+
+
+def _read_object(path: Path) -> dict[str, object]:
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f'{path}: not valid JSON; a list of types or {{"PER": "person"}} belongs here') from error
 
 
 # ----------------------------------------------------------------------------------------------------------- lines
