@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from typing import Protocol
 
-from data_prep.rows import RowRules, refusal
+from data_prep.rows import RowRules, Texts, render
 from recipe.core.entities import DataError, Example
 from recipe.core.sampling import lowest, quotas, row_key, share_size
 from recipe.corpora import Reading
@@ -70,8 +70,8 @@ class Scan:
     skip_bad: bool
     progress: Progress
 
-    def __call__(self, dataset: Dataset, tally: Tally) -> Iterator[tuple[int, Example]]:
-        """The examples that get a row, each with its position among the dataset's sound records."""
+    def __call__(self, dataset: Dataset, tally: Tally) -> Iterator[tuple[int, Example, Texts]]:
+        """The examples that get a row, each with its position among the dataset's sound records and its texts."""
         self.progress.set_description(dataset.name, refresh=False)
         positions = count()
         for asked in self._read(dataset, tally.skipped, tally.noted):
@@ -81,12 +81,12 @@ class Scan:
                 position = next(positions)
                 self.progress.update()
                 tally.read += 1
-                reason = refusal(example, self.rules)
-                if reason is None:
-                    rows += 1
-                    yield position, example
+                texts = render(example, self.rules)
+                if isinstance(texts, str):
+                    tally.drop(texts, example)
                 else:
-                    tally.drop(reason, example)
+                    rows += 1
+                    yield position, example, texts
             tally.with_rows += rows > 0
 
     def take(self, dataset: Dataset, positions: set[int]) -> Iterator[Example]:
@@ -139,7 +139,7 @@ def choose(
     sizes = {}
     for dataset in datasets:
         tally = tallies[dataset.name]
-        keyed = ((row_key(seed, example), position) for position, example in scan(dataset, tally))
+        keyed = ((row_key(seed, example), position) for position, example, _ in scan(dataset, tally))
         ranked[dataset.name] = lowest(keyed, amount.limit)
         sizes[dataset.name] = tally.read - tally.dropped.total()
     try:

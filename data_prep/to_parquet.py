@@ -10,16 +10,16 @@
     python data_prep/to_parquet.py eval --instructuie NER --list cross_domain --split test --out data/eval
     python data_prep/to_parquet.py eval --corpora B2NERD/NER_en --protocol zero_shot_7 --out data/zero_shot_7
 
-writes train, dev or test.parquet and manifest.json into --out, all or nothing. What a row holds stands in ner_rows.py
-beside this file; one of evaluation begins
+writes train, dev or test.parquet and manifest.json into --out, all or nothing. rows.py beside this file says what a row
+holds; a row of evaluation begins
 
     {"data_source": "bc5cdr", "prompt": [{"role": "user", "content": "You are ..."}], "ability": "ner", ...
 
---corpora and --instructuie are one option: the files in a dataset's folder say whether it is InstructUIE's or B2NERD's
-JSON or CoNLL/BIO columns (recipe/corpora/datasets.py). --protocol (hydra_configs/protocol) names the datasets, the
-split or the share of train that an evaluation is made of; what is not there is said, and stands in the manifest. An
-evaluation file says in its own metadata, too, how many sentences the split had and what gold those had that became no
-row (recipe/evaluate/left_out.py), so that no figure is taken for one of the whole split.
+--corpora and --instructuie are one option: the files in a dataset's folder decide the reader (recipe/corpora).
+--protocol (hydra_configs/protocol) names the datasets, and the split or the share of train that an evaluation needs.
+The command names the datasets that are missing; the manifest holds their names. An evaluation file's metadata say how
+many sentences the split had, and what gold the sentences without a row had (recipe/evaluate/left_out.py). So nobody
+takes a figure on a part for one on the whole split.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from tqdm import tqdm
 
 from data_prep.arguments import LATER_OPTIONS, WORKED_SEED, check, parser
 from data_prep.output import staged, write_manifest, write_parquet
-from data_prep.rows import RowRules, question_row, row_schema, sentence_key, sft_row
+from data_prep.rows import RowRules, Texts, question_row, row_schema, sentence_key, sft_row
 from data_prep.selection import Selection, say, select, with_split
 from data_prep.sources import Amount, Scan, Tally, check_files, choose
 from data_prep.wordings import KEPT_OUT, choose_wordings
@@ -56,6 +56,8 @@ from recipe.corpora import FIRST_AND_LAST, Columns, Reading
 from recipe.corpora.datasets import Dataset, dataset_of_file, sentence_files, sentences
 from recipe.corpora.json_files import read_text
 from recipe.evaluate import left_out
+
+Item = tuple[Example, Texts | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ def run(args: argparse.Namespace) -> None:
                 examples = _examples(split, args, scan, tallies)
                 if split.name == "dev" and len(splits) == 2 and splits[1].datasets is split.datasets:
                     examples = list(examples)  # held out of the training rows: no sentence may stand in both
-                    held_out = {sentence_key(example.sentence): "in_dev" for example in examples}
+                    held_out = {sentence_key(example.sentence): "in_dev" for example, _ in examples}
                     rules = replace(rules, keep_out={**rules.keep_out, **held_out})
                 path = stage / f"{split.name}.parquet"
                 schema = row_schema(args.command == "sft", drop_else=_drop_else(args) is not None)
@@ -207,22 +209,23 @@ def _about(args: argparse.Namespace, selection: Selection) -> dict:
     return about
 
 
-def _examples(split: Split, args: argparse.Namespace, scan: Scan, tallies: dict[str, Tally]) -> Iterator[Example]:
+def _examples(split: Split, args: argparse.Namespace, scan: Scan, tallies: dict[str, Tally]) -> Iterator[Item]:
+    """The split's examples; with their texts, unless they were chosen among others, whose texts nobody keeps."""
     if not split.amount.all:
-        yield from choose(split.datasets, split.amount, args.seed, scan, tallies)
+        yield from ((example, None) for example in choose(split.datasets, split.amount, args.seed, scan, tallies))
         return
     for dataset in split.datasets:
-        for _, example in scan(dataset, tallies[dataset.name]):
+        for _, example, texts in scan(dataset, tallies[dataset.name]):
             tallies[dataset.name].written += 1
-            yield example
+            yield example, texts
 
 
-def _rows(examples: Iterable[Example], split: Split, args: argparse.Namespace, rules: RowRules) -> Iterator[dict]:
-    for index, example in enumerate(examples):
+def _rows(examples: Iterable[Item], split: Split, args: argparse.Namespace, rules: RowRules) -> Iterator[dict]:
+    for index, (example, texts) in enumerate(examples):
         if args.command == "sft":
-            yield sft_row(example, index, split.name, rules, args.cot)
+            yield sft_row(example, index, split.name, rules, args.cot, texts)
         else:
-            yield question_row(example, index, split.name, rules, _drop_else(args))
+            yield question_row(example, index, split.name, rules, _drop_else(args), texts)
 
 
 def _entry(args: argparse.Namespace, selection: Selection, split: Split, tallies: dict[str, Tally]) -> dict:

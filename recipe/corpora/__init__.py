@@ -2,7 +2,6 @@
 
 A layout is a module with these names; recipe.corpora.datasets calls them and knows no layout by its name.
 
-    MAY_LACK_SPLITS                      is a dataset without a train or test split in order?
     found(folder)                        does the folder hold a dataset of this layout?
     reads(path)                          is the file, by its name, one of this layout?
     file(folder, split)                  the split's file, or the path where it should be
@@ -10,6 +9,10 @@ A layout is a module with these names; recipe.corpora.datasets calls them and kn
     types(dataset, reading)              the types that may be asked for, sorted
     examples(dataset, split, reading)    the split's `Example`s in file order, streamed
     sentences(path, reading)             the sentences of a file alone; DataError for the first bad one
+
+and, if need be,
+
+    MAY_LACK_SPLITS = True               a dataset without a train or test split is in order
     descriptions(path)                   type -> what the file itself says that it means
 
 A new layout is a module beside these and a line below. To import them takes the standard library alone.

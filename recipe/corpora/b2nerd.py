@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from recipe.corpora import instructuie
-from recipe.corpora.instructuie import descriptions, examples, file, label_files, reads, sentences, types
+from recipe.corpora.instructuie import examples, file, label_files, reads, sentences, types
 
-__all__ = ("MAY_LACK_SPLITS", "descriptions", "examples", "file", "found", "label_files", "reads", "sentences", "types")
+__all__ = ("MAY_LACK_SPLITS", "examples", "file", "found", "label_files", "reads", "sentences", "types")
 
 MAY_LACK_SPLITS = True
 GROUPS = ("NER_en", "NER_zh", "NER_en_other")

@@ -38,7 +38,6 @@ from recipe.corpora.records import Wrong, check_labels, unknown_type
 if TYPE_CHECKING:
     from recipe.corpora.datasets import Dataset
 
-MAY_LACK_SPLITS = False
 
 SPLIT_FILES: Mapping[str, tuple[str, ...]] = {
     "train": ("train",),
@@ -144,13 +143,13 @@ def _candidates(folder: Path, split: str) -> list[Path]:
 
 def types(dataset: Dataset, reading: Reading) -> tuple[str, ...]:
     """The types of the list, or of the tags, by the names that the list gives them."""
-    return _types(dataset, reading, _label_names(dataset, reading))
+    return _labels(dataset, reading)[1]
 
 
 def examples(dataset: Dataset, split: str, reading: Reading) -> Iterator[Example]:
     """The split's sentences: tokens joined by one space."""
-    names = _label_names(dataset, reading)
-    of_dataset, ignored = _types(dataset, reading, names), reading.ignored
+    names, of_dataset = _labels(dataset, reading)
+    ignored = reading.ignored
 
     def read(sentence: Sentence | Fault) -> tuple[Example, int]:
         if isinstance(sentence, Fault):
@@ -180,25 +179,16 @@ def sentences(path: Path, reading: Reading) -> Iterator[str]:
         yield sentence.text
 
 
-def descriptions(_path: Path) -> Mapping[str, str]:
-    """The files describe no type."""
-    return {}
-
-
-def _types(dataset: Dataset, reading: Reading, names: Mapping[str, str]) -> tuple[str, ...]:
-    first, *_ = dataset.label_files
-    remedy = "list the types of the dataset" if first.stem == "labels" else "is --columns right?"
-    return reading.types(first, names.values(), remedy)
-
-
-def _label_names(dataset: Dataset, reading: Reading) -> dict[str, str]:
-    """What each label of the dataset's files is called, both normalised."""
+def _labels(dataset: Dataset, reading: Reading) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What each label of the dataset's files is called, both normalised; and the types that may be asked for."""
     first, *_ = files = dataset.label_files
     if first.stem == "labels":
-        labels = _read_labels(first)
+        labels, remedy = _read_labels(first), "list the types of the dataset"
     else:
         labels = {label: label for path in files for label in survey(path, reading.columns).labels}
-    return {normalize_type(label): normalize_type(name) for label, name in labels.items()}
+        remedy = "is --columns right?"
+    names = {normalize_type(label): normalize_type(name) for label, name in labels.items()}
+    return names, reading.types(first, names.values(), remedy)
 
 
 def _read_labels(path: Path) -> Mapping[str, str]:

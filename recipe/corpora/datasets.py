@@ -71,7 +71,7 @@ class Dataset:
     @property
     def may_lack_splits(self) -> bool:
         """True where datasets are for training or for testing."""
-        return self.layout.MAY_LACK_SPLITS
+        return getattr(self.layout, "MAY_LACK_SPLITS", False)
 
 
 def dataset_at(folder: Path, name: str | None = None) -> Dataset:
@@ -161,10 +161,7 @@ def read_labels(dataset: Dataset, reading: Reading = STRICT) -> tuple[str, ...]:
 
 
 def read_dataset(dataset: Dataset, split: str, reading: Reading = STRICT) -> Iterator[Example]:
-    """The examples of one split in file order. DataError for a bad file, and for a bad record unless these are skipped.
-
-    A bad file is one that is not complete, valid text in the layout's own terms.
-    """
+    """The examples of one split in file order. DataError for a bad file, and for a bad record unless it is skipped."""
     examples = dataset.layout.examples(dataset, split, reading)
     if reading.cot == "template":
         return (replace(example, reasoning=template_reasoning(example)) for example in examples)
@@ -172,8 +169,9 @@ def read_dataset(dataset: Dataset, split: str, reading: Reading = STRICT) -> Ite
 
 
 def read_descriptions(dataset: Dataset, split: str) -> dict[str, str]:
-    """Type -> what the dataset's own file of the split says that it means; only what it says."""
-    return dataset.layout.descriptions(dataset.file(split))
+    """Type -> what the dataset's own file of the split says that it means; empty where no file says it."""
+    describe = getattr(dataset.layout, "descriptions", None)
+    return describe(dataset.file(split)) if describe else {}
 
 
 # ------------------------------------------------------------------------------------------------------- sentences

@@ -8,7 +8,7 @@ An entity's `pos` is not looked at. A record may have "labels", the types that m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ from recipe.corpora.records import check_labels, check_record, read_entities, re
 if TYPE_CHECKING:
     from recipe.corpora.datasets import Dataset
 
-MAY_LACK_SPLITS = False
 LABELS = "labels.json"
 
 
@@ -69,8 +68,3 @@ def examples(dataset: Dataset, split: str, reading: Reading) -> Iterator[Example
 def sentences(path: Path, _reading: Reading) -> Iterator[str]:
     """The sentences of a list of records, whatever else these hold."""
     return sentences_of(path, read_list(path))
-
-
-def descriptions(_path: Path) -> Mapping[str, str]:
-    """The files describe no type."""
-    return {}

@@ -27,7 +27,6 @@ from recipe.corpora.records import Wrong, check_text, kind_of
 if TYPE_CHECKING:
     from recipe.corpora.datasets import Dataset
 
-MAY_LACK_SPLITS = False
 FORMAT = "entity_tags"
 # CoNLL-2003's tags by the names that InstructUIE uses.
 TYPE_NAMES: Mapping[str, str] = {"per": "person", "loc": "location", "org": "organization"}

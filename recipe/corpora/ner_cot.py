@@ -8,7 +8,7 @@ A record without `source` belongs to a dataset of the file's name. The file is a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,6 @@ from recipe.corpora.records import check_record, check_text, read_entities, read
 
 if TYPE_CHECKING:
     from recipe.corpora.datasets import Dataset
-
-MAY_LACK_SPLITS = False
 
 
 def found(_folder: Path) -> bool:
@@ -43,9 +41,9 @@ def label_files(_path: Path) -> tuple[Path, ...]:
     return ()
 
 
-def types(dataset: Dataset, reading: Reading) -> tuple[str, ...]:
-    """The types that any record asks for."""
-    return tuple(sorted({label for example in read(dataset.folder, reading) for label in example.types}))
+def types(_dataset: Dataset, _reading: Reading) -> tuple[str, ...]:
+    """None of the whole dataset's."""
+    return ()
 
 
 def examples(dataset: Dataset, _split: str, reading: Reading) -> Iterator[Example]:
@@ -71,11 +69,6 @@ def read(path: Path, reading: Reading = STRICT) -> Iterator[Example]:
 def sentences(path: Path, _reading: Reading) -> Iterator[str]:
     """The sentences of the records, whatever else these hold."""
     return sentences_of(path, _records(path))
-
-
-def descriptions(_path: Path) -> Mapping[str, str]:
-    """The files describe no type."""
-    return {}
 
 
 def _records(path: Path) -> Iterator[object]:
