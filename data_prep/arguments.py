@@ -6,15 +6,14 @@ import argparse
 from pathlib import Path
 
 from recipe.answers import FORMATS
-from recipe.core.entities import DataError
-from recipe.corpora import Columns
+from recipe.core.command_line import count
+from recipe.core.entities import DEFAULT_FORMAT, DataError
+from recipe.corpora import FIRST_AND_LAST, Columns
 from recipe.corpora import datasets as corpora
 from recipe.evaluate.protocols import protocol_names
 
 GRPO_SAMPLES, GRPO_DEV, GRPO_CAP = 5000, 300, 10000  # ReasoningNER's
-# They came later than manifests did: where one isn't given, a manifest is the same as before.
-LATER_OPTIONS = ("answer_format", "columns", "dev_ner_cot", "drop_else", "one_step", "protocol", "worked_seed")
-WORKED_SEED = 42  # not --seed: training and evaluation are to show the same examples
+WORKED_SEED = 42  # not --seed: training and evaluation show the same examples
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -26,7 +25,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     def add(name: str, text: str) -> argparse.ArgumentParser:
         examples = [line for line in description.splitlines() if f"to_parquet.py {name}" in line]
         command = commands.add_parser(name, help=text, formatter_class=raw, epilog="\n".join(["examples:", *examples]))
-        command.set_defaults(drop_else=None)
+        command.set_defaults(drop_else=True)
         return command
 
     sft = add("sft", "rows with answers, for SFT")
@@ -39,7 +38,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     sft.add_argument("--no-cot", action="store_const", const="none", dest="cot", help="answers without reasoning")
     sft.add_argument("--share", type=float, metavar="X", help="this part of each dataset's train rows, such as 0.01")
     _add_amounts(sft, "all", "all")
-    sft.add_argument("--max-tokens", type=_count, metavar="N", help="drop rows of more tokens: prompt, answer and end")
+    sft.add_argument("--max-tokens", type=count, metavar="N", help="drop rows of more tokens: prompt, answer and end")
     _add_common(sft)
 
     grpo = add("grpo", "a sample of questions, for GRPO")
@@ -54,12 +53,12 @@ def parser(description: str) -> argparse.ArgumentParser:
     residual = evaluate.add_mutually_exclusive_group()
     residual.add_argument(
         "--drop-else",
-        action="store_const",
-        const=True,
-        help="else, misc and other in neither schema nor gold, and each row says so (without this, no row says it)",
+        action="store_true",
+        default=True,
+        help="else, misc and other in neither schema nor gold (the default)",
     )
     residual.add_argument(
-        "--keep-else", action="store_const", const=False, dest="drop_else", help="keep them as types like any other"
+        "--keep-else", action="store_false", dest="drop_else", help="keep them as types like any other"
     )
     _add_common(evaluate)
     return top
@@ -69,9 +68,7 @@ def _add_corpora(command: argparse.ArgumentParser, group: argparse._ActionsConta
     flags = {"required": True} if required else {}
     group.add_argument(
         "--corpora",
-        "--instructuie",
         type=Path,
-        dest="instructuie",
         metavar="DIR",
         help="holds a folder for each dataset: InstructUIE's or B2NERD's JSON, CoNLL/BIO columns, MRC questions",
         **flags,
@@ -89,6 +86,7 @@ def _add_corpora(command: argparse.ArgumentParser, group: argparse._ActionsConta
     command.add_argument(
         "--columns",
         type=_columns,
+        default=FIRST_AND_LAST,
         metavar="TOKEN,TAG",
         help="columns of CoNLL files, from 1, or from the end below 0 (default: 1,-1)",
     )
@@ -98,10 +96,10 @@ def _add_amounts(
     command: argparse.ArgumentParser, samples: int | str, dev: int | str, cap: int | str = "no limit"
 ) -> None:
     add = command.add_argument
-    add("--num-samples", type=_count, metavar="N", help=f"train rows (default: {samples})")
-    add("--num-dev", type=_count, metavar="N", help=f"dev rows (default: {dev})")
+    add("--num-samples", type=count, metavar="N", help=f"train rows (default: {samples})")
+    add("--num-dev", type=count, metavar="N", help=f"dev rows (default: {dev})")
     limit = f"a dataset counts as at most so many rows (default: {cap})"
-    add("--max-per-dataset", type=_count, metavar="N", help=limit)
+    add("--max-per-dataset", type=count, metavar="N", help=limit)
     add("--seed", type=int, default=42, help="another seed, another sample (default: %(default)s)")
     add(
         "--drop-overlap-with",
@@ -109,29 +107,23 @@ def _add_amounts(
         nargs="+",
         default=(),
         metavar="PATH",
-        help="drop sentences that stand in these too: Parquet written here, a test split, or a folder of such",
+        help="drop sentences that these hold, too: Parquet written here, a test split, or a folder of such files",
     )
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
-    add("--answer-format", choices=tuple(FORMATS), help="how entities are answered (default: json)")
-    add("--one-step", action="store_true", default=None, help="bio: a prompt without the two steps, for the ablation")
-    worked = f"entity_tags: draws the worked examples that prompts show (default: {WORKED_SEED})"
-    add("--worked-seed", type=int, metavar="N", help=worked)
+    formats = "how entities are answered (default: %(default)s)"
+    add("--answer-format", choices=tuple(FORMATS), default=DEFAULT_FORMAT, help=formats)
+    add("--one-step", action="store_true", help="bio: a prompt without the two steps, for the ablation")
+    worked = "entity_tags: draws the worked examples that prompts show (default: %(default)s)"
+    add("--worked-seed", type=int, default=WORKED_SEED, metavar="N", help=worked)
     add("--prompt-template", type=Path, metavar="FILE", help="prompt with {{SCHEMA}} and {{SENTENCE}}")
     add("--add-source", action="store_true", help="begin the prompt with the dataset's name")
     add("--tokenizer", type=Path, metavar="DIR", help="the model's tokenizer, for the limits")
-    add("--max-prompt-tokens", type=_count, metavar="N", help="drop rows with a longer prompt")
+    add("--max-prompt-tokens", type=count, metavar="N", help="drop rows with a longer prompt")
     add("--on-error", choices=("stop", "skip"), default="stop", help="skip counts bad records (default: %(default)s)")
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must not be negative")
-    return value
 
 
 def _columns(text: str) -> Columns:

@@ -63,7 +63,7 @@ def staged(out: Path) -> Iterator[Path]:
 
 
 def write_manifest(stage: Path, out: Path, entries: Mapping[str, Mapping]) -> None:
-    """One entry for each Parquet file of `out`; those of other runs into the same folder stay."""
+    """One entry for each Parquet file of `out`; entries that other runs wrote into the same folder stay."""
     old: object = None
     with contextlib.suppress(OSError, ValueError):  # none there yet, or none of ours: it is written anew
         old = json.loads((out / MANIFEST).read_text(encoding="utf-8"))

@@ -4,10 +4,9 @@ A GRPO or evaluation row; `ground_truth` is JSON because Arrow would make a dict
 
     {"data_source": "bc5cdr", "prompt": [{"role": "user", "content": "You are ..."}], "ability": "ner",
      "reward_model": {"style": "rule", "ground_truth": "{\"types\": [\"chemical\"], \"entities\": [...], ...}"},
-     "extra_info": {"index": 0, "split": "train", "dataset": "bc5cdr", "sentence": "Naloxone ..."}}
+     "extra_info": {"index": 0, "split": "train", "dataset": "bc5cdr", "sentence": "Naloxone ...", "drop_else": true}}
 
-An evaluation row written with --drop-else, --keep-else or --protocol has `extra_info.drop_else` too: true where the
-residual types (`else`, `misc`, `other`) are in neither schema nor gold. A row without it is one where they are not.
+`drop_else` is false where the residual types (`else`, `misc`, `other`) were kept in schema and gold (--keep-else).
 
 An SFT row has `messages` (user, assistant) in place of `prompt` and `reward_model`, and in `extra_info` the `types` it
 asks for and `cot`, where its reasoning is from: "ner_cot" (a teacher), "template" (built from the gold), "none".
@@ -22,9 +21,8 @@ from typing import TYPE_CHECKING
 
 from recipe import answers
 from recipe.answers.control_tokens import THINK_TAGS, find_control_token
-from recipe.answers.queries import FORMAT as ENTITY_TAGS
-from recipe.answers.queries import Wordings, split
-from recipe.core.entities import JSON_FORMAT, DataError, Example, to_ground_truth
+from recipe.answers.queries import Wordings, ask
+from recipe.core.entities import DEFAULT_FORMAT, DataError, Example, to_ground_truth
 from recipe.core.metrics import count
 from recipe.models.chat import encode_prompt
 
@@ -39,22 +37,21 @@ ABILITY = "ner"
 class RowRules:
     """How a prompt is written, and which rows are refused. Limits are in tokens and need the tokenizer."""
 
-    format: str = JSON_FORMAT
+    format: str = DEFAULT_FORMAT
     template: str | None = None  # None: the format's own
     add_source: bool = False
     tokenizer: PreTrainedTokenizerBase | None = None
     max_prompt_tokens: int | None = None
     max_tokens: int | None = None  # prompt, answer and end token
     keep_out: Mapping[int, str] = field(default_factory=dict)  # sentence_key -> reason
-    wordings: Wordings = field(default_factory=Wordings)  # of entity_tags
+    wordings: Wordings = field(default_factory=Wordings)  # of questions about one type
 
     def prompt(self, example: Example) -> str:
-        template = self.wordings.of(example) if self.format == ENTITY_TAGS else None
-        return answers.render_prompt(example, template or self.template, self.add_source)
+        return answers.render_prompt(example, self.wordings.of(example) or self.template, self.add_source)
 
     def asked(self, example: Example) -> tuple[Example, ...]:
         """The examples of the rows that a sentence gets: one, or one for each type."""
-        return split(example) if self.format == ENTITY_TAGS else (replace(example, format=self.format),)
+        return ask(replace(example, format=self.format))
 
 
 def sentence_key(sentence: str) -> int:
@@ -113,21 +110,15 @@ def _message(role: str, content: str) -> dict[str, str]:
 
 
 def question_row(
-    example: Example,
-    index: int,
-    split: str,
-    rules: RowRules,
-    drop_else: bool | None = None,
-    texts: Texts | None = None,
+    example: Example, index: int, split: str, rules: RowRules, drop_else: bool = True, texts: Texts | None = None
 ) -> dict:
-    """A row for GRPO or evaluation; it says what `drop_else` is, unless that is None. Texts are rendered if need be."""
-    extra = {} if drop_else is None else {"drop_else": drop_else}
+    """A row for GRPO or evaluation; `drop_else` says whether the residual types were left out."""
     return {
         "data_source": example.dataset,
         "prompt": [_message("user", texts.prompt if texts else rules.prompt(example))],
         "ability": ABILITY,
         "reward_model": {"style": "rule", "ground_truth": to_ground_truth(example)},
-        "extra_info": {**_extra(example, index, split), **extra},
+        "extra_info": {**_extra(example, index, split), "drop_else": drop_else},
     }
 
 
@@ -146,11 +137,8 @@ def _extra(example: Example, index: int, split: str) -> dict:
     return {"index": index, "split": split, "dataset": example.dataset, "sentence": example.sentence}
 
 
-def row_schema(sft: bool, drop_else: bool = False) -> pyarrow.Schema:
-    """The Arrow schema of the rows above: fixed, so that every file has the same columns, whatever is in it.
-
-    `drop_else` says whether that column is there, not what it holds.
-    """
+def row_schema(sft: bool) -> pyarrow.Schema:
+    """The Arrow schema of the rows above: fixed, so that every file has the same columns, whatever is in it."""
     import pyarrow as pa
 
     text = pa.string()
@@ -161,5 +149,4 @@ def row_schema(sft: bool, drop_else: bool = False) -> pyarrow.Schema:
         return pa.schema({**columns, "extra_info": pa.struct({**extra, "types": pa.list_(text), "cot": text})})
     reward = pa.struct({"style": text, "ground_truth": text})
     columns = {"data_source": text, "prompt": messages, "ability": text, "reward_model": reward}
-    extra |= {"drop_else": pa.bool_()} if drop_else else {}
-    return pa.schema({**columns, "extra_info": pa.struct(extra)})
+    return pa.schema({**columns, "extra_info": pa.struct({**extra, "drop_else": pa.bool_()})})

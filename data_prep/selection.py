@@ -1,4 +1,4 @@
-"""Which datasets the arguments mean, and how much of them: by name, by list, or as a protocol has it."""
+"""Which datasets the arguments select, and how much of each: by name, by list, or by protocol."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from recipe.evaluate.protocols import Protocol, read_protocol
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The datasets to read, and of a protocol those that are not there. `split` is what an evaluation reads.
+    """The datasets to read, and the protocol's datasets that are missing. An evaluation reads `split`.
 
-    Of a train split are taken `num_samples` rows, or this `share`; a dataset counts as at most `cap` rows.
+    A train split gives `num_samples` rows, or this `share`; a dataset counts as at most `cap` rows.
     """
 
     found: tuple[corpora.Dataset, ...] = ()
@@ -37,7 +37,7 @@ class Selection:
 
 
 def select(args: argparse.Namespace) -> Selection:
-    """What the arguments select. DataError where nothing of it is there."""
+    """What the arguments select. DataError if no dataset of it is there."""
     if args.command == "eval":
         return _select_protocol(args) if args.protocol else Selection(_by_name(args), args.split or "test")
     amounts = (args.num_samples, args.share, args.max_per_dataset)
@@ -59,13 +59,13 @@ def _by_name(args: argparse.Namespace) -> tuple[corpora.Dataset, ...]:
     names = args.datasets
     if args.list is not None:
         names = corpora.LISTS[args.list] if args.list in corpora.LISTS else corpora.read_names(Path(args.list))
-    found, missing = corpora.find_datasets(args.instructuie, names)
+    found, missing = corpora.find_datasets(args.corpora, names)
     if missing and args.list is None:
-        raise DataError(f"{args.instructuie}: has no dataset {', '.join(map(repr, missing))}; {_present(args)}")
+        raise DataError(f"{args.corpora}: has no dataset {', '.join(map(repr, missing))}; {_present(args)}")
     if not found:
-        raise DataError(f"{args.instructuie}: has no dataset of the list {args.list}; {_present(args)}")
+        raise DataError(f"{args.corpora}: has no dataset of the list {args.list}; {_present(args)}")
     if missing:
-        say(f"on the list {args.list} but not in {args.instructuie}: {', '.join(missing)}")
+        say(f"on the list {args.list} but not in {args.corpora}: {', '.join(missing)}")
     return tuple(found)
 
 
@@ -86,22 +86,22 @@ def _select_protocol(
             raise DataError(f"--protocol {protocol.name}: takes {protocol.train.share} of train; give no other amount")
         else:
             share = protocol.train.share
-    datasets, _ = corpora.find_datasets(args.instructuie, names)
+    datasets, _ = corpora.find_datasets(args.corpora, names)
     found = tuple(dataset for dataset in datasets if dataset.file(split).is_file())
     present = {dataset.name for dataset in found}
     if not found:
         what = f"none of the {len(names)} datasets of {protocol.name} has a {split} split there"
-        raise DataError(f"{args.instructuie}: {what}; {_present(args)}")
+        raise DataError(f"{args.corpora}: {what}; {_present(args)}")
     missing = tuple(name for name in names if name not in present)
     return Selection(found, split, samples, share, cap, protocol, missing)
 
 
 def _present(args: argparse.Namespace) -> str:
-    return "there are: " + ", ".join(dataset.name for dataset in corpora.find_datasets(args.instructuie)[0])
+    return "there are: " + ", ".join(dataset.name for dataset in corpora.find_datasets(args.corpora)[0])
 
 
 def with_split(datasets: Sequence[corpora.Dataset], split: str) -> list[corpora.Dataset]:
-    """The datasets without those of B2NERD that lack the split: no mistake there. DataError if none is left."""
+    """The datasets without B2NERD's that lack the split, which is no mistake there. DataError if no dataset is left."""
     lacking = [dataset.name for dataset in datasets if dataset.may_lack_splits and not dataset.file(split).is_file()]
     if lacking and len(lacking) == len(datasets):
         raise DataError(f"{split} split: none of the datasets has one: {', '.join(lacking)}; name others")

@@ -1,25 +1,24 @@
 """Turns corpora into the Parquet files that verl's SFT and GRPO trainers and our evaluation read.
 
     python data_prep/to_parquet.py sft --ner-cot ner_cot.jsonl --num-dev 300 --out data/sft
-    python data_prep/to_parquet.py sft --instructuie NER --datasets bc5cdr AnatEM --cot template --out data/sft
-    python data_prep/to_parquet.py sft --instructuie NER --datasets "CoNLL 2003" --share 0.05 --no-cot --out data/low
-    python data_prep/to_parquet.py grpo --instructuie NER --num-samples 5000 --num-dev 300 --seed 42 --out data/grpo
-    python data_prep/to_parquet.py grpo --instructuie NER --list in_domain_clean --out data/grpo
+    python data_prep/to_parquet.py sft --corpora NER --datasets bc5cdr AnatEM --cot template --out data/sft
+    python data_prep/to_parquet.py sft --corpora NER --datasets "CoNLL 2003" --share 0.05 --no-cot --out data/low
+    python data_prep/to_parquet.py grpo --corpora NER --num-samples 5000 --num-dev 300 --seed 42 --out data/grpo
+    python data_prep/to_parquet.py grpo --corpora NER --list in_domain_clean --out data/grpo
     python data_prep/to_parquet.py grpo --corpora conll --datasets news --columns 1,-1 --num-samples 500 --out data/grpo
     python data_prep/to_parquet.py sft --corpora NER --protocol low_resource_conll03_5 --seed 42 --no-cot --out data/low
-    python data_prep/to_parquet.py eval --instructuie NER --list cross_domain --split test --out data/eval
+    python data_prep/to_parquet.py eval --corpora NER --list cross_domain --split test --out data/eval
     python data_prep/to_parquet.py eval --corpora B2NERD/NER_en --protocol zero_shot_7 --out data/zero_shot_7
 
-writes train, dev or test.parquet and manifest.json into --out, all or nothing. rows.py beside this file says what a row
-holds; a row of evaluation begins
+writes train, dev or test.parquet and manifest.json into --out, all or nothing. rows.py beside this file says what a
+row holds. A row of evaluation begins
 
     {"data_source": "bc5cdr", "prompt": [{"role": "user", "content": "You are ..."}], "ability": "ner", ...
 
---corpora and --instructuie are one option: the files in a dataset's folder decide the reader (recipe/corpora).
---protocol (hydra_configs/protocol) names the datasets, and the split or the share of train that an evaluation needs.
-The command names the datasets that are missing; the manifest holds their names. An evaluation file's metadata say how
-many sentences the split had, and what gold the sentences without a row had (recipe/evaluate/left_out.py). So nobody
-takes a figure on a part for one on the whole split.
+The files in a dataset's folder decide its reader (recipe/corpora). --protocol (hydra_configs/protocol) names the
+datasets, and the split or the share of train that an evaluation needs. The command names the datasets that are missing;
+the manifest holds their names. An evaluation file's metadata say how many sentences the split had, and what gold the
+sentences without a row had (recipe/evaluate/left_out.py). So nobody takes a figure on a part for one on the whole.
 """
 
 from __future__ import annotations
@@ -39,20 +38,19 @@ if __name__ == "__main__":  # run as a script, from anywhere: Python put this fo
 
 from tqdm import tqdm
 
-from data_prep.arguments import LATER_OPTIONS, WORKED_SEED, check, parser
+from data_prep.arguments import check, parser
 from data_prep.output import staged, write_manifest, write_parquet
 from data_prep.rows import RowRules, Texts, question_row, row_schema, sentence_key, sft_row
 from data_prep.selection import Selection, say, select, with_split
 from data_prep.sources import Amount, Scan, Tally, check_files, choose
 from data_prep.wordings import KEPT_OUT, choose_wordings
-from recipe.answers import bio, entity_tags
+from recipe import answers
 from recipe.answers.control_tokens import THINK_TAGS, find_control_token
 from recipe.answers.prompt import check_template
-from recipe.answers.queries import FORMAT as ENTITY_TAGS
 from recipe.core.command_line import exit_status
-from recipe.core.entities import JSON_FORMAT, DataError, Example
+from recipe.core.entities import DataError, Example
 from recipe.core.files import sha256
-from recipe.corpora import FIRST_AND_LAST, Columns, Reading
+from recipe.corpora import Columns, Reading
 from recipe.corpora.datasets import Dataset, dataset_of_file, sentence_files, sentences
 from recipe.corpora.json_files import read_text
 from recipe.evaluate import left_out
@@ -101,7 +99,7 @@ def plan(args: argparse.Namespace, selection: Selection) -> list[Split]:
 
 def reading_of(args: argparse.Namespace) -> Reading:
     """How corpora are read, as the arguments say."""
-    return Reading(args.drop_else is False, args.columns or FIRST_AND_LAST, getattr(args, "cot", None))
+    return Reading(not args.drop_else, args.columns, getattr(args, "cot", None))
 
 
 def row_rules(args: argparse.Namespace) -> RowRules:
@@ -110,11 +108,12 @@ def row_rules(args: argparse.Namespace) -> RowRules:
     if args.tokenizer is None and (args.max_prompt_tokens, max_tokens) != (None, None):
         raise DataError("--max-prompt-tokens and --max-tokens: need --tokenizer DIR to count with")
     tokenizer = None if args.tokenizer is None else _load_tokenizer(args.tokenizer)
-    name, template = args.answer_format or JSON_FORMAT, None
+    name, template = args.answer_format, None
     if args.one_step:
-        if name != "bio" or args.prompt_template is not None:
-            raise DataError("--one-step: is a wording of --answer-format bio, without --prompt-template")
-        template = bio.ONE_STEP_TEMPLATE
+        template = answers.wordings(name).get("one_step")
+        if template is None or args.prompt_template is not None:
+            having = " or ".join(each for each in answers.FORMATS if "one_step" in answers.wordings(each))
+            raise DataError(f"--one-step: is a wording of --answer-format {having}, without --prompt-template")
     if args.prompt_template is not None:
         template = read_text(args.prompt_template).removesuffix("\n")
         try:
@@ -130,8 +129,7 @@ def row_rules(args: argparse.Namespace) -> RowRules:
 
 def with_wordings(rules: RowRules, args: argparse.Namespace, selection: Selection) -> RowRules:
     """The rules with a template for each type; training rows are not about the sentences that those show."""
-    template = rules.template or entity_tags.DEFAULT_TEMPLATE
-    wordings = choose_wordings(selection.found, reading_of(args), args.worked_seed or WORKED_SEED, template)
+    wordings = choose_wordings(selection.found, reading_of(args), args.worked_seed, rules.template, rules.format)
     shown = {} if args.command == "eval" else {sentence_key(text): KEPT_OUT for text in wordings.shown}
     return replace(rules, wordings=wordings, keep_out={**shown, **rules.keep_out})
 
@@ -157,7 +155,7 @@ def run(args: argparse.Namespace) -> None:
     rules = row_rules(args)
     selection = select(args)
     splits = plan(args, selection)
-    if rules.format == ENTITY_TAGS:
+    if answers.one_type(rules.format):
         rules = with_wordings(rules, args, selection)
     with staged(args.out) as stage:
         entries = {}
@@ -167,11 +165,11 @@ def run(args: argparse.Namespace) -> None:
                 scan = Scan(split.name, rules, reading_of(args), args.on_error == "skip", bar)
                 examples = _examples(split, args, scan, tallies)
                 if split.name == "dev" and len(splits) == 2 and splits[1].datasets is split.datasets:
-                    examples = list(examples)  # held out of the training rows: no sentence may stand in both
+                    examples = list(examples)  # held out of the training rows: no sentence may be in both
                     held_out = {sentence_key(example.sentence): "in_dev" for example, _ in examples}
                     rules = replace(rules, keep_out={**rules.keep_out, **held_out})
                 path = stage / f"{split.name}.parquet"
-                schema = row_schema(args.command == "sft", drop_else=_drop_else(args) is not None)
+                schema = row_schema(args.command == "sft")
                 metadata = partial(_left_out, tallies) if args.command == "eval" else None
                 count = write_parquet(path, _rows(examples, split, args, scan.rules), schema, metadata)
             if not count:
@@ -194,15 +192,9 @@ def _left_out(tallies: dict[str, Tally]) -> dict[bytes, bytes]:
     return left_out.to_metadata({name: tally.split for name, tally in tallies.items()})
 
 
-def _drop_else(args: argparse.Namespace) -> bool | None:
-    """What rows say of the residual types; None where they say nothing."""
-    return True if args.command == "eval" and args.protocol and args.drop_else is None else args.drop_else
-
-
 def _about(args: argparse.Namespace, selection: Selection) -> dict:
-    """What the manifest says of the residual types and of the protocol, where the arguments speak of them."""
-    drop_else, protocol = _drop_else(args), selection.protocol
-    about: dict = {} if drop_else is None else {"drop_else": drop_else}
+    """What the manifest says of the residual types, and of the protocol if one was named."""
+    about, protocol = {"drop_else": args.drop_else}, selection.protocol
     if protocol is not None:
         present = [dataset.name for dataset in selection.found]
         about["protocol"] = {"name": protocol.name, "present": present, "missing": list(selection.missing)}
@@ -225,17 +217,17 @@ def _rows(examples: Iterable[Item], split: Split, args: argparse.Namespace, rule
         if args.command == "sft":
             yield sft_row(example, index, split.name, rules, args.cot, texts)
         else:
-            yield question_row(example, index, split.name, rules, _drop_else(args), texts)
+            yield question_row(example, index, split.name, rules, args.drop_else, texts)
 
 
 def _entry(args: argparse.Namespace, selection: Selection, split: Split, tallies: dict[str, Tally]) -> dict:
     files = {path for dataset in split.datasets for path in dataset.files(split.name)}
     files |= {args.prompt_template} - {None} | set(_overlap_files(args))
-    # Where the files are written is no part of what is in them.
+    # The output folder doesn't change what is in the files.
     arguments = {
         key: _plain(value)
         for key, value in (vars(args) | selection.arguments(args.command)).items()
-        if key not in ("out", "command") and (value is not None or key not in LATER_OPTIONS)
+        if key not in ("out", "command")
     }
     packages = ("pyarrow", "reasoning-ner-verl") + (("transformers",) if args.tokenizer else ())
     versions = {name: _version(name) for name in packages} | {"python": platform.python_version()}

@@ -1,4 +1,4 @@
-"""What the entity-tag format's prompts say of each type: its description and worked examples, by dataset.
+"""What prompts about one type say of it: its description and worked examples, by dataset.
 
 wordings = choose_wordings(datasets, reading, seed=42)
 wordings.templates["bc5cdr"]["disease"]     # the template of that type's questions, {{SENTENCE}} still open
@@ -20,7 +20,9 @@ SHORT, LONGEST = 120, 400
 KEPT_OUT = "worked_example"
 
 
-def choose_wordings(datasets: Sequence[corpora.Dataset], reading: Reading, seed: int, template: str) -> Wordings:
+def choose_wordings(
+    datasets: Sequence[corpora.Dataset], reading: Reading, seed: int, template: str | None, answer_format: str
+) -> Wordings:
     """Worked examples come from a dataset's dev split, or from train where it has none; the seed draws them.
 
     A dataset's own file describes its types where it can.
@@ -32,11 +34,11 @@ def choose_wordings(datasets: Sequence[corpora.Dataset], reading: Reading, seed:
             continue
         check_files([dataset], split)
         examples = list(corpora.read_dataset(dataset, split, reading))
-        short, long = (worked_examples(examples, seed, longest=longest) for longest in (SHORT, LONGEST))
+        short, long = (worked_examples(examples, seed, 2, longest, answer_format) for longest in (SHORT, LONGEST))
         worked = long | {label: shown for label, shown in short.items() if len(shown) == len(long[label])}
         own = corpora.read_descriptions(dataset, split)
         templates[dataset.name] = {
-            label: template_for(label, own.get(label) or describe(label, dataset.name), shown, template)
+            label: template_for(label, own.get(label) or describe(label, dataset.name), shown, template, answer_format)
             for label, shown in worked.items()
         }
         kept_out |= {example.sentence for shown in worked.values() for example in shown}

@@ -27,7 +27,7 @@ if [[ ${1:-} == tiny ]]; then
     eval_data=("${sample[@]}" --protocol ablation)
     evaluation=(--limit "${SENTENCES:-60}" --max-new-tokens 256)
 else
-    out=${OUT:-outputs/ablation} base=${BASE:-Qwen/Qwen3-1.7B-Base} sft=sft_qwen3_1_7b grpo=grpo_qwen3_1_7b_paper
+    out=${OUT:-outputs/ablation} base=${BASE:-Qwen/Qwen3-1.7B-Base} sft=sft_qwen3_1_7b grpo=grpo_qwen3_1_7b
     read -ra other <<<"${OTHER:---ner-cot Pile-NER.json --no-cot}"
     cot=(--ner-cot "${NER_COT:-NER-CoT.json}") with=()
     corpora=(--corpora "${CORPORA:-IE_INSTRUCTIONS}")

@@ -7,7 +7,7 @@
 #   bash launch/quickstart.sh rows=2560                     # as many rows for SFT
 #   OUT=/tmp/ner bash launch/quickstart.sh trainer.total_epochs=6 sft.optim.lr=5e-4     # settings of GRPO, and of SFT
 #
-# The model is the shipped 4M-parameter stand-in for Qwen3-8B-Base; the data is the shipped sample.
+# The model is the shipped 4M-parameter model that replaces Qwen3-8B-Base; the data is the shipped sample.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=launch/steps.sh
@@ -43,7 +43,7 @@ out=${OUT:-outputs/$default}
 
 step() { printf '\n== %s\n' "$*"; }
 sample=data_prep/sample/IE_INSTRUCTIONS
-common=(--instructuie "$sample" --datasets bc5cdr "Broad Tweet Corpus")
+common=(--corpora "$sample" --datasets bc5cdr "Broad Tweet Corpus")
 asked=(--answer-format "$format")
 limits=(--tokenizer recipe/tiny_model/base --drop-overlap-with "$sample")
 

@@ -81,6 +81,8 @@ if [[ -e .venv ]]; then
     if [[ -e $partial ]]; then why="its set-up was interrupted"; fi # a package may have been cut off in the middle
 fi
 if [[ -n $why ]]; then
+    # Another folder's environment isn't this one's to delete.
+    if [[ -L .venv ]]; then die ".venv is a link to $(readlink -f .venv), and $why; remove the link and run again"; fi
     say "making .venv anew: $why"
     rm -rf "$stamp" .venv/bin # first, so that what an interruption leaves is seen to be unusable
     rm -rf .venv

@@ -2,7 +2,7 @@
 # Submits an experiment as a job to a Ray cluster's dashboard: the code is shipped, data, models and runs are not.
 #
 #   bash launch/ray_cluster.sh head --dashboard-host 0.0.0.0                          # on the cluster's first machine
-#   RAY_API_SERVER_ADDRESS=http://10.0.0.1:8265 bash launch/submit.sh grpo_qwen3_8b_paper trainer.nnodes=2
+#   RAY_API_SERVER_ADDRESS=http://10.0.0.1:8265 bash launch/submit.sh grpo_qwen3_8b trainer.nnodes=2
 #
 # Relative paths of data, models and runs are from NER_ROOT on, by default this folder: both must be on storage that all
 # nodes mount. NER_PYTHON is the Python on the nodes that has verl, by default this folder's .venv.

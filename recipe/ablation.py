@@ -14,13 +14,12 @@ gold of sentences that preparation left out counts as missed (recipe.evaluate.le
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from recipe.compare import check_settings, read_scores, same_file
-from recipe.core.command_line import exit_status
+from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError
 from recipe.evaluate.left_out import UNKNOWN, beside_published, in_words, part_of_sentences, unknown, unread
 from recipe.evaluate.protocols import RULE, read_protocol
@@ -99,11 +98,10 @@ def _cell(values: dict[str, float], step: str, before: str | None) -> tuple[str,
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0, or 2 after one line about what is missing."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.ablation",
-        description=__doc__.split("\n", 1)[0],
-        epilog="example:\n  python -m recipe.ablation outputs/ablation",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.ablation",
+        __doc__.split("\n", 1)[0],
+        "python -m recipe.ablation outputs/ablation",
     )
     parser.add_argument("folder", type=Path, help="holds scores/{base,other,no_cot,cot,re}")
     args = parser.parse_args(argv)

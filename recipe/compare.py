@@ -21,7 +21,6 @@ That is a model which answers in the right format more often, and finds less whe
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipe.core.command_line import exit_status
+from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError
 from recipe.core.files import sha256
 from recipe.evaluate.scores import PARTS, SENTENCES
@@ -231,15 +230,14 @@ def reward_line(run: Path) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.compare",
-        description=(
+    parser = command_parser(
+        "recipe.compare",
+        (
             "Scores of several models side by side, all of the same sentences. Each difference to the first is split\n"
             "by which answers could be read: in both, repaired, broken, in neither. Folders of other sentences, of\n"
             "another --limit or with residual types kept in one alone are refused."
         ),
-        epilog="example:\n  python -m recipe.compare scores/sft scores/grpo --run outputs/grpo_tiny",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "python -m recipe.compare scores/sft scores/grpo --run outputs/grpo_tiny",
     )
     parser.add_argument(
         "scores",

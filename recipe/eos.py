@@ -11,15 +11,14 @@ on until the length limit. SFT's and GRPO's start-up checks and `recipe.merge` a
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recipe.core.command_line import exit_status
+from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError
+from recipe.core.files import write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -98,12 +97,9 @@ def write_eos(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) ->
     path = folder / "generation_config.json"
     config = _read_json(path)
     if end_ids(path) != ids:
-        work = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            work.write_text(json.dumps({**config, "eos_token_id": ids}, indent=2) + "\n", encoding="utf-8")
-            os.replace(work, path)
+            write_json(path, {**config, "eos_token_id": ids})
         except OSError as error:
-            work.unlink(missing_ok=True)
             said = f"{path}: can't be written ({error.strerror}); copy the folder, and use the copy"
             raise DataError(said) from error
     return ids
@@ -136,11 +132,11 @@ def _own_end(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; 0, or 2 after one line about what is wrong with the folder."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.eos",
-        description="Make a model folder stop at the end of an assistant's turn.",
-        epilog="examples:\n  python -m recipe.eos models/Qwen3-8B-Base\n  python -m recipe.eos --check runs/sft/merged",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.eos",
+        "Make a model folder stop at the end of an assistant's turn.",
+        "python -m recipe.eos models/Qwen3-8B-Base",
+        "python -m recipe.eos --check runs/sft/merged",
     )
     parser.add_argument("model", type=Path, help="a Hugging Face model folder")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 2 if the end of turn is missing")

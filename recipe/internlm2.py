@@ -12,7 +12,6 @@ A `dynamic` rope_scaling is left out: it changes nothing within max_position_emb
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
@@ -20,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recipe.core.command_line import exit_status, unwind_on_sigterm
+from recipe.core.command_line import command_parser, exit_status, unwind_on_sigterm
 from recipe.core.entities import DataError
 from recipe.core.files import staged
 from recipe.eos import read_eos, write_eos
@@ -179,11 +178,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; 0, or 2 after one line about what is wrong with the folder."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.internlm2",
-        description="Write an InternLM2 model folder as a Llama one.",
-        epilog="example:\n  python -m recipe.internlm2 internlm/internlm2-7b --out models/internlm2_7b",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.internlm2",
+        "Write an InternLM2 model folder as a Llama one.",
+        "python -m recipe.internlm2 internlm/internlm2-7b --out models/internlm2_7b",
     )
     parser.add_argument("model", help="a folder, or a model of the Hugging Face hub")
     parser.add_argument("--out", type=Path, required=True, help="the folder to make")

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from recipe.core.command_line import exit_status
+from recipe.core.command_line import exit_status, positive
 from recipe.core.entities import DataError
 from recipe.core.files import sha256
 from recipe.corpora.parquet import read_sentences
@@ -264,17 +264,10 @@ def _parser() -> argparse.ArgumentParser:
     answers = parser.add_mutually_exclusive_group()
     answers.add_argument("--predictions", type=Path, metavar="FILE", help="score these with and without the overlap")
     answers.add_argument("--scores", type=Path, metavar="DIR", help="the same, with what recipe.evaluate wrote there")
-    add("--limit", type=_positive, metavar="N", help="--predictions are of the first N rows of each dataset alone")
+    add("--limit", type=positive, metavar="N", help="--predictions are of the first N rows of each dataset alone")
     add("--without", choices=KINDS, default=KINDS[-1], help="the overlap that scores do without (default: %(default)s)")
     add("--out", type=Path, metavar="FILE.json", help="write counts, rows and scores there")
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
 
 
 def main(argv: Sequence[str] | None = None) -> int:

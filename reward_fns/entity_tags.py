@@ -29,42 +29,30 @@ Names are compared as sets, so that to repeat one doesn't pay, and costs no more
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
-from recipe.answers import entity_tags
-from recipe.core.entities import Answer, DataError, Example, from_ground_truth
+from recipe.answers import one_type, parse
+from recipe.answers.queries import FORMAT
+from recipe.core.entities import DataError, Example, from_ground_truth
 from recipe.core.metrics import RULES, Counts
-from reward_fns.settings import FROM_VERL, check_settings, check_values, ends, reasoned, shortness
+from reward_fns.scaffold import Settings, check_settings, read_case, reasoned
 
 
-@dataclass(frozen=True, slots=True)
-class RewardConfig:
-    """What `reward_kwargs` may say; all numbers are at least 0. Raises DataError for a value that makes no sense."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardConfig(Settings):
+    """What `reward_kwargs` may say."""
 
     format_weight: float = 0.5
     exact_weight: float = 2.0
     right_weight: float = 0.5
     wrong_weight: float = 0.5
-    length_weight: float = 0.0
-    reasoned_weight: float = 0.0
-    matching: str = "strict"
-    empty_value: float = 1.0
-    repaired_value: float = 1.0
-    length_target: float = 100.0
-    length_limit: float = 400.0
-
-    def __post_init__(self) -> None:
-        check_values(self)
-        weights = (self.format_weight, self.exact_weight, self.right_weight, self.length_weight, self.reasoned_weight)
-        if not any(weights):
-            raise DataError("reward_kwargs: no weight pays for anything, so no answer is better; set exact_weight")
+    UNPAID: ClassVar[str] = "no weight pays for anything, so no answer is better; set exact_weight"
 
 
 def check_reward_kwargs(reward_kwargs: Mapping[str, Any]) -> RewardConfig:
-    """The configuration that `reward_kwargs` stands for; DataError for an unknown key or a value out of range."""
+    """The settings that `reward_kwargs` stand for; DataError for an unknown key or a value out of range."""
     return check_settings(RewardConfig, reward_kwargs)
 
 
@@ -77,63 +65,39 @@ def compute_score(
 ) -> dict[str, float | str]:
     """Score and its parts for one decoded completion; the same keys from every call. Linear time, no state.
 
-    Whatever a model writes has a score. A ground truth that can't be read, or is not about one type, is not the model's
-    fault: the row's answers all get 0, and the log says why. DataError only for `reward_kwargs` that are wrong, which
-    `check_reward_kwargs` finds before a run starts.
+    A ground truth that can't be read, or is not about one type, scores 0 and is logged. DataError for `reward_kwargs`
+    that are wrong, which `check_reward_kwargs` finds before a run starts.
     """
-    config = check_reward_kwargs({name: value for name, value in reward_kwargs.items() if name not in FROM_VERL})
-    completion = solution_str if isinstance(solution_str, str) else ""
-    try:
-        example = _question(ground_truth)
-    except DataError as error:
-        logging.getLogger(__name__).error("%s (data_source %s)", error, data_source)
-        reasoning = entity_tags.parse(completion, Example("", ())).reasoning
-        return _scores(config, data_source, Answer(reasoning=reasoning), Counts(), False)
-    answer = entity_tags.parse(completion, example)
+    case = read_case(RewardConfig, reward_kwargs, data_source, solution_str, ground_truth, _question, _reasoning)
+    config, answer, example = case.config, case.answer, case.example
     names, gold = (set(RULES[config.matching](each.entities)) for each in (answer, example))
     counts = Counts(len(names & gold), len(names), len(gold))
     repeats = (len(each.entities) - len(set(each.entities)) for each in (answer, example))
-    return _scores(config, data_source, answer, counts, ends(answer, completion) and next(repeats) <= next(repeats))
-
-
-def _question(ground_truth: str) -> Example:
-    example = from_ground_truth(ground_truth)
-    if len(example.types) != 1 or any(entity.type != example.types[0] for entity in example.entities):
-        raise DataError(f"ground truth: asks about {len(example.types)} types, not one; write rows of this format")
-    return example
-
-
-def _scores(
-    config: RewardConfig, data_source: str, answer: Answer, counts: Counts, ended: bool
-) -> dict[str, float | str]:
-    words = len((answer.reasoning or "").split())
-    form = float(answer.layout and words > 0)
+    ended = case.ended and next(repeats) <= next(repeats)
     exact = float(answer.parsed and counts.matched == counts.predicted == counts.gold)
     f1 = counts.f1 if answer.parsed else 0.0
     value = 1.0 if ended else config.repaired_value
     empty = 1.0 if counts.gold else config.empty_value
     grounds = value * empty * f1 * reasoned(answer)
     score = (
-        config.format_weight * form
+        config.format_weight * case.form
         + value * config.exact_weight * exact * empty
         + value * config.right_weight * counts.matched
         - config.wrong_weight * (counts.predicted - counts.matched)
-        + config.length_weight * form * shortness(words, config.length_target, config.length_limit)
+        + config.length_weight * case.length
         + config.reasoned_weight * grounds
     )
-    return {
-        "score": score,
-        "acc": f1,  # the name by which verl finds the core validation metric
-        "f1": f1,
-        "exact": exact,
-        "schema": float(answer.layout),  # there is one type, and the tag can't name another
-        "format": form,
-        "reasoned": grounds,
-        "ended": float(ended),
-        "n_match": float(counts.matched),
-        "n_pred": float(counts.predicted),
-        "n_gold": float(counts.gold),
-        "reasoning_length": float(words),
-        "unparsable": float(not answer.parsed),
-        "data_source": str(data_source),  # verl's dumps do not say it otherwise
-    }
+    # There is one type, and no answer can name another.
+    parts = {"exact": exact, "schema": float(answer.layout), "format": case.form}
+    return case.table(score, f1, parts, grounds, ended, counts)
+
+
+def _question(ground_truth: str) -> Example:
+    example = from_ground_truth(ground_truth)
+    if len(example.types) != 1 or any(entity.type != example.types[0] for entity in example.entities):
+        raise DataError(f"ground truth: asks about {len(example.types)} types, not one; write rows of this format")
+    return example if one_type(example.format) else replace(example, format=FORMAT)
+
+
+def _reasoning(completion: str) -> str | None:
+    return parse(completion, Example("", (), format=FORMAT)).reasoning

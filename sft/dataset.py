@@ -17,8 +17,7 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
-from recipe.answers.bio import tagged_words
-from recipe.answers.think import split_reasoning
+from recipe.answers import begins
 from recipe.core.entities import DataError
 from recipe.eos import end_of_turn_id
 from recipe.models.chat import encode_prompts
@@ -129,23 +128,6 @@ def _is_turn(messages: Any) -> bool:
 def _types(extra: Mapping | None) -> tuple[str, ...]:
     types = (extra or {}).get("types")
     return () if types is None else tuple(types)
-
-
-def begins(answer: str, types: Sequence[str] = ()) -> list[int]:
-    """Where in a BIO answer the `B` of each tag stands, in characters, ascending; no `B` of a word or the reasoning.
-
-    DataError for a word without a tag: a wrong mask would go unnoticed.
-    """
-    _, body, _ = split_reasoning(answer)
-    start = len(answer.rstrip()) - len(body)  # it ends where the answer does, but for white space
-    words = list(tagged_words(body, tuple(types)))
-    untagged = next((word.word for word in words if word.mark < 0), None if words else "")
-    if untagged is not None:
-        raise DataError(
-            f"its word {untagged[:40]!r} has no tag, and the loss is for BIO answers; set loss=plain for others, and "
-            "give types with parentheses in extra_info.types"
-        )
-    return [start + word.mark for word in words if word.prefix == "B"]
 
 
 def hold(offsets: Iterable[tuple[int, int]], places: Sequence[int]) -> list[int]:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from recipe.answers.json_answer import render_answer, render_prompt
+from recipe.answers import render_prompt
+from recipe.answers.json_answer import render_entities
 from recipe.core.entities import Entity, Example
 from recipe.tiny_model.__main__ import build_tokenizer
 
 EXAMPLE = Example(
     "Ada met  Bob in 東京 .", ("person", "place"), (Entity("Ada", "person"), Entity("東京", "place")), "toy"
 )
-PROMPT, ANSWER = render_prompt(EXAMPLE), render_answer(EXAMPLE.entities, "Ada and Bob are persons, 東京 is a place.")
+PROMPT, ANSWER = render_prompt(EXAMPLE), render_entities(EXAMPLE.entities, "Ada and Bob are persons, 東京 is a place.")
 SIZES = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
 TEXTS = [PROMPT, ANSWER, "The quick brown fox jumps over the lazy dog , twice ."]
 # As Qwen2.5-Instruct's: ChatML with a system message of its own.

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from recipe.answers.json_answer import render_answer
+from recipe.answers.json_answer import render_entities
 from recipe.core.entities import Entity
 from recipe.cot import export, funnel, validate
 
@@ -21,7 +21,7 @@ def annotation(number, **changes):
     return {
         "id": f"{number:016x}", "status": "answered", "reason": None, "detail": None,
         "sentence": f"{name} {verb} all of old {town} and more of it .", "source": "news", "types": ["person", "place"],
-        "gold": None, "mode": "plain", "output": render_answer(pairs, thought), "finish_reason": "stop",
+        "gold": None, "mode": "plain", "output": render_entities(pairs, thought), "finish_reason": "stop",
         "requests": 1, "input_tokens": 100, "output_tokens": 50, "cost": 0.25, "seconds": 1.0,
     } | changes  # fmt: skip
 

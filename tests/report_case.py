@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data_prep.output import write_parquet
 from data_prep.rows import RowRules, question_row, row_schema
-from recipe.answers.json_answer import render_answer
+from recipe.answers.json_answer import render_entities
 from recipe.core.entities import Entity, Example, to_ground_truth
 from recipe.evaluate import __main__ as evaluate
 
@@ -27,7 +27,7 @@ def example(sentence: str, *entities: Entity, dataset: str = "news") -> Example:
 
 
 def answer(*entities: Entity, reasoning: str = "Some words.") -> str:
-    return render_answer(entities, reasoning)
+    return render_entities(entities, reasoning)
 
 
 ROWS = (

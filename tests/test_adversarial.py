@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from experiment_runs import GRPO, composed
 
 from recipe.adversarial import __main__ as adversarial
 from recipe.adversarial.attacks import SILENCE, attacks, examples, honest
 from recipe.answers import parse
 from recipe.answers.think import CLOSE
 from recipe.core.metrics import count
-from recipe.train.config import compose, experiments
 from recipe.train.reward import configured_reward
 
-GRPO = [name for name in experiments() if name.startswith("grpo")]
 FORMATS = ("json", "bio", "entity_tags")
 
 # Gaming by what stands around a right answer.
@@ -48,6 +47,8 @@ TIES = {
     "tiny_tags": (COPIED, TINY | NAMES),
 }
 OTHERS = {
+    "grpo_qwen3_8b": "paper",
+    "grpo_qwen3_1_7b": "paper",
     "grpo_qwen3_8b_lora": "paper",
     "grpo_qwen2_5_1_5b_entity_tags": "tags",
     "grpo_tiny": "tiny",
@@ -62,7 +63,7 @@ def kind(name):
 
 
 def tables(name):
-    config = compose(name)
+    config = composed(name)
     wanted = ["bio"] if name == "grpo_tiny_bio" else FORMATS
     reward, limit = configured_reward(config), config.data.max_response_length
     return {each: table for each in wanted if (table := adversarial.rows(reward, each, limit))}
@@ -90,7 +91,7 @@ def test_silence_earns_less_than_half_of_what_honesty_earns(name):
 
 def test_what_silence_is_worth_as_published():
     shares = {}
-    for name, answer_format in (("grpo_qwen3_8b_paper", "json"), ("grpo_qwen2_5_1_5b_entity_tags", "entity_tags")):
+    for name, answer_format in (("grpo_qwen3_8b", "json"), ("grpo_qwen2_5_1_5b_entity_tags", "entity_tags")):
         shares[answer_format] = adversarial.break_even(tables(name)[answer_format], 0.25)
     assert shares["json"] == pytest.approx(1 / 3)  # an F1: 3/4 of 10 F1 against 1/4 of 10
     assert 0.5 < shares["entity_tags"] < 1
@@ -129,7 +130,7 @@ def test_a_reward_that_can_be_gamed_is_found(capsys):
         f"{kwargs}.length_weight=1",
     ]
     limits = [f"+{kwargs}.length_target=1", f"+{kwargs}.length_limit=5"]
-    assert adversarial.main(["grpo_qwen3_8b_paper", *gamed, *limits, "--answer-format", "json"]) == 1
+    assert adversarial.main(["grpo_qwen3_8b", *gamed, *limits, "--answer-format", "json"]) == 1
     said = capsys.readouterr().out
     assert "ABOVE in" in said
     assert "right names earn no more than wrong ones" in said

@@ -118,7 +118,7 @@ def test_what_is_found_does_not_depend_on_how_it_is_looked_for(tokenizer, monkey
     without = control_tokens.find_control_tokens(texts, tokenizer)
     monkeypatch.setattr(chat, "CONTROL_TOKEN", re.compile("(?!)"))  # what the ids alone say
     verbatim = control_tokens.find_control_tokens(texts, tokenizer)
-    monkeypatch.setattr(chat, "_verbatim", lambda _: False)
+    monkeypatch.setattr(control_tokens, "_verbatim", lambda _: False)
     assert control_tokens.find_control_tokens(texts, tokenizer) == verbatim
     assert [bool(token) for token in verbatim] == [bool(token) for token in without]
 

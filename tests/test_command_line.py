@@ -40,7 +40,8 @@ def test_a_mistake_of_ours_is_not_hidden():
 
 
 def test_a_reader_that_goes_away_is_no_error():
-    code = "import sys; from recipe.core.command_line import exit_status; exit_status('t', lambda: print('x' * 9**6))"
+    run = "sys.exit(exit_status('t', lambda: print('x' * 9**6)))"
+    code = f"import sys; from recipe.core.command_line import exit_status; {run}"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.read(1)
     process.stdout.close()

@@ -12,14 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from experiment_runs import GRPO, RUNS, SFT, VARIANTS, VARIED, composed
 from omegaconf import OmegaConf
 
 from recipe.core.entities import DataError
-from recipe.train.config import CONFIG_DIR, compose, experiments
+from recipe.train.config import CONFIG_DIR, compose
 from sft.losses import configured_loss
 
-GRPO = [name for name in experiments() if name.startswith("grpo")]
-SFT = [name for name in experiments() if name.startswith("sft")]
 # Open dictionaries: verl hands them on as they are. What may stand in them is checked below or by whoever gets them.
 OPEN = (
     "reward.custom_reward_function.reward_kwargs",
@@ -27,6 +26,7 @@ OPEN = (
     "model.override_config",
     "ray_kwargs.ray_init",
     "loss.",  # ours alone: read by sft/train.py
+    "variant",  # ours alone: a part of the run's name
 )
 
 
@@ -51,7 +51,9 @@ def _upstream(trainer):
 
 
 def written(name):
-    """Dotted names of all keys that our files of this experiment set."""
+    """Dotted names of all keys that our files of this run set."""
+    name, *overrides = name.split()
+    chosen = dict(override.split("=") for override in overrides)
     keys, pending = set(), [(f"{name}.yaml", "")]
     while pending:
         file, package = pending.pop()
@@ -63,7 +65,7 @@ def written(name):
                     target, inner = f"{file.rpartition('/')[0]}/{group}.yaml".strip("/"), package
                 else:
                     folder, _, inner = group.removeprefix("override ").partition("@")
-                    target = f"{folder}/{choice}.yaml"
+                    target = f"{folder}/{chosen.get(group, choice)}.yaml"
                 if (CONFIG_DIR / target).is_file():
                     pending.append((target, inner))
         keys |= {f"{package}.{key}".strip(".") for key in flat(tree)}
@@ -88,10 +90,27 @@ def known(base, key):
 
 
 def test_there_is_a_config_for_each_published_variant_and_size():
-    assert {f"grpo_qwen3_{size}_{v}" for size in ("8b", "1_7b") for v in ("paper", "trl", "verl")} <= set(GRPO)
+    """Runs of two variants must not share a folder."""
+    assert set(VARIED) == {"grpo_qwen3_8b", "grpo_qwen3_1_7b"} <= set(GRPO)
+    for name in VARIED:
+        for variant in VARIANTS:
+            trainer = composed(name, [f"method=grpo_{variant}"]).trainer
+            assert trainer.experiment_name == f"{name}_{variant}"
+            assert trainer.default_local_dir == f"outputs/{name}_{variant}"
+            assert trainer.rollout_data_dir == f"outputs/{name}_{variant}/rollouts"
 
 
-@pytest.mark.parametrize("name", experiments())
+@pytest.mark.parametrize(("method", "end"), [("grpo", "own"), ("grpo_entity_tags", "entity_tags")])
+def test_a_method_without_figures_of_a_paper_names_its_run_too(method, end):
+    assert compose("grpo_qwen3_8b", [f"method={method}"]).trainer.experiment_name == f"grpo_qwen3_8b_{end}"
+
+
+def test_the_variant_goes_with_lora_too():
+    lora = compose("grpo_qwen3_8b_lora", ["method=grpo_trl"])
+    assert lora.actor_rollout_ref.actor.ppo_epochs == 4
+
+
+@pytest.mark.parametrize("name", RUNS)
 def test_every_key_exists_in_verl(name):
     base = upstream(name)
     unknown = [key for key in written(name) if not key.startswith(OPEN) and not known(base, key)]
@@ -104,9 +123,9 @@ def test_a_misspelt_key_would_be_found():
     assert known(base, "actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype")
 
 
-@pytest.mark.parametrize("name", experiments())
+@pytest.mark.parametrize("name", RUNS)
 def test_it_differs_from_verl_only_where_the_yaml_says_so(name):
-    ours, theirs = compose(name), upstream(name)
+    ours, theirs = composed(name), upstream(name)
     raw = flat(OmegaConf.to_container(theirs, resolve=False))
     says = written(name)
     for key, value in flat(OmegaConf.to_container(ours, resolve=False)).items():
@@ -114,9 +133,10 @@ def test_it_differs_from_verl_only_where_the_yaml_says_so(name):
             assert any(key == said or key.startswith(f"{said}.") for said in says), f"{key} = {value}"
 
 
-@pytest.mark.parametrize("name", experiments())
+@pytest.mark.parametrize("name", RUNS)
 def test_the_experiment_is_named_after_its_file(name):
-    assert compose(name).trainer.experiment_name == name
+    file, _, method = name.partition(" method=grpo_")
+    assert composed(name).trainer.experiment_name == (f"{file}_{method or 'paper'}" if file in VARIED else file)
 
 
 @pytest.mark.parametrize("name", GRPO)
@@ -124,7 +144,7 @@ def test_verl_accepts_it(name):
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
 
-    config = compose(name)
+    config = composed(name)
     assert config.trainer.n_gpus_per_node == (1 if "tiny" in name else 2 if "qwen2_5" in name else 8)
     assert not need_critic(config)
     validate_config(config, need_reference_policy(config), use_critic=False)
@@ -142,7 +162,7 @@ def test_sft_sections_become_verls_dataclasses(name):
 
 @pytest.mark.parametrize("name", GRPO)
 def test_reward_settings_are_ones_that_the_reward_knows(name):
-    reward = compose(name).reward.custom_reward_function
+    reward = composed(name).reward.custom_reward_function
     module = import_module(reward.path.removeprefix("pkg://"))
     module.check_reward_kwargs(OmegaConf.to_container(reward.reward_kwargs))
 
@@ -183,7 +203,7 @@ def test_lora_goes_over_any_sft_experiment(name):
 
 @pytest.mark.parametrize("name", [name for name in GRPO if not name.endswith("_lora")])
 def test_lora_goes_over_any_grpo_experiment(name):
-    config = compose(name, ["+lora=grpo"]).actor_rollout_ref
+    config = composed(name, ["+lora=grpo"]).actor_rollout_ref
     assert (config.model.lora_rank, config.rollout.load_format, config.actor.optim.lr) == (32, "safetensors", 1e-5)
 
 
@@ -196,7 +216,7 @@ def test_ray_knows_the_settings_given_to_it():
 
 # ------------------------------------------------------------------------------------------------ published figures
 def figures(name):
-    config = compose(name)
+    config = composed(name)
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
     return {
         "group": rollout.n,
@@ -216,7 +236,7 @@ def figures(name):
 
 @pytest.mark.parametrize("size", ["8b", "1_7b"])
 def test_the_papers_variant(size):
-    seen = figures(f"grpo_qwen3_{size}_paper")
+    seen = figures(f"grpo_qwen3_{size}")
     assert seen["group"] * seen["prompts"] == 384
     assert (seen["clip"], seen["std"], seen["kl"], seen["epochs"]) == ((0.2, 0.2), False, 0.04, 1)
     assert (seen["new_tokens"], seen["weights"]) == (4096, [10, 1])
@@ -224,7 +244,8 @@ def test_the_papers_variant(size):
 
 @pytest.mark.parametrize("size", ["8b", "1_7b"])
 def test_the_references_trl_variant(size):
-    seen, config = figures(f"grpo_qwen3_{size}_trl"), compose(f"grpo_qwen3_{size}_trl")
+    run = f"grpo_qwen3_{size} method=grpo_trl"
+    seen, config = figures(run), composed(run)
     assert seen["group"] * seen["prompts"] == 448
     assert (seen["clip"], seen["iterations"], seen["kl"], seen["lr"]) == ((0.2, 0.28), 4, 0.04, 1e-6)
     assert (seen["temperature"], seen["epochs"], seen["weights"], seen["std"]) == (0.9, 1, [10, 1], True)
@@ -236,7 +257,8 @@ def test_the_references_trl_variant(size):
 
 @pytest.mark.parametrize("size", ["8b", "1_7b"])
 def test_the_references_verl_variant(size):
-    seen, config = figures(f"grpo_qwen3_{size}_verl"), compose(f"grpo_qwen3_{size}_verl")
+    run = f"grpo_qwen3_{size} method=grpo_verl"
+    seen, config = figures(run), composed(run)
     assert (seen["group"], seen["prompts"], seen["mini"]) == (16, 256, 64)
     assert (seen["clip"], seen["std"], seen["kl"], seen["lr"]) == ((0.2, 0.2), True, 0.001, 1e-6)
     assert (seen["temperature"], seen["epochs"], seen["weights"]) == (1.0, 15, [1, 0])
@@ -278,10 +300,11 @@ def test_an_unknown_experiment_or_override_is_one_line():
 
 
 # ------------------------------------------------------------------------------------------- whose choice a value is
-PUBLISHED = ["grpo_qwen3_8b_paper", "grpo_qwen3_8b_trl", "grpo_qwen3_8b_verl", "grpo_qwen2_5_1_5b_entity_tags"]
-VARIANTS = [f"method/{path.name}" for path in sorted((CONFIG_DIR / "method").glob("*.yaml"))]
-VARIANTS += [f"loss/{path.name}" for path in sorted((CONFIG_DIR / "loss").glob("*.yaml"))]
-VARIANTS += ["grpo_qwen2_5_1_5b_entity_tags.yaml"]
+PUBLISHED = ["grpo_qwen3_8b", "grpo_qwen3_8b method=grpo_trl", "grpo_qwen3_8b method=grpo_verl"]
+PUBLISHED += ["grpo_qwen2_5_1_5b_entity_tags"]
+LABELLED = [f"method/{path.name}" for path in sorted((CONFIG_DIR / "method").glob("*.yaml"))]
+LABELLED += [f"loss/{path.name}" for path in sorted((CONFIG_DIR / "loss").glob("*.yaml"))]
+LABELLED += ["grpo_qwen2_5_1_5b_entity_tags.yaml"]
 LABEL = re.compile(r"#\s*(paper|reference|published|ours|verl)\b", re.IGNORECASE)
 # What decides an update: none of it is left to a default of verl's that the reader doesn't see.
 _ACTOR = "actor_rollout_ref.actor"
@@ -317,7 +340,7 @@ def unlabelled(text):
     return found
 
 
-@pytest.mark.parametrize("file", VARIANTS)
+@pytest.mark.parametrize("file", LABELLED)
 def test_every_value_of_a_published_variant_says_whose_it_is(file):
     text = (CONFIG_DIR / file).read_text()
     assert unlabelled(re.sub(r"(?m)^defaults:\n( +- .*\n)+", "", text)) == []
@@ -334,7 +357,7 @@ def test_what_decides_an_update_is_written_and_not_left_to_verls_defaults(name):
 
 
 def test_the_optimizers_are_those_of_the_references_trainers():
-    optim = {name: compose(name).actor_rollout_ref.actor.optim for name in PUBLISHED}
+    optim = {name: composed(name).actor_rollout_ref.actor.optim for name in PUBLISHED}
     assert [optim[name].weight_decay for name in PUBLISHED] == [0.01, 0.0, 0.01, 0.1]
     assert [optim[name].clip_grad for name in PUBLISHED] == [1.0, 1.0, 1.0, 0.1]
     assert compose("sft_qwen3_8b").optim.weight_decay == 0
@@ -347,7 +370,7 @@ def policy_loss(name, ratio, advantage):
     from verl.utils.config import omega_conf_to_dataclass
 
     config = omega_conf_to_dataclass(
-        compose(name, ["+actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=1"]).actor_rollout_ref.actor
+        composed(name, ["+actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=1"]).actor_rollout_ref.actor
     )
     one = torch.ones(1, 1)
     return compute_policy_loss_vanilla(0 * one, math.log(ratio) * one, advantage * one, one, "token-mean", config)[0]
@@ -358,11 +381,11 @@ def policy_loss(name, ratio, advantage):
 def test_the_trl_variant_has_trls_clip_and_no_dual_one(ratio, advantage):
     clipped = min(max(ratio, 1 - 0.2), 1 + 0.28)
     expected = -min(ratio * advantage, clipped * advantage)
-    assert policy_loss("grpo_qwen3_8b_trl", ratio, advantage).item() == pytest.approx(expected, rel=1e-5)
+    assert policy_loss("grpo_qwen3_8b method=grpo_trl", ratio, advantage).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_verls_own_variant_has_the_dual_clip():
-    assert policy_loss("grpo_qwen3_8b_verl", 10.0, -2.0).item() == pytest.approx(3.0 * 2.0)
+    assert policy_loss("grpo_qwen3_8b method=grpo_verl", 10.0, -2.0).item() == pytest.approx(3.0 * 2.0)
 
 
 def rates(name, rows, epochs=1):
@@ -371,7 +394,7 @@ def rates(name, rows, epochs=1):
     from verl.utils.config import omega_conf_to_dataclass
     from verl.workers.engine.fsdp.transformer_impl import FSDPEngine
 
-    config = compose(name)
+    config = composed(name)
     optim = config.optim if name in SFT else config.actor_rollout_ref.actor.optim
     optim.total_training_steps = steps = rows // config.data.train_batch_size * epochs
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=optim.lr)
@@ -386,7 +409,7 @@ def rates(name, rows, epochs=1):
 
 @pytest.mark.parametrize("size", ["8b", "1_7b"])
 def test_the_trl_variant_learns_from_its_first_batch_as_its_comment_says(size):
-    seen = rates(f"grpo_qwen3_{size}_trl", 5000)
+    seen = rates(f"grpo_qwen3_{size} method=grpo_trl", 5000)
     text = " ".join((CONFIG_DIR / "method" / "grpo_trl.yaml").read_text().replace("#", " ").split())
     said = re.search(r"5,000 rows make (\d+) batches, (\d+) of them warm-up", text)
     batches, warm_up = map(int, said.groups())
@@ -400,13 +423,13 @@ def test_a_schedule_from_zero_would_waste_the_first_batch():
     assert rates("sft_qwen3_8b", 45_787, epochs=5)[0] == 0
 
 
-@pytest.mark.parametrize("name", ["grpo_qwen3_8b_paper", "grpo_qwen3_8b_verl", "grpo_tiny"])
+@pytest.mark.parametrize("name", ["grpo_qwen3_8b", "grpo_qwen3_8b method=grpo_verl", "grpo_tiny"])
 def test_the_other_variants_have_a_constant_rate(name):
     assert set(rates(name, 5000)) == {1.0}
 
 
 def test_the_papers_variant_makes_one_update_a_batch_so_that_its_clip_is_inert():
-    config = compose("grpo_qwen3_8b_paper")
+    config = compose("grpo_qwen3_8b")
     actor = config.actor_rollout_ref.actor
     assert (config.data.train_batch_size, actor.ppo_epochs) == (actor.ppo_mini_batch_size, 1)
     text = (CONFIG_DIR / "method" / "grpo_paper.yaml").read_text()

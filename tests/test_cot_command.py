@@ -59,7 +59,7 @@ def annotate(server, texts, tmp_path, monkeypatch):
         ({"--model": None}, "--model"),
         ({"--input": "missing.txt"}, "missing.txt: no such file"),
         ({"--input": ROOT / "README.md"}, "a file of texts ends with"),
-        ({"--input": None, "--instructuie": "missing"}, "missing: no such folder"),
+        ({"--input": None, "--corpora": "missing"}, "missing: no such folder"),
         ({"--types": "nan"}, "not a type that can be asked for"),
         ({"--temperature": "3"}, "--temperature 3.0: between 0 and 2"),
         ({"--temperature": "warm"}, "--temperature"),

@@ -84,7 +84,7 @@ def test_the_rows_of_data_prep_bring_their_gold(tmp_path):
 
 def test_a_folder_of_corpora(instructuie, record):
     root = instructuie("toy", train=[record(1)], test=[record(2)])
-    (row,) = rows("--instructuie", root, "--split", "test")
+    (row,) = rows("--corpora", root, "--split", "test")
     assert (row.source, row.types, row.gold) == (
         "toy",
         ("person", "place"),
@@ -116,9 +116,9 @@ def test_what_cannot_be_read_is_one_line(tmp_path, name, content, message):
 def test_a_dataset_that_is_not_there(instructuie, record):
     root = instructuie("toy", train=[record()])
     with pytest.raises(DataError, match="no dataset other"):
-        rows("--instructuie", root, "--datasets", "other")
+        rows("--corpora", root, "--datasets", "other")
     with pytest.raises(DataError, match=r"dev.json: no such file"):
-        rows("--instructuie", root, "--split", "dev")
+        rows("--corpora", root, "--split", "dev")
 
 
 # ------------------------------------------------------------------------------------------------------------- ids

@@ -5,7 +5,7 @@ import json
 import pytest
 from linear_time import linear_time
 
-from recipe.answers.json_answer import render_answer
+from recipe.answers.json_answer import render_entities
 from recipe.core.entities import Entity
 from recipe.cot import rules
 from recipe.cot.phrases import denials, find_leak, fold, split_sentences
@@ -22,7 +22,7 @@ ADA, BOB = ("Ada", "person"), ("Bob", "person")
 def record(thought=THOUGHT, *pairs, output=None, **changes):
     """A line of annotate.jsonl; of the pairs (name, type) or of an output as the teacher wrote it."""
     if output is None:
-        output = render_answer([Entity(*pair) for pair in pairs or (ADA, BOB)], thought)
+        output = render_entities([Entity(*pair) for pair in pairs or (ADA, BOB)], thought)
     row = {"id": "0", "status": "answered", "sentence": SENTENCE, "source": "news", "types": TYPES, "gold": None}
     return row | {"mode": "plain", "output": output, "finish_reason": "stop"} | changes
 
@@ -63,7 +63,7 @@ def test_not_one_think_block_with_text_in_it(output):
 
 
 def test_a_block_that_the_prompt_opened_is_one():
-    assert broken(output=render_answer([Entity(*ADA)], THOUGHT).removeprefix("<think>\n")) == []
+    assert broken(output=render_entities([Entity(*ADA)], THOUGHT).removeprefix("<think>\n")) == []
 
 
 @pytest.mark.parametrize("answer", ["", "Ada and Bob", '{"entities": {"person": ["Ada"', '{"names": []}', "[" * 20_000])
@@ -97,7 +97,7 @@ def test_the_types_that_the_teacher_chose_are_those_of_its_answer():
 
 
 def test_a_choice_of_no_types():
-    empty = render_answer([], "Nothing here names anything at all.")
+    empty = render_entities([], "Nothing here names anything at all.")
     assert broken(output=empty, types=None) == ["no_types"]
     assert broken(output=empty) == []
 
@@ -307,7 +307,7 @@ def test_names_of_another_language_do_not_count():
 def test_short_and_long_reasoning():
     assert broken("Ada, Bob: person.") == ["too_short"]
     assert broken(limits=Limits(max_words=5)) == ["too_long"]
-    assert broken("人" * 30, output=render_answer([], "人" * 30), limits=Limits("any", max_words=29)) == ["too_long"]
+    assert broken("人" * 30, output=render_entities([], "人" * 30), limits=Limits("any", max_words=29)) == ["too_long"]
 
 
 def test_gold_that_must_be_found_and_gold_that_need_not():
@@ -341,7 +341,7 @@ NASTY = [
 @pytest.mark.parametrize("text", NASTY, ids=lambda text: repr(text[:12]))
 @pytest.mark.parametrize("size", [rules.MAX_CHARACTERS - 100, LONG])
 def test_a_megabyte_of_anything_is_judged_within_seconds(text, size):
-    answers = (f"<think>{text[:size]}</think>{render_answer([Entity(*ADA)])}", f"<think>a</think>{text[:size]}")
+    answers = (f"<think>{text[:size]}</think>{render_entities([Entity(*ADA)])}", f"<think>a</think>{text[:size]}")
     with linear_time():
         assert all(set(broken(output=output)) <= set(REASONS) for output in answers)
 

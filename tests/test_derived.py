@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from experiment_runs import GRPO
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 from test_plan import TINY, identity, settings, shape_of
@@ -28,14 +29,13 @@ from recipe.tiny_model.__main__ import make_random
 from recipe.train import __main__ as train
 from recipe.train import checks as preflight
 from recipe.train import derived, flash_attention
-from recipe.train.config import compose, experiments
+from recipe.train.config import compose
 from recipe.train.derived import LENGTH_KEY, Derived, Machine
 
 pytestmark = pytest.mark.usefixtures("any_vllm")
-GRPO = [name for name in experiments() if name.startswith("grpo")]
 ATTENTION, FUSED = "override_config.attn_implementation", "use_fused_kernels"
 BOTH_STAGES = pytest.mark.parametrize(
-    ("name", "section"), [("sft_qwen3_8b", "model"), ("grpo_qwen3_8b_paper", "actor_rollout_ref.model")]
+    ("name", "section"), [("sft_qwen3_8b", "model"), ("grpo_qwen3_8b", "actor_rollout_ref.model")]
 )
 NO_FLASH = Machine("flash-attn is not installed")
 QWEN3_8B = Model.of(architecture.named("qwen3_8b"))
@@ -113,16 +113,16 @@ def test_without_weights_the_architecture_tells_the_largest_tensor(config, tmp_p
 def test_where_nothing_tells_the_shapes_nothing_follows_from_them(tmp_path):
     (tmp_path / "pytorch_model.bin").touch()
     of = Model.of_folder(tmp_path, {"model_type": "gpt2"})
-    assert BUCKET_KEY not in found("grpo_qwen3_8b_paper", of=of)
+    assert BUCKET_KEY not in found("grpo_qwen3_8b", of=of)
     assert found("grpo_tiny", of=of)[BUCKET_KEY] == 64
 
 
 def test_the_bucket_on_gpus_grows_only_where_a_tensor_is_larger():
-    assert found("grpo_qwen3_8b_paper")[BUCKET_KEY] == 2432  # 151,936 x 4,096 in fp32: 2,374 MiB
+    assert found("grpo_qwen3_8b")[BUCKET_KEY] == 2432  # 151,936 x 4,096 in fp32: 2,374 MiB
     bf16 = "actor_rollout_ref.actor.fsdp_config.model_dtype=bf16"
-    assert BUCKET_KEY not in found("grpo_qwen3_8b_paper", bf16)
-    assert BUCKET_KEY not in found("grpo_qwen3_8b_paper", f"{BUCKET_KEY}=4096")
-    assert BUCKET_KEY not in found("grpo_qwen3_8b_paper", f"{BUCKET_KEY}=2048"), "the user's, though it is verl's, too"
+    assert BUCKET_KEY not in found("grpo_qwen3_8b", bf16)
+    assert BUCKET_KEY not in found("grpo_qwen3_8b", f"{BUCKET_KEY}=4096")
+    assert BUCKET_KEY not in found("grpo_qwen3_8b", f"{BUCKET_KEY}=2048"), "the user's, though it is verl's, too"
 
 
 def test_with_lora_adapters_alone_are_sent_unless_vllm_has_no_base():
@@ -132,13 +132,13 @@ def test_with_lora_adapters_alone_are_sent_unless_vllm_has_no_base():
 
 
 def test_an_engine_that_cuts_tensors_needs_no_larger_bucket():
-    assert BUCKET_KEY not in found("grpo_qwen3_8b_paper", f"{BUCKET_KEY.rpartition('.')[0]}.backend=nccl")
+    assert BUCKET_KEY not in found("grpo_qwen3_8b", f"{BUCKET_KEY.rpartition('.')[0]}.backend=nccl")
 
 
 def test_verls_own_bucket_is_the_one_that_is_taken_for_nobodys():
-    assert compose("grpo_qwen3_8b_paper").actor_rollout_ref.rollout.checkpoint_engine[
-        "update_weights_bucket_megabytes"
-    ] == (weight_bucket.VERLS)
+    assert compose("grpo_qwen3_8b").actor_rollout_ref.rollout.checkpoint_engine["update_weights_bucket_megabytes"] == (
+        weight_bucket.VERLS
+    )
 
 
 def test_shared_memory_that_is_too_small_is_told(grpo, monkeypatch):  # noqa: F811
@@ -164,9 +164,10 @@ def test_headers_are_read_without_weights(tmp_path):
 # ------------------------------------------------------------------------------------------------------------- length
 @pytest.mark.parametrize("name", GRPO)
 def test_vllm_takes_the_prompt_and_the_response_as_the_plan_does(name):
-    config = compose(name)
+    name, *overrides = name.split()
+    config = compose(name, overrides)
     length = config.data.max_prompt_length + config.data.max_response_length
-    assert found(name)[LENGTH_KEY] == length == settings(name).rollout.length
+    assert found(name, *overrides)[LENGTH_KEY] == length == settings(name, *overrides).rollout.length
 
 
 def test_the_run_is_started_with_it(grpo, capsys):  # noqa: F811
@@ -185,7 +186,7 @@ def test_the_plan_takes_the_models_length_where_the_run_has_no_limit_and_whole_p
     plan = settings("grpo_tiny", f"{LENGTH_KEY}=null")
     assert plan.rollout.length == config.max_position_embeddings
     whole = settings(
-        "grpo_qwen3_8b_paper",
+        "grpo_qwen3_8b",
         "actor_rollout_ref.rollout.enable_chunked_prefill=false",
         "actor_rollout_ref.rollout.max_num_batched_tokens=1024",
     )
@@ -216,7 +217,7 @@ def test_so_does_his_own_word_on_the_fused_output_layer():
 @pytest.mark.parametrize("change", ["actor_rollout_ref.actor.calculate_sum_pi_squared=true", None])
 def test_the_fused_output_layer_is_left_where_verl_has_none(change):
     of = QWEN3_8B if change else Model("gemma2", QWEN3_8B.shapes)
-    assert f"actor_rollout_ref.model.{FUSED}" not in found("grpo_qwen3_8b_paper", *filter(None, [change]), of=of)
+    assert f"actor_rollout_ref.model.{FUSED}" not in found("grpo_qwen3_8b", *filter(None, [change]), of=of)
 
 
 def test_a_run_on_a_cpu_takes_sdpa_alone(grpo, capsys):  # noqa: F811
@@ -314,7 +315,7 @@ def test_a_model_that_scales_its_logits_would_get_others(monkeypatch):
 # --------------------------------------------------------------------------------------------------------------- CPUs
 @pytest.mark.parametrize(("hardware", "need"), [("cpu", 6), ("gpu_1", 6), ("gpu_2", 9), ("gpu_8", 34)])
 def test_what_verls_actors_ask_ray_for(hardware, need):
-    assert placement.cpus_needed(compose("grpo_qwen3_8b_paper", [f"hardware={hardware}"])) == need
+    assert placement.cpus_needed(compose("grpo_qwen3_8b", [f"hardware={hardware}"])) == need
 
 
 def test_verl_and_transfer_queue_ask_for_what_is_counted():
@@ -325,13 +326,13 @@ def test_verl_and_transfer_queue_ask_for_what_is_counted():
     assert ResourcePoolManager({}, {}).max_colocate_count == placement.CPUS_A_SLOT
     for actor in (controller.TransferQueueController, storage.SimpleStorageUnit):
         assert actor._default_options["num_cpus"] == 1
-    assert compose("grpo_qwen3_8b_paper").transfer_queue.backend.SimpleStorage.num_data_storage_units == placement.UNITS
+    assert compose("grpo_qwen3_8b").transfer_queue.backend.SimpleStorage.num_data_storage_units == placement.UNITS
 
 
 def test_a_machine_with_fewer_offers_logical_ones():
-    assert found("grpo_qwen3_8b_paper", machine=Machine(cpus=16))[CPUS_KEY] == 34
-    assert CPUS_KEY not in found("grpo_qwen3_8b_paper", machine=Machine(cpus=34))
-    assert CPUS_KEY not in found("grpo_qwen3_8b_paper", machine=Machine()), "a cluster has its own"
+    assert found("grpo_qwen3_8b", machine=Machine(cpus=16))[CPUS_KEY] == 34
+    assert CPUS_KEY not in found("grpo_qwen3_8b", machine=Machine(cpus=34))
+    assert CPUS_KEY not in found("grpo_qwen3_8b", machine=Machine()), "a cluster has its own"
     assert CPUS_KEY not in found("sft_qwen3_8b", machine=Machine(cpus=1))
 
 
@@ -350,12 +351,12 @@ def test_more_storage_units_and_processes_for_rewards_count(grpo):  # noqa: F811
 
 
 def test_storage_units_are_dealt_out_to_the_nodes():
-    assert placement.cpus_needed(compose("grpo_qwen3_8b_paper", ["trainer.nnodes=2"])) == 3 * 8 + 4 + 2
+    assert placement.cpus_needed(compose("grpo_qwen3_8b", ["trainer.nnodes=2"])) == 3 * 8 + 4 + 2
 
 
 # ---------------------------------------------------------------------------------------------------------- resuming
 def test_a_run_goes_on_where_the_machine_is_another(tmp_path):
-    name, machine = "grpo_qwen3_8b_paper", Machine("flash-attn is not installed", cpus=4)
+    name, machine = "grpo_qwen3_8b", Machine("flash-attn is not installed", cpus=4)
     (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(compose(name), resolve=True))
     settings = derived.derive(compose(name), [], QWEN3_8B, machine)
     assert len(settings) == 5

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipe.answers.json_answer import parse, render_answer
+from recipe.answers.json_answer import parse, render_entities
 from recipe.core.entities import Answer, Entity, Example
 from recipe.evaluate.disagreements import KINDS, classify
 
@@ -89,4 +89,4 @@ def test_every_entity_is_matched_or_in_one_class(gold, predicted):
 
 
 def test_what_is_rendered_and_read_back_has_the_same_errors():
-    assert classify(EXAMPLE, parse(render_answer([ANN, PARIS]))) == []
+    assert classify(EXAMPLE, parse(render_entities([ANN, PARIS]))) == []

@@ -14,7 +14,7 @@ import pytest
 
 from data_prep.output import write_parquet
 from data_prep.rows import RowRules, question_row, row_schema
-from recipe.answers.json_answer import render_answer
+from recipe.answers.json_answer import render_entities
 from recipe.core.entities import DataError, Entity, Example
 from recipe.core.files import fingerprint, sha256
 from recipe.evaluate.__main__ import main
@@ -32,7 +32,7 @@ EXAMPLES = [
     Example("Nobody came .", TYPES, (), "news"),
     Example("Lyon , the city of Lyon", TYPES, (LYON, LYON), "wiki"),
 ]
-GOLD = [render_answer(example.entities, "Two short words.") for example in EXAMPLES]
+GOLD = [render_entities(example.entities, "Two short words.") for example in EXAMPLES]
 
 
 @pytest.fixture
@@ -84,9 +84,9 @@ def prf(figures):
 
 def test_scores_by_hand(data):
     outputs = [
-        render_answer([PARIS, Entity("ann", "person")]),  # strict: 1 of 2 and 2; published: 2 of 2 and 2
+        render_entities([PARIS, Entity("ann", "person")]),  # strict: 1 of 2 and 2; published: 2 of 2 and 2
         "no JSON",
-        render_answer([LYON], "One two three."),  # strict: 1 of 1 and 2; published: 1 of 1 and 1
+        render_entities([LYON], "One two three."),  # strict: 1 of 1 and 2; published: 1 of 1 and 1
     ]
     scores, _ = score(read_rows(data), outputs)
     news, wiki = scores["datasets"]["news"], scores["datasets"]["wiki"]
@@ -104,19 +104,19 @@ def test_scores_by_hand(data):
 def test_f1_is_micro_within_a_dataset_and_macro_over_datasets():
     """Two sentences with 1 of 1 and 0 of 3: 2 / (1 + 4), not the mean of 1 and 0."""
     rows = [Example("a", TYPES, (PARIS,), "d"), Example("b", TYPES, (PARIS, LYON, ANN), "d")]
-    scores, _ = score(as_rows(rows), [render_answer([PARIS]), render_answer([])])
+    scores, _ = score(as_rows(rows), [render_entities([PARIS]), render_entities([])])
     assert scores["datasets"]["d"]["strict"]["f1"] == 2 / 5
 
 
 def test_a_type_outside_the_schema_is_a_wrong_prediction():
-    scores, _ = score(as_rows(EXAMPLES[:1]), [render_answer([ANN, PARIS, Entity("left", "verb")])])
+    scores, _ = score(as_rows(EXAMPLES[:1]), [render_entities([ANN, PARIS, Entity("left", "verb")])])
     assert scores["datasets"]["news"]["strict"]["precision"] == 2 / 3
 
 
 def test_lengths_are_in_tokens_where_a_tokenizer_counts():
     scores, _ = score(as_rows(EXAMPLES[:2]), GOLD[:2], lambda texts: [len(text) for text in texts])
     assert scores["datasets"]["news"]["reasoning_tokens"] == len("Two short words.")
-    assert scores["datasets"]["news"]["answer_tokens_p95"] > len(render_answer([]))
+    assert scores["datasets"]["news"]["answer_tokens_p95"] > len(render_entities([]))
 
 
 def test_reasoning_that_never_ends_has_a_length_too():
@@ -127,7 +127,7 @@ def test_reasoning_that_never_ends_has_a_length_too():
 
 def test_residual_types_count_only_if_they_are_kept():
     example = Example("Ann left Paris .", (*TYPES, "misc"), (ANN, Entity("Paris", "misc")), "news")
-    outputs = [render_answer([ANN, Entity("left", "misc")])]
+    outputs = [render_entities([ANN, Entity("left", "misc")])]
     dropped, kept = (score(as_rows([example]), outputs, drop_else=drop)[0]["micro"]["strict"] for drop in (True, False))
     assert (prf(dropped), prf(kept)) == ((1, 1, 1), (1 / 2, 1 / 2, 1 / 2))
 

@@ -22,7 +22,7 @@ def work(tmp_path_factory):
     """A folder with SFT rows of both answer formats, and a random model."""
     folder = tmp_path_factory.mktemp("fused")
     for answers, cot in (("json", ["--cot", "template"]), ("bio", ["--no-cot"])):
-        line = [sys.executable, "data_prep/to_parquet.py", "sft", "--instructuie", SAMPLE, "--datasets", "CrossNER_AI"]
+        line = [sys.executable, "data_prep/to_parquet.py", "sft", "--corpora", SAMPLE, "--datasets", "CrossNER_AI"]
         line += [*cot, "--answer-format", answers, "--num-samples", 16, "--num-dev", 0, "--max-tokens", 448]
         line += ["--tokenizer", ROOT / "recipe/tiny_model/base", "--out", folder / answers]
         subprocess.run(list(map(str, line)), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)

@@ -5,12 +5,14 @@ import random
 
 import pytest
 
-from recipe.answers.json_answer import parse, render_answer
+from recipe import constrained
+from recipe.answers.json_answer import grammar, parse, render_entities
+from recipe.answers.json_grammar import rules
 from recipe.core.entities import Entity
-from recipe.generate import grammar as constrained
 
 TYPES = ("a", 'a "quoted" \\ type', "person", "地点")
 TEXT = 'Ann said "C:\\temp" in 北京 to 👩\u200d🔬 and e\u0301 [x] {y}\tz'
+close = grammar(TYPES).close
 NAMES = ["Ann", '"C:\\temp"', "北京", "👩\u200d🔬", "e\u0301", "[x] {y}\tz", ":", "],", '",']
 
 
@@ -33,21 +35,21 @@ def random_entities(rng):
 
 
 def test_every_answer_with_these_types_is_allowed(allows):
-    rng, grammar = random.Random(0), constrained.grammar(TYPES, TEXT)
+    rng, grammar = random.Random(0), rules(TYPES, TEXT)
     for _ in range(100):
-        assert allows(grammar, render_answer(random_entities(rng)))
+        assert allows(grammar, render_entities(random_entities(rng)))
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        render_answer([Entity("Ann", "verb")]),
-        render_answer([Entity("", "person")]),
-        render_answer([Entity("Ann", "person")], "Because."),
-        render_answer([]) + "\n",
-        render_answer([Entity("Ann", "person")]).replace("\n", " "),
-        render_answer([Entity("Ann", "person"), Entity("Ann", "地点")]).replace("地点", "a"),  # not in order
-        render_answer([Entity("Ann", "a"), Entity("Ann", "person")]).replace("person", "a"),  # a type twice
+        render_entities([Entity("Ann", "verb")]),
+        render_entities([Entity("", "person")]),
+        render_entities([Entity("Ann", "person")], "Because."),
+        render_entities([]) + "\n",
+        render_entities([Entity("Ann", "person")]).replace("\n", " "),
+        render_entities([Entity("Ann", "person"), Entity("Ann", "地点")]).replace("地点", "a"),  # not in order
+        render_entities([Entity("Ann", "a"), Entity("Ann", "person")]).replace("person", "a"),  # a type twice
         '{\n  "entities": {\n    "person": []\n  }\n}',
         '{\n  "entities": {\n    "person": [\n      "\\u0041"\n    ]\n  }\n}',
         "{}",
@@ -55,30 +57,30 @@ def test_every_answer_with_these_types_is_allowed(allows):
     ],
 )
 def test_anything_else_is_not_allowed(allows, answer):
-    assert not allows(constrained.grammar(TYPES, TEXT), answer)
+    assert not allows(rules(TYPES, TEXT), answer)
 
 
 def test_the_number_of_names_is_bounded_by_the_text(allows):
-    grammar = constrained.grammar(("person",), "x" * 100)
-    assert allows(grammar, render_answer([Entity("x" * 1000, "person")] * 32))
-    assert not allows(grammar, render_answer([Entity("x", "person")] * 33))
-    assert allows(constrained.grammar(("person",), "x"), render_answer([Entity("x", "person")] * 16))
+    grammar = rules(("person",), "x" * 100)
+    assert allows(grammar, render_entities([Entity("x" * 1000, "person")] * 32))
+    assert not allows(grammar, render_entities([Entity("x", "person")] * 33))
+    assert allows(rules(("person",), "x"), render_entities([Entity("x", "person")] * 16))
 
 
 def test_texts_of_like_length_share_a_grammar():
-    assert constrained.grammar(TYPES, "x" * 130) == constrained.grammar(TYPES, "y" * 250)
-    assert constrained.grammar(TYPES, "x" * 130) != constrained.grammar(TYPES, "x" * 300)
+    assert rules(TYPES, "x" * 130) == rules(TYPES, "y" * 250)
+    assert rules(TYPES, "x" * 130) != rules(TYPES, "x" * 300)
 
 
 def test_a_think_block_may_be_part_of_the_grammar(allows):
-    grammar = constrained.grammar(("person",), reasoning=True)
-    assert allows(grammar, render_answer([Entity("Ann", "person")], 'x < y, <b>, "Ann" 北京'))
-    assert not allows(grammar, render_answer([Entity("Ann", "person")]))
+    grammar = rules(("person",), reasoning=True)
+    assert allows(grammar, render_entities([Entity("Ann", "person")], 'x < y, <b>, "Ann" 北京'))
+    assert not allows(grammar, render_entities([Entity("Ann", "person")]))
 
 
 def test_two_hundred_types_are_allowed(allows):
     types = tuple(sorted(f"type {i}" for i in range(200)))
-    assert allows(constrained.grammar(types), render_answer([Entity("x", label) for label in types]))
+    assert allows(rules(types), render_entities([Entity("x", label) for label in types]))
 
 
 # ------------------------------------------------------------------------------------------------------ cut answers
@@ -88,9 +90,9 @@ def test_an_answer_cut_anywhere_is_closed_with_the_names_that_are_whole():
     rng = random.Random(0)
     for _ in range(200):
         entities = sorted(random_entities(rng), key=lambda entity: entity.type)
-        whole = render_answer(entities)
+        whole = render_entities(entities)
         for length in range(len(whole) + 1):
-            closed = constrained.close(whole[:length])
+            closed = close(whole[:length])
             read = parse(closed)
             assert read.layout
             assert list(read.entities) == entities[: len(read.entities)]
@@ -98,13 +100,11 @@ def test_an_answer_cut_anywhere_is_closed_with_the_names_that_are_whole():
 
 
 def test_a_name_that_is_being_written_is_dropped():
-    assert json.loads(constrained.close('{\n  "entities": {\n    "a": [\n      "Ann",\n      "Bo')) == {
-        "entities": {"a": ["Ann"]}
-    }
+    assert json.loads(close('{\n  "entities": {\n    "a": [\n      "Ann",\n      "Bo')) == {"entities": {"a": ["Ann"]}}
 
 
 def test_the_command_prints_the_grammar(capsys):
     assert constrained.main(["--types", "b,a", "--reasoning"]) == 0
-    assert capsys.readouterr().out == constrained.grammar(("a", "b"), reasoning=True)
+    assert capsys.readouterr().out == rules(("a", "b"), reasoning=True)
     assert constrained.main(["--types", "a,,b"]) == 2
     assert capsys.readouterr().err == "constrained: --types: an empty type; take it out\n"

@@ -5,14 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from linear_time import linear_time
 
-from recipe.answers.json_answer import (
-    DEFAULT_TEMPLATE,
-    parse,
-    render_answer,
-    render_prompt,
-    template_reasoning,
-)
+from recipe.answers import render_prompt
+from recipe.answers.json_answer import DEFAULT_TEMPLATE, parse, render_entities
 from recipe.answers.prompt import check_template
+from recipe.answers.think import template_reasoning
 from recipe.core.entities import Answer, DataError, Entity, Example, normalize_type
 from recipe.corpora.datasets import SPLITS, find_datasets, read_dataset
 
@@ -65,22 +61,22 @@ def test_the_answer_is_json_with_indent_2_and_real_characters(pairs):
     for name, label in pairs:
         by_type.setdefault(label, []).append(name)
     expected = json.dumps({"entities": dict(sorted(by_type.items()))}, ensure_ascii=False, indent=2)
-    assert render_answer(Entity(name, label) for name, label in pairs) == expected
+    assert render_entities(Entity(name, label) for name, label in pairs) == expected
 
 
 def test_reasoning_stands_in_a_think_block_before_the_answer():
-    assert render_answer([], " why ") == '<think>\nwhy\n</think>\n{\n  "entities": {}\n}'
+    assert render_entities([], " why ") == '<think>\nwhy\n</think>\n{\n  "entities": {}\n}'
 
 
 def test_no_reasoning_and_empty_reasoning_differ():
-    assert parse(render_answer([])).reasoning is None
-    assert parse(render_answer([], "")).reasoning == ""
+    assert parse(render_entities([])).reasoning is None
+    assert parse(render_entities([], "")).reasoning == ""
 
 
 @pytest.mark.parametrize("tag", ["<think>", "</think>"])
 def test_a_think_tag_inside_the_reasoning_is_refused(tag):
     with pytest.raises(DataError, match="take it out"):
-        render_answer([A], f"so {tag} it is")
+        render_entities([A], f"so {tag} it is")
 
 
 def test_the_template_rationale_names_every_entity():
@@ -97,7 +93,7 @@ def test_the_template_names_entities_in_the_order_of_the_answer():
 def test_the_template_speaks_of_a_repeated_name_once():
     twice = Example("Ada met Ada .", ("person",), (Entity("Ada", "person"), Entity("Ada", "person")))
     assert template_reasoning(twice) == '"Ada" is a person.'
-    assert render_answer(twice.entities, template_reasoning(twice)).count('"Ada"') == 3
+    assert render_entities(twice.entities, template_reasoning(twice)).count('"Ada"') == 3
 
 
 # ---------------------------------------------------------------------------------------------------- round trip
@@ -109,7 +105,7 @@ entity = st.builds(Entity, name, text.map(normalize_type))
 
 @given(st.lists(entity), st.none() | text.filter(lambda t: "think>" not in t))
 def test_parsing_undoes_rendering_up_to_the_order_of_types(entities, reasoning):
-    answer = parse(render_answer(entities, reasoning))
+    answer = parse(render_entities(entities, reasoning))
     assert answer.entities == tuple(sorted(entities, key=lambda e: e.type))
     assert answer.parsed
     assert answer.layout
@@ -121,7 +117,7 @@ def test_every_gold_of_the_twelve_datasets_comes_back(ner_data):
         for split in SPLITS:
             for i, example in enumerate(read_dataset(dataset, split)):
                 if i % 10 == 0:  # every tenth is enough here: data_prep checks every row it writes
-                    answer = parse(render_answer(example.entities, template_reasoning(example)))
+                    answer = parse(render_entities(example.entities, template_reasoning(example)))
                     assert answer.layout
                     assert answer.entities == tuple(sorted(example.entities, key=lambda e: e.type))
 

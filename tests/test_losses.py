@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from recipe import answers
 from recipe.answers import bio
 from recipe.core.entities import DataError, Entity, Example
 from sft.dataset import AnswerDataset, begins, hold
@@ -299,7 +300,7 @@ def written(tmp_path):
     def write(*examples, answer=bio.render_answer):
         path = tmp_path / "train.parquet"
         messages = [
-            [{"role": "user", "content": bio.render_prompt(e)}, {"role": "assistant", "content": answer(e)}]
+            [{"role": "user", "content": answers.render_prompt(e)}, {"role": "assistant", "content": answer(e)}]
             for e in examples
         ]
         pq.write_table(

@@ -51,7 +51,7 @@ def listing(folder):
 def data(tmp_path_factory):
     """The shipped sample, prepared with one of the folders' tokenizers; the others' prompts are about as long."""
     work = tmp_path_factory.mktemp("folders")
-    common = ["--instructuie", SAMPLE, "--datasets", "CrossNER_AI", "--tokenizer", write("smollm2", work / "tokenizer")]
+    common = ["--corpora", SAMPLE, "--datasets", "CrossNER_AI", "--tokenizer", write("smollm2", work / "tokenizer")]
     few = ["--num-samples", 8, "--num-dev", 2]
     for command in (
         ["sft", *common, *few, "--cot", "template", "--max-tokens", 900, "--out", work / "sft"],

@@ -9,7 +9,7 @@ import pytest
 
 from data_prep.to_parquet import main as to_parquet
 from recipe import corpora
-from recipe.answers.json_answer import render_answer
+from recipe.answers.json_answer import render_entities
 from recipe.core.entities import DataError, Entity, Example, from_ground_truth
 from recipe.corpora.records import Wrong
 from recipe.evaluate.__main__ import main as evaluate
@@ -79,7 +79,7 @@ def test_it_gives_sft_rows(folder):
     assert {split: len(rows) for split, rows in written.items()} == {"train": 20, "dev": 4}
     question, answer = written["dev"][0]["messages"]
     assert "Ada 30 left Rome ." in question["content"]
-    assert answer["content"].endswith(render_answer([Entity("Ada 30", "person"), Entity("Rome", "place")]))
+    assert answer["content"].endswith(render_entities([Entity("Ada 30", "person"), Entity("Rome", "place")]))
     entry = json.loads((folder.parent / "sft" / "manifest.json").read_text())["train.parquet"]
     assert entry["datasets"]["plays"]["noted"] == {"residual_entity": 20}
     assert len(entry["sources"]) == 3
@@ -101,7 +101,7 @@ def test_it_gives_evaluation_rows_and_these_are_scored(folder, tmp_path):
     written = prepare(folder, "eval")["test"]
     assert [row["data_source"] for row in written] == ["plays"] * 3
     gold = [from_ground_truth(row["reward_model"]["ground_truth"]) for row in written]
-    answers = [render_answer(gold[0].entities), render_answer(gold[1].entities[:1]), render_answer([])]
+    answers = [render_entities(gold[0].entities), render_entities(gold[1].entities[:1]), render_entities([])]
     saved = tmp_path / "saved.jsonl"
     saved.write_text("".join(json.dumps({"index": i, "output": text}) + "\n" for i, text in enumerate(answers)))
     data = tmp_path / "eval" / "test.parquet"

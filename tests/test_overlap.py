@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data_prep.output import write_parquet
 from data_prep.rows import RowRules, question_row, row_schema, sft_row
-from recipe.answers.json_answer import render_answer
+from recipe.answers.json_answer import render_entities
 from recipe.answers.queries import split
 from recipe.core.entities import Entity, Example
 from recipe.core.files import sha256
@@ -109,7 +109,7 @@ def files(tmp_path):
 @pytest.fixture
 def predictions(tmp_path):
     """Right answers for the rows that overlap, wrong ones for the other."""
-    outputs = [render_answer([PARIS] if index != 2 else [Entity("Rome", "place")]) for index in range(len(ROWS))]
+    outputs = [render_entities([PARIS] if index != 2 else [Entity("Rome", "place")]) for index in range(len(ROWS))]
     lines = (json.dumps({"index": index, "output": output}) for index, output in enumerate(outputs))
     (tmp_path / "saved.jsonl").write_text("".join(f"{line}\n" for line in lines))
     return tmp_path / "saved.jsonl"

@@ -141,6 +141,18 @@ def test_an_unsupported_python_is_refused(project):
     assert (done.returncode, done.stderr) == (2, "setup: PYTHON=/bin/false is not a Python 3.10, 3.11 or 3.12\n")
 
 
+def test_an_environment_behind_a_link_is_left_alone(project, tmp_path):
+    other = tmp_path / "other"
+    (other / "bin").mkdir(parents=True)
+    (other / "bin" / "python").symlink_to(sys.executable)
+    (other / ".ner-setup").write_text("cpu\n/another/folder\n0\n")
+    (project / ".venv").symlink_to(other)
+    done = run(project, "cpu", PYTHON=sys.executable)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "it was made in /another/folder; remove the link" in done.stderr
+    assert (other / "bin" / "python").exists()
+
+
 def test_a_full_disk_is_told_before_anything_is_made(project, tmp_path):
     (tmp_path / "df").write_text("#!/bin/sh\necho Filesystem\necho disk 9 8 1048576 99% /\n")
     (tmp_path / "df").chmod(0o755)

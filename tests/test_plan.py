@@ -142,12 +142,12 @@ def test_an_unknown_model_is_one_line_that_names_the_known_ones(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------ does it fit
-@pytest.mark.parametrize("name", ["sft_qwen3_8b", "grpo_qwen3_8b_paper"])
+@pytest.mark.parametrize("name", ["sft_qwen3_8b", "grpo_qwen3_8b"])
 def test_the_8b_experiments_fit_on_8_gpus_of_80_gb(name):
     assert memory.shortfalls(settings(name, gpus=8, memory=80)) == []
 
 
-@pytest.mark.parametrize("name", ["sft_qwen3_8b", "grpo_qwen3_8b_paper"])
+@pytest.mark.parametrize("name", ["sft_qwen3_8b", "grpo_qwen3_8b"])
 def test_they_do_not_on_one_of_24_because_of_16_bytes_a_parameter(name):
     plan = settings(name, gpus=1, memory=24)
     states = sum(memory.phases(plan)[-1].parts[part] for part in ("parameters", "gradients", "optimizer"))
@@ -155,7 +155,7 @@ def test_they_do_not_on_one_of_24_because_of_16_bytes_a_parameter(name):
     assert any("update needs" in line and "of 24 GiB" in line for line in memory.shortfalls(plan))
 
 
-@pytest.mark.parametrize("name", ["sft_qwen3_8b", "grpo_qwen3_8b_paper"])
+@pytest.mark.parametrize("name", ["sft_qwen3_8b", "grpo_qwen3_8b"])
 def test_the_keys_that_are_named_make_it_fit(name):
     changes = remedies.suggest(settings(name, gpus=1, memory=24))
     overrides = [f"{key}={value}" for key, value in changes.items()]
@@ -191,7 +191,7 @@ def test_one_gpu_uses_what_saves_memory_and_time():
 
 # --------------------------------------------------------------------------------------------------------- settings
 def test_states_are_sharded_over_1_to_512_gpus():
-    needs = [need(settings("grpo_qwen3_8b_verl", gpus=number)) for number in (1, 2, 8, 64, 512)]
+    needs = [need(settings("grpo_qwen3_8b", "method=grpo_verl", gpus=number)) for number in (1, 2, 8, 64, 512)]
     assert needs == sorted(needs, reverse=True)
 
 
@@ -222,15 +222,15 @@ def test_without_flash_attn_the_fused_output_layer_makes_the_small_model_fit(scr
 
 
 def test_an_offloaded_optimizer_is_away_but_for_the_update():
-    kept = settings("grpo_qwen3_8b_paper")
-    away = settings("grpo_qwen3_8b_paper", "actor_rollout_ref.actor.fsdp_config.optimizer_offload=true")
+    kept = settings("grpo_qwen3_8b")
+    away = settings("grpo_qwen3_8b", "actor_rollout_ref.actor.fsdp_config.optimizer_offload=true")
     assert need(away, "rollout") < need(kept, "rollout")
     assert need(away) == need(kept)
     assert memory.host(away) - memory.host(kept) == 8 * kept.model.parameters // 8
 
 
 def test_vllm_takes_its_share_of_the_gpu_and_the_rest_is_cache():
-    plan = settings("grpo_qwen3_8b_paper")
+    plan = settings("grpo_qwen3_8b")
     found = vllm_cache.cache(plan)
     assert found.budget == int(0.6 * 80 * GIB)
     assert found.weights == 2 * plan.model.parameters

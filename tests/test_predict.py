@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from recipe import predict
-from recipe.answers.json_answer import render_answer
+from recipe.answers.json_answer import render_entities
 from recipe.core.entities import DataError, Entity
 from recipe.corpora.texts import Record, check_types, read_records
 from recipe.generate.engine import Decoding
@@ -31,7 +31,7 @@ def ask(text, types, *outputs, settings=DEFAULT):
 
 
 def answer(*pairs):
-    return render_answer([Entity(name, label) for name, label in pairs])
+    return render_entities([Entity(name, label) for name, label in pairs])
 
 
 def places(result):
@@ -107,7 +107,7 @@ def test_an_answer_that_cannot_be_read_is_counted():
 def test_offsets_of_windows_count_from_the_start_of_the_text():
     text = "Ann left. Bob came."
     plan = predict.Plan(Record(text, ("person",)), (Window(0, 9, 0, 9), Window(10, 19, 9, 19)), ((0,), (0,)))
-    outputs = [render_answer([Entity("Ann", "person")], "One."), render_answer([Entity("Bob", "person")], "Two.")]
+    outputs = [render_entities([Entity("Ann", "person")], "One."), render_entities([Entity("Bob", "person")], "Two.")]
     result = predict.assemble(0, plan, [Prediction(i, o) for i, o in enumerate(outputs)], DEFAULT)
     assert places(result) == [("person", 0, 3), ("person", 10, 13)]
     assert result.reasoning == "One.\n\nTwo."
@@ -140,7 +140,7 @@ def random_case(rng):
 
     def completion():
         entities = [Entity(name(), rng.choice([*TYPES, "else"])) for _ in range(rng.randint(0, 6))]
-        written = render_answer(entities * rng.choice([1, 1, 2]), rng.choice([None, "Because."]))
+        written = render_entities(entities * rng.choice([1, 1, 2]), rng.choice([None, "Because."]))
         return written[: rng.randrange(len(written))] if rng.random() < 0.1 else written
 
     return text, [completion() for _ in range(rng.choice([1, 1, 3]))]
@@ -197,7 +197,7 @@ def test_a_repeated_name_is_one_vote_for_each_place():
 
 def test_the_reasoning_is_that_of_the_answer_closest_to_the_vote():
     outputs = [
-        render_answer([Entity(name, "person") for name in names], thought)
+        render_entities([Entity(name, "person") for name in names], thought)
         for names, thought in [(["Rome"], "far"), (["Ann"], "close"), (["Ann"], "as close"), (["Ann", "Rome"], "less")]
     ]
     settings = predict.Settings(samples=4, temperature=1.0, min_agreement=0.75)

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recipe.answers import bio
-from recipe.answers.json_answer import render_answer, render_prompt
+from recipe.answers import bio, render_prompt
+from recipe.answers.json_answer import render_entities
 from recipe.core.entities import DataError, Entity, Example, to_ground_truth
 from recipe.eos import end_ids
 from recipe.models.chat import encode_prompt
@@ -214,7 +214,7 @@ def test_a_gpu_experiment_where_there_is_none(monkeypatch):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    assert "wants a GPU" in problem("grpo_qwen3_8b_paper", [])
+    assert "wants a GPU" in problem("grpo_qwen3_8b", [])
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert "wants a GPU" in problem("sft_qwen3_8b", []), "no cluster of Ray's trains it"
 
@@ -261,7 +261,7 @@ def test_a_misspelt_loss_setting(tmp_path, model, monkeypatch):
 
 def turn(answer=None, question=None):
     """The messages of an SFT row."""
-    answer = answer or render_answer(EXAMPLE.entities, "Two persons.")
+    answer = answer or render_entities(EXAMPLE.entities, "Two persons.")
     return [
         {"role": "user", "content": question or render_prompt(EXAMPLE)},
         {"role": "assistant", "content": answer},
@@ -287,7 +287,7 @@ def sft(tmp_path, model, monkeypatch):
     return make
 
 
-LONG = turn(render_answer(EXAMPLE.entities, "Two persons. " * 999))
+LONG = turn(render_entities(EXAMPLE.entities, "Two persons. " * 999))
 
 
 @pytest.mark.parametrize(

@@ -43,12 +43,6 @@ def test_the_named_protocols_are_there():
     } <= set(protocol_names())  # fmt: skip
 
 
-@pytest.mark.parametrize("name", protocol_names())
-def test_every_protocol_decodes_greedily_within_the_papers_lengths(name):
-    decoding = read_protocol(name).decoding
-    assert (decoding.greedy, decoding.max_model_len, decoding.max_new_tokens) == (True, 8192, 4096)
-
-
 def test_datasets_and_averages_are_the_papers():
     seven, five = read_protocol("zero_shot_7"), read_protocol("crossner_5")
     assert seven.datasets == CROSS_DOMAIN
@@ -62,10 +56,16 @@ def test_datasets_and_averages_are_the_papers():
 
 
 @pytest.mark.parametrize("percent", [1, 5, 10])
-def test_a_low_resource_protocol_says_share_seeds_and_that_it_is_not_stratified(percent):
-    train = read_protocol(f"low_resource_conll03_{percent}").train
-    assert (train.share, train.stratified) == (percent / 100, False)
-    assert len(set(train.seeds)) == 3
+def test_a_low_resource_protocol_says_its_share(percent):
+    protocol = read_protocol(f"low_resource_conll03_{percent}")
+    assert (protocol.name, protocol.train.share) == (f"low_resource_conll03_{percent}", percent / 100)
+    assert protocol.title == f"low resource, {percent} % of CoNLL 2003"
+
+
+def test_a_file_of_several_protocols_is_none_by_its_own_name():
+    assert "low_resource_conll03" not in protocol_names()
+    with pytest.raises(DataError, match=r"; there are .* low_resource_conll03_1, low_resource_conll03_10, "):
+        read_protocol("low_resource_conll03")
 
 
 def test_an_unknown_protocol_is_an_error_that_names_those_there_are():
@@ -75,14 +75,15 @@ def test_an_unknown_protocol_is_an_error_that_names_those_there_are():
 
 GOOD = (
     "{title: t, source: s, labels: l, drop_else: true, split: test, datasets: [a], averages: {all: all}, "
-    "decoding: {greedy: true, max_model_len: 1, max_new_tokens: 1}}"
+    "train: {datasets: [a], share: 0.5}}"
 )
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "", "[", "5", GOOD.replace("labels: l, ", ""), GOOD.replace("title", "titel"), GOOD.replace("greedy", "gredy"),
+        "", "[", "5", GOOD.replace("labels: l, ", ""), GOOD.replace("title", "titel"), GOOD.replace("share", "shere"),
+        GOOD.replace("share: 0.5", "percent: [a]"), GOOD.replace("share: 0.5", "percent: 5"),
         GOOD.replace("all: all", "all: [b]"), GOOD.replace("split: test", "split: tests"), GOOD.replace("[a]", "5"),
     ],
 )  # fmt: skip

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from recipe.answers import entity_tags, json_answer
 from recipe.answers.queries import group, in_order, merge, split, template_for, worked_examples
+from recipe.answers.think import template_reasoning
 from recipe.answers.type_descriptions import describe
 from recipe.core.entities import DataError, Entity, Example
 from recipe.core.metrics import count
@@ -36,7 +37,7 @@ def test_there_is_a_question_for_each_type_and_those_without_an_entity_are_kept(
 
 
 def test_built_reasoning_is_built_again_and_given_reasoning_is_kept():
-    built = split(replace(MEETING, reasoning=json_answer.template_reasoning(MEETING)))
+    built = split(replace(MEETING, reasoning=template_reasoning(MEETING)))
     assert [question.reasoning for question in built][1:] == [
         '"Ann" is a person. "Bob" is a person.',
         '"Rome" is a place.',
@@ -49,7 +50,7 @@ def test_built_reasoning_is_built_again_and_given_reasoning_is_kept():
 
 
 def test_merging_the_right_answers_gives_the_sentence_back():
-    questions = split(replace(MEETING, reasoning=json_answer.template_reasoning(MEETING)))
+    questions = split(replace(MEETING, reasoning=template_reasoning(MEETING)))
     merged = merge(questions, answers_of(questions))
     assert merged.example == MEETING
     answer = json_answer.parse(merged.completion)

@@ -107,7 +107,7 @@ def test_what_makes_room_is_what_goes_and_what_will_be_replaced(make):
     assert replaced(run, Kept(None, "")) == replaced(run / "none", TWO) == 0
 
 
-@pytest.mark.parametrize("name", ["grpo_tiny", "grpo_qwen3_8b_paper"])
+@pytest.mark.parametrize("name", ["grpo_tiny", "grpo_qwen3_8b"])
 def test_verl_calls_it_after_each_new_checkpoint(make, capsys, name):
     from verl.trainer.ppo.checkpoint_callback import build_checkpoint_callback
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from linear_time import linear_time
 
-from recipe.answers.json_answer import render_answer
+from recipe.answers.json_answer import render_entities
 from recipe.core.entities import DataError, Entity, Example, to_ground_truth
 from reward_fns.ner import RewardConfig, check_reward_kwargs, compute_score
 
@@ -19,9 +19,9 @@ TYPES = ("chemical", "disease")
 NALOXONE = Entity("Naloxone", "chemical")
 GOLD = to_ground_truth(Example("Naloxone .", TYPES, (NALOXONE,)))
 EMPTY_GOLD = to_ground_truth(Example("No drug .", TYPES))
-RIGHT = render_answer([NALOXONE])
-REASONED = render_answer([NALOXONE], "Naloxone is a drug.")
-EMPTY = render_answer([])
+RIGHT = render_entities([NALOXONE])
+REASONED = render_entities([NALOXONE], "Naloxone is a drug.")
+EMPTY = render_entities([])
 
 
 def reward(completion, gold=GOLD, **reward_kwargs):
@@ -56,7 +56,7 @@ def test_every_part_of_a_right_answer():
 
 
 def test_f1_is_that_of_the_spans_in_the_sentence():
-    half = render_answer([NALOXONE, Entity("clonidine", "chemical"), Entity("pain", "disease")])
+    half = render_entities([NALOXONE, Entity("clonidine", "chemical"), Entity("pain", "disease")])
     scores = reward(half)
     assert (scores["n_match"], scores["n_pred"], scores["n_gold"]) == (1, 3, 1)
     assert scores["f1"] == scores["acc"] == 0.5
@@ -64,11 +64,11 @@ def test_f1_is_that_of_the_spans_in_the_sentence():
 
 
 def test_a_wrong_answer_in_the_layout_gets_the_schema_reward_alone():
-    assert reward(render_answer([Entity("pain", "disease")]))["score"] == 1
+    assert reward(render_entities([Entity("pain", "disease")]))["score"] == 1
 
 
 def test_a_type_outside_the_schema_costs_the_schema_reward_and_counts_as_predicted():
-    scores = reward(render_answer([NALOXONE, Entity("Ann", "person")]))
+    scores = reward(render_entities([NALOXONE, Entity("Ann", "person")]))
     assert (scores["schema"], scores["n_pred"]) == (0, 2)
 
 
@@ -77,7 +77,7 @@ def test_a_type_outside_the_schema_costs_the_schema_reward_without_a_name_too():
 
 
 def test_matching_rule():
-    lower = render_answer([Entity("naloxone", "chemical")])
+    lower = render_entities([Entity("naloxone", "chemical")])
     assert reward(lower, matching="strict")["f1"] == 0
     assert reward(lower, matching="published")["f1"] == 1
 
@@ -89,7 +89,7 @@ def test_weights():
 
 @pytest.mark.parametrize(("words", "bonus"), [(1, 1.0), (10, 1.0), (15, 0.5), (20, 0.0), (500, 0.0)])
 def test_length_falls_from_the_target_to_the_limit(words, bonus):
-    completion = render_answer([NALOXONE], "word " * words)
+    completion = render_entities([NALOXONE], "word " * words)
     kwargs = {"f1_weight": 0, "schema_weight": 0, "length_weight": 1, "length_target": 10, "length_limit": 20}
     scores = reward(completion, **kwargs)
     assert scores["score"] == bonus
@@ -139,14 +139,14 @@ def test_reasoning_can_be_paid_for_what_it_names(reasoning, share):
 def test_in_scripts_without_spaces_a_name_stands_between_letters():
     gold = to_ground_truth(Example("彼は東京に住む。", ("location",), (Entity("東京", "location"),)))
     for reasoning, share in (("東京はlocationです。", 1), ("京都はlocationです。", 0)):
-        answer = render_answer([Entity("東京", "location")], reasoning)
+        answer = render_entities([Entity("東京", "location")], reasoning)
         assert compute_score("toy", answer, gold, {}, reasoned_weight=3)["score"] == 11 + 3 * share
 
 
 def test_reasoning_about_a_wrong_answer_or_silence_pays_nothing():
-    wrong = render_answer([Entity("pain", "disease")], "pain is a disease.")
+    wrong = render_entities([Entity("pain", "disease")], "pain is a disease.")
     assert reward(wrong, reasoned_weight=3)["score"] == reward(wrong)["score"] == 1
-    silent = render_answer([], "No drug is named.")
+    silent = render_entities([], "No drug is named.")
     assert reward(silent, reasoned_weight=3)["score"] == 1
     assert reward(silent, EMPTY_GOLD, reasoned_weight=3)["score"] == 14
 
@@ -212,7 +212,7 @@ def test_format_takes_a_closed_block_with_reasoning_and_then_the_layout(completi
 
 def test_strict_matching_tells_c_from_c_plus_plus():
     gold = to_ground_truth(Example("C and C++", ("language",), (Entity("C++", "language"),)))
-    assert reward(render_answer([Entity("C", "language")]), gold)["f1"] == 0
+    assert reward(render_entities([Entity("C", "language")]), gold)["f1"] == 0
 
 
 # ---------------------------------------------------------------------------------------------------- robustness
@@ -262,7 +262,7 @@ def test_a_broken_ground_truth_scores_zero_and_is_logged(broken, caplog):
 def test_time_is_linear(unit):
     many = [Entity(f"Naloxone {i}", "chemical") for i in range(20_000)]
     with linear_time():
-        reward(render_answer(many, "Naloxone is a chemical. " * 20_000), reasoned_weight=1)
+        reward(render_entities(many, "Naloxone is a chemical. " * 20_000), reasoned_weight=1)
         reward(unit * (1_000_000 // len(unit)))
         reward('{"entities": {"' + "x" * 300_000 + '": [' + '"n", ' * 60_000 + '"n"]}}', matching="published")
 

@@ -6,14 +6,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recipe.answers.json_answer import render_answer, render_prompt
+from recipe.answers import render_prompt
+from recipe.answers.json_answer import render_entities
 from recipe.core.entities import DataError, Entity, Example
 from recipe.models.chat import encode_prompt
 from sft.dataset import AnswerDataset
 
 EXAMPLE = Example("Naloxone reverses clonidine .", ("chemical",), (Entity("Naloxone", "chemical"),))
 PROMPT = render_prompt(EXAMPLE)
-ANSWER = render_answer(EXAMPLE.entities, '"Naloxone" is a chemical.')
+ANSWER = render_entities(EXAMPLE.entities, '"Naloxone" is a chemical.')
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from data_prep import output as ner_output
 from data_prep.rows import RowRules, render, sentence_key
 from data_prep.to_parquet import main
+from recipe import answers
 from recipe.answers import json_answer
 from recipe.core.entities import Entity, Example, from_ground_truth
 from recipe.models.chat import encode_prompt
@@ -47,7 +48,7 @@ def grpo(corpus, tmp_path):
 
     def run(*args, out="out", expect=0):
         amounts = ["--num-samples", "40", "--num-dev", "9"]
-        assert main(["grpo", "--instructuie", str(corpus), "--out", str(tmp_path / out), *amounts, *args]) == expect
+        assert main(["grpo", "--corpora", str(corpus), "--out", str(tmp_path / out), *amounts, *args]) == expect
         return tmp_path / out
 
     return run
@@ -77,7 +78,7 @@ def test_the_ground_truth_is_json_that_the_reward_reads_back(grpo):
     for row in rows(grpo() / "train.parquet"):
         gold = from_ground_truth(row["reward_model"]["ground_truth"])
         assert gold.types == ("person", "place")
-        assert row["prompt"] == [{"role": "user", "content": json_answer.render_prompt(gold)}]
+        assert row["prompt"] == [{"role": "user", "content": answers.render_prompt(gold)}]
         assert gold.sentence == row["extra_info"]["sentence"]
 
 
@@ -165,7 +166,7 @@ def test_a_list_of_which_nothing_is_there_is_an_error(grpo, capsys):
 
 def test_evaluation_keeps_the_order_of_datasets_and_rows_and_every_repeat(corpus, tmp_path, record):
     (corpus / "d" / "test.json").write_text(json.dumps([record(5), record(5)]))
-    args = ["eval", "--instructuie", str(corpus), "--datasets", "d", "a b", "--out", str(tmp_path / "out")]
+    args = ["eval", "--corpora", str(corpus), "--datasets", "d", "a b", "--out", str(tmp_path / "out")]
     assert main(args) == 0
     found = rows(tmp_path / "out" / "test.parquet")
     assert [row["data_source"] for row in found] == ["d"] * 2 + ["a b"] * 3
@@ -175,12 +176,12 @@ def test_evaluation_keeps_the_order_of_datasets_and_rows_and_every_repeat(corpus
 
 def test_another_split_goes_into_a_file_of_its_name_and_the_manifest_keeps_both(corpus, tmp_path):
     for split in ("test", "train"):
-        assert main(["eval", "--instructuie", str(corpus), "--split", split, "--out", str(tmp_path / "out")]) == 0
+        assert main(["eval", "--corpora", str(corpus), "--split", split, "--out", str(tmp_path / "out")]) == 0
     assert list(manifest(tmp_path / "out")) == ["test.parquet", "train.parquet"]
 
 
 def test_the_twelve_datasets_give_every_test_sentence(ner_data, tmp_path):
-    assert main(["eval", "--instructuie", str(ner_data), "--list", "cross_domain", "--out", str(tmp_path)]) == 0
+    assert main(["eval", "--corpora", str(ner_data), "--list", "cross_domain", "--out", str(tmp_path)]) == 0
     assert len(rows(tmp_path / "test.parquet")) == 2443 + 1521 + 431 + 416 + 465 + 651 + 543
 
 
@@ -190,7 +191,7 @@ def test_the_twelve_datasets_give_every_test_sentence(ner_data, tmp_path):
 @pytest.fixture
 def sft(corpus, tmp_path):
     def run(*args, out="out", expect=0):
-        assert main(["sft", "--instructuie", str(corpus), "--out", str(tmp_path / out), *args]) == expect
+        assert main(["sft", "--corpora", str(corpus), "--out", str(tmp_path / out), *args]) == expect
         return tmp_path / out
 
     return run
@@ -252,14 +253,14 @@ def cot_row(number=0, **changes):
 
 def test_a_ner_cot_row_keeps_its_reasoning(ner_cot):
     row = rows(ner_cot([cot_row(3)]) / "train.parquet")[0]
-    expected = json_answer.render_answer([Entity("Paris", "city")], "Paris is a city, 3.")
+    expected = json_answer.render_entities([Entity("Paris", "city")], "Paris is a city, 3.")
     assert row["messages"][1]["content"] == expected
     assert (row["data_source"], row["extra_info"]["cot"]) == ("Pile-NER", "ner_cot")
 
 
 def test_no_cot_leaves_the_reasoning_out(ner_cot):
     row = rows(ner_cot([cot_row()], "--no-cot") / "train.parquet")[0]
-    assert row["messages"][1]["content"] == json_answer.render_answer([Entity("Paris", "city")])
+    assert row["messages"][1]["content"] == json_answer.render_entities([Entity("Paris", "city")])
     assert row["extra_info"]["cot"] == "none"
 
 
@@ -307,7 +308,7 @@ def test_a_corpus_in_columns_becomes_rows_and_its_files_stand_in_the_manifest(ne
     assert main(["sft", "--corpora", str(news), "--no-cot", "--out", str(out)]) == 0
     row = rows(out / "dev.parquet")[0]
     assert row["extra_info"]["sentence"] == "Ada no.200 met EU Poles"
-    assert row["messages"][1]["content"] == json_answer.render_answer(
+    assert row["messages"][1]["content"] == json_answer.render_entities(
         [Entity("Ada no.200", "per"), Entity("EU", "org")]
     )
     entry = manifest(out)["train.parquet"]
@@ -468,12 +469,15 @@ def test_rows_and_manifest_say_whether_residual_types_were_dropped(instructuie, 
     assert manifest(tmp_path / "out")["test.parquet"]["drop_else"] is drop
 
 
-def test_without_the_options_rows_and_manifest_are_as_they_were_before_there_were_any(corpus, tmp_path):
-    assert main(["eval", "--instructuie", str(corpus), "--out", str(tmp_path / "out")]) == 0
-    assert "drop_else" not in rows(tmp_path / "out" / "test.parquet")[0]["extra_info"]
+def test_without_the_options_they_are_dropped_and_the_manifest_names_every_option(corpus, tmp_path):
+    assert main(["eval", "--corpora", str(corpus), "--out", str(tmp_path / "out")]) == 0
+    assert rows(tmp_path / "out" / "test.parquet")[0]["extra_info"]["drop_else"] is True
     entry = manifest(tmp_path / "out")["test.parquet"]
-    assert not {"drop_else", "protocol"} & set(entry)
-    assert not {"drop_else", "protocol", "columns"} & set(entry["arguments"])
+    assert entry["drop_else"] is True
+    assert "protocol" not in entry
+    arguments = entry["arguments"]
+    assert (arguments["drop_else"], arguments["protocol"], arguments["columns"]) == (True, None, [1, -1])
+    assert (arguments["answer_format"], arguments["one_step"], arguments["worked_seed"]) == ("json", False, 42)
 
 
 def test_rows_of_a_protocol_say_it_too(zero_shot):
@@ -490,7 +494,7 @@ def test_a_control_token_in_a_sentence_never_reaches_a_file(instructuie, record,
     bad = record(sentence=CONTROL, entities=[])
     root = instructuie(train=[record(1), bad, record(2)], test=[record(1), bad, record(2)])
     more = {"sft": ["--no-cot"], "grpo": ["--num-samples", "2", "--num-dev", "0"], "eval": []}[command]
-    assert main([command, "--instructuie", str(root), "--out", str(tmp_path / "out"), *more]) == 0
+    assert main([command, "--corpora", str(root), "--out", str(tmp_path / "out"), *more]) == 0
     (path,) = (tmp_path / "out").glob("*.parquet")
     assert "control_token 1" in capsys.readouterr().out
     start, end = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
@@ -579,7 +583,7 @@ def test_sentences_of_the_test_set_are_dropped_from_train_and_dev(grpo, corpus, 
 
 def test_a_parquet_file_written_here_can_be_kept_out(grpo, corpus, tmp_path, record):
     (corpus / "d" / "test.json").write_text(json.dumps([record(3)]))
-    assert main(["eval", "--instructuie", str(corpus), "--out", str(tmp_path / "eval")]) == 0
+    assert main(["eval", "--corpora", str(corpus), "--out", str(tmp_path / "eval")]) == 0
     out = grpo("--drop-overlap-with", str(tmp_path / "eval" / "test.parquet"), "--num-samples", "97")
     assert record(3)["sentence"] not in sentences(out / "train.parquet")
 
@@ -626,7 +630,7 @@ def run_script(*args, cwd, **env):
 
 def test_a_bad_record_stops_the_command_with_one_line_status_2_and_nothing_written(corpus, record, tmp_path):
     (corpus / "d" / "train.json").write_text(json.dumps([record(1), {"sentence": "x"}]))
-    args = ["sft", "--instructuie", corpus, "--datasets", "a b", "d", "--no-cot", "--out", tmp_path / "x" / "out"]
+    args = ["sft", "--corpora", corpus, "--datasets", "a b", "d", "--no-cot", "--out", tmp_path / "x" / "out"]
     done = run_script(*args, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -642,7 +646,7 @@ def test_a_bad_file_stops_even_where_records_are_skipped(instructuie, record, tm
     root = instructuie(**{"train": [record()], "test": [record()], split: content})
     for command in (["sft", "--no-cot"], ["grpo", "--num-dev", "0"]) if split == "train" else (["eval"],):
         out = tmp_path / "out"
-        assert main([*command, "--instructuie", str(root), "--out", str(out), "--on-error", "skip"]) == 2
+        assert main([*command, "--corpora", str(root), "--out", str(out), "--on-error", "skip"]) == 2
         errors = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note: ")]
         assert len(errors) == 1
         assert f"toy/{split}.json" in errors[0]
@@ -713,7 +717,7 @@ def test_grpo_on_the_twelve_datasets_is_exact_and_small(ner_data, tmp_path):
         "peak = re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read()).group(1);"
         "print(int(peak) / 1024, time.process_time()); sys.exit(status)"
     )
-    args = ["grpo", "--instructuie", str(ner_data), "--out", str(tmp_path / "out")]
+    args = ["grpo", "--corpora", str(ner_data), "--out", str(tmp_path / "out")]
     done = subprocess.run([sys.executable, "-c", code, *args], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     megabytes, seconds = map(float, done.stdout.splitlines()[-1].split())

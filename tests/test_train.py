@@ -9,7 +9,7 @@ import pytest
 
 from data_prep.output import write_parquet
 from data_prep.rows import RowRules, question_row, row_schema
-from recipe.answers.json_answer import render_answer
+from recipe.answers.json_answer import render_entities
 from recipe.compare import main as compare
 from recipe.compare import reward_line
 from recipe.core.entities import DataError, Entity, Example
@@ -35,7 +35,7 @@ def scored(folder, *names, gold=("Paris",)):
     rows = [Example("Paris met Lyon .", ("place",), tuple(Entity(n, "place") for n in gold), "toy") for _ in names]
     data, saved = folder.with_suffix(".parquet"), folder.with_suffix(".jsonl")
     write_parquet(data, [question_row(r, i, "test", RowRules()) for i, r in enumerate(rows)], row_schema(sft=False))
-    answers = [render_answer([Entity(name, "place")]) for name in names]
+    answers = [render_entities([Entity(name, "place")]) for name in names]
     saved.write_text("".join(json.dumps({"index": i, "output": a}) + "\n" for i, a in enumerate(answers)))
     assert evaluate(["--predictions", str(saved), "--data", str(data), "--out", str(folder)]) == 0
     return str(folder)

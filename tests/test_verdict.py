@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from recipe.answers.json_answer import render_answer
+from recipe.answers.json_answer import render_entities
 from recipe.core.entities import Entity, Example
 from recipe.evaluate.verdict import KEYED, count_overlaps, judge, keys
 
@@ -17,7 +17,7 @@ EXAMPLE = Example("Ann Lee left Paris for Lyon .", TYPES, (ANN, PARIS, LYON), "n
 
 def counts(*entities, example=EXAMPLE):
     """{rule: (matched, predicted, gold)} of an answer that names these."""
-    judged = judge(example, render_answer(entities))
+    judged = judge(example, render_entities(entities))
     found = {}
     for rule in KEYED:
         predicted, gold = keys(judged, rule)
@@ -85,7 +85,7 @@ def test_partial_and_type_are_nervaluates_on_2000_random_cases():
     for _ in range(2000):
         gold, predicted = ({draw() for _ in range(rng.randint(0, 5))} for _ in range(2))
         judged = judge(
-            Example(" ".join(words), TYPES, entities(words, gold)), render_answer(entities(words, predicted))
+            Example(" ".join(words), TYPES, entities(words, gold)), render_entities(entities(words, predicted))
         )
         theirs = Evaluator(
             [[located(starts, x) for x in sorted(gold)]],

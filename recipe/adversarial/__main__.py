@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from recipe.adversarial import attacks
 from recipe.answers import FORMATS
-from recipe.core.command_line import exit_status
+from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError, Example, to_ground_truth
 from recipe.train import config as experiment
 from recipe.train.reward import configured_reward
@@ -148,13 +148,11 @@ def render(answer_format: str, table: Sequence[Row], empty_share: float) -> str:
 
 
 def main(argv: Iterable[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.adversarial",
-        description="Print what a GRPO experiment's reward pays for answers that don't deserve it.",
-        epilog="examples:\n"
-        "  python -m recipe.adversarial grpo_qwen3_8b_paper\n"
-        "  python -m recipe.adversarial grpo_tiny reward.custom_reward_function.reward_kwargs.repaired_value=0",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.adversarial",
+        "Print what a GRPO experiment's reward pays for answers that don't deserve it.",
+        "python -m recipe.adversarial grpo_qwen3_8b",
+        "python -m recipe.adversarial grpo_tiny reward.custom_reward_function.reward_kwargs.repaired_value=0",
     )
     parser.add_argument("experiment", help="name of a GRPO experiment in hydra_configs, without .yaml")
     parser.add_argument("overrides", nargs="*", help="Hydra overrides, as for training")

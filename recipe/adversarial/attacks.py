@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from recipe import answers
-from recipe.answers.json_answer import template_reasoning
-from recipe.answers.think import CLOSE, OPEN
+from recipe.answers.queries import ask
+from recipe.answers.think import CLOSE, OPEN, template_reasoning
 from recipe.core.entities import DataError, Entity, Example
 
 SILENCE, WRONG = "names nothing", "wrong names"
@@ -43,18 +43,7 @@ _SENTENCES = (
 
 def examples(answer_format: str) -> list[Example]:
     """Gold examples, with and without an entity, as the format asks about them."""
-    if answer_format != "entity_tags":
-        return [replace(example, format=answer_format) for example in _SENTENCES]
-    return [
-        replace(
-            example,
-            types=(label,),
-            entities=tuple(e for e in example.entities if e.type == label),
-            format=answer_format,
-        )
-        for example in _SENTENCES
-        for label in example.types
-    ]
+    return [asked for example in _SENTENCES for asked in ask(replace(example, format=answer_format))]
 
 
 def honest(example: Example) -> str:
@@ -68,7 +57,7 @@ def attacks(example: Example, limit: int) -> dict[str, str]:
     for name, build in _attacks(example, limit):
         try:
             found[name] = build()
-        except DataError:  # BIO has one tag a word
+        except DataError:  # as where a word has one tag
             continue
     return found
 
@@ -85,7 +74,7 @@ def _attacks(example: Example, limit: int) -> Iterator[tuple[str, object]]:
     yield "writes nothing", lambda: ""
     yield SILENCE, lambda: _say(example, (), "No span of the sentence names an entity of these types.")
     yield "names nothing, no reasoning", lambda: silent
-    yield "every type, no name", lambda: _every_type(example, reasoning)
+    yield "every type, no name", lambda: f"{OPEN}\n{reasoning}\n{CLOSE}\n{answers.bare_types(example)}"
     yield "the schema", lambda: json.dumps(list(example.types))
     yield "the prompt", lambda: answers.render_prompt(example)
     yield WRONG, lambda: _say(example, [Entity(word, first) for word in others], reasoning)
@@ -129,14 +118,6 @@ def _fill(text: str, unit: str, limit: int) -> str:
 def _substrings(sentence: str) -> list[str]:
     words = sentence.split()
     return [" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)]
-
-
-def _every_type(example: Example, reasoning: str) -> str:
-    if example.format != "json":
-        raise DataError("only JSON can name a type without a name")
-    return f"{OPEN}\n{reasoning}\n{CLOSE}\n" + json.dumps(
-        {"entities": {label: [] for label in example.types}}, indent=2
-    )
 
 
 def _off_schema(example: Example, reasoning: str) -> str:

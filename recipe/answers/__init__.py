@@ -4,19 +4,41 @@
     bio             every word of the sentence with its tag                   ReCoT-NER
     entity_tags     a think block, then <entity>a, b</entity>, a type a time  RL Meets NER
 
-`Example.format` names the format that a sentence is asked in; these functions do what it says. Any format works with
-any stage, and all are scored alike.
+`Example.format` names the format that a sentence is asked in; the functions here do what it says. Every stage calls
+them and knows no format's name, and all formats are scored alike.
+
+To add a format: one module with these, and one line in `FORMATS`.
+
+    DEFAULT_TEMPLATE                the prompt, with {{SCHEMA}} and {{SENTENCE}}
+    render_answer(example)          the completion to train on; DataError for what the format can't say
+    parse(completion, example)      an Answer of anything that a model wrote: never raises, linear time
+
+It may have these, too; without one, the default holds:
+
+    render_prompt(example, template, add_source)    default: the template, filled
+    parts(completion)               the texts of reasoning and answer; default: a think block and the rest
+    WORDINGS                        other templates by the option that asks for them; default: {}
+    ONE_TYPE                        True where a question is about one type; recipe.answers.queries then asks about each
+                                    type of a sentence and puts the answers together. Such a format needs
+    put_question(template, description, worked)     the template of a type: its description and its worked examples
+    fidelity(completion, example)   how far the answer repeats the sentence, in [0, 1]; default: 0.0
+    grammar(types, text)            the Grammar that holds decoding to the layout; default: DataError
+    bare_types(example)             an answer of every type and no name, to attack a reward with; default: DataError
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 
-from recipe.answers import bio, entity_tags, json_answer
-from recipe.answers.think import parts as _parts
+from recipe.answers import bio, entity_tags, json_answer, think
+from recipe.answers.json_grammar import Grammar
+from recipe.answers.prompt import fill
 from recipe.core.entities import Answer, DataError, Example
 
 FORMATS: dict[str, ModuleType] = {"json": json_answer, "bio": bio, "entity_tags": entity_tags}
+
+begins = bio.begins  # rows for SFT don't say their format, and one format alone tags words
 
 
 def check_format(name: str) -> str:
@@ -29,23 +51,55 @@ def check_format(name: str) -> str:
 def render_prompt(example: Example, template: str | None = None, add_source: bool = False) -> str:
     """The user message for one sentence, in the wording of `template` or, for None, the format's own."""
     module = FORMATS[example.format]
-    return module.render_prompt(example, template or module.DEFAULT_TEMPLATE, add_source)
+    return getattr(module, "render_prompt", fill)(example, template or module.DEFAULT_TEMPLATE, add_source)
 
 
 def render_answer(example: Example) -> str:
     """The completion to train on; DataError for what the format can't say."""
-    if example.format == "json":
-        return json_answer.render_answer(example.entities, example.reasoning)
     return FORMATS[example.format].render_answer(example)
 
 
 def parse(completion: str, example: Example) -> Answer:
-    """Read a completion about an example, of which the gold is not looked at. Never raises."""
-    if example.format == "json":
-        return json_answer.parse(completion)
+    """Read a completion about an example; its gold is not looked at. Whatever the completion, this never raises."""
     return FORMATS[check_format(example.format)].parse(completion, example)
 
 
 def parts(completion: str, example: Example) -> tuple[str, str]:
-    """The text of the reasoning, closed or not, and that of the answer; either may be empty. Lengths are of these."""
-    return json_answer.parts(completion) if example.format == "json" else _parts(completion)
+    """The texts of the reasoning, closed or not, and of the answer; either may be empty. Lengths are of these."""
+    return getattr(FORMATS[example.format], "parts", think.parts)(completion)
+
+
+def default_template(name: str) -> str:
+    """The prompt of a format where the user gives none."""
+    return FORMATS[name].DEFAULT_TEMPLATE
+
+
+def wordings(name: str) -> Mapping[str, str]:
+    """The format's other templates, by the option that asks for them."""
+    return getattr(FORMATS[check_format(name)], "WORDINGS", {})
+
+
+def one_type(name: str) -> bool:
+    """True for a format whose questions are about one type."""
+    return getattr(FORMATS[check_format(name)], "ONE_TYPE", False)
+
+
+def fidelity(completion: str, example: Example) -> float:
+    """How far the answer repeats the sentence, in [0, 1]; 0.0 in a format that doesn't repeat it."""
+    module = FORMATS[example.format]
+    return module.fidelity(completion, example) if hasattr(module, "fidelity") else 0.0
+
+
+def grammar(name: str, types: Sequence[str], text: str | None = None, reasoning: bool = False) -> Grammar:
+    """What holds decoding to a format's layout and to these types; DataError for a format without a grammar."""
+    if not hasattr(FORMATS[name], "grammar"):
+        having = " or ".join(each.upper() for each, module in FORMATS.items() if hasattr(module, "grammar"))
+        raise DataError(f"--constrained: is for answers in {having}, and this model's are {name}")
+    return FORMATS[name].grammar(types, text, reasoning)
+
+
+def bare_types(example: Example) -> str:
+    """An answer that names every type and no entity; DataError where the format can't write one."""
+    if not hasattr(FORMATS[example.format], "bare_types"):
+        raise DataError(f"{example.format}: names no type without a name")
+    return FORMATS[example.format].bare_types(example)

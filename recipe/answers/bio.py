@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, pairwise
 
-from recipe.answers.prompt import fill
 from recipe.answers.subsequence import common
 from recipe.answers.think import split_reasoning, with_reasoning
 from recipe.core.align import locate
@@ -41,12 +40,12 @@ You are an information extraction assistant. Tag every word of the sentence belo
 {{SCHEMA}}
 Write the sentence again, word by word, each followed by its tag: word(B-type), word(I-type) or word(O).
 Sentence: {{SENTENCE}}"""
+WORDINGS = {"one_step": ONE_STEP_TEMPLATE}
 
 Piece = tuple[int, int, int | None]  # start, end, and which word of the answer it is
 
-LONGEST = (
-    20  # characters of an answer for one of the sentence, between words that agree: more is not aligned by characters
-)
+# Between words that agree, characters of an answer for one of the sentence: more are not aligned by characters.
+LONGEST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +100,6 @@ def render_answer(example: Example) -> str:
     """The completion to train on; DataError for what `words` refuses or reasoning that holds a think tag."""
     tagged = (f"{example.sentence[start:end]}({tag})" for start, end, tag in words(example))
     return with_reasoning(" ".join(tagged), example.reasoning)
-
-
-def render_prompt(example: Example, template: str = DEFAULT_TEMPLATE, add_source: bool = False) -> str:
-    """The user message for one sentence."""
-    return fill(template, example, add_source)
 
 
 # ----------------------------------------------------------------------------------------------------------- parse
@@ -187,6 +181,23 @@ def _entities(sentence: str, pieces: Sequence[Piece], given: Sequence[Tagged]) -
         if word.prefix != "O":
             begun, label = (begun[0] if goes_on else start, end), word.type
         last = owner
+
+
+def begins(answer: str, types: Sequence[str] = ()) -> list[int]:
+    """Where the `B` of each tag stands in an answer, in characters, ascending; no `B` of a word or the reasoning.
+
+    DataError for a word without a tag: a loss with a wrong mask would go unnoticed.
+    """
+    _, body, _ = split_reasoning(answer)
+    start = len(answer.rstrip()) - len(body)  # it ends where the answer does, but for white space
+    words = list(tagged_words(body, tuple(types)))
+    untagged = next((word.word for word in words if word.mark < 0), None if words else "")
+    if untagged is not None:
+        raise DataError(
+            f"its word {untagged[:40]!r} has no tag, and the loss is for BIO answers; set loss=plain for others, and "
+            "give types with parentheses in extra_info.types"
+        )
+    return [start + word.mark for word in words if word.prefix == "B"]
 
 
 # ----------------------------------------------------------------------------------------------------------- align

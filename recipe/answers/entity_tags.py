@@ -23,8 +23,10 @@ from collections.abc import Sequence
 
 from recipe.answers.prompt import check_template, fill
 from recipe.answers.think import split_reasoning, with_reasoning
+from recipe.answers.type_descriptions import plain_description
 from recipe.core.entities import Answer, DataError, Entity, Example, has_lone_surrogate
 
+ONE_TYPE = True
 OPEN, CLOSE = "<entity>", "</entity>"
 
 # The wording is ours. Unlike those of the other formats it asks for reasoning, since the published run trains an
@@ -55,11 +57,6 @@ _PLAIN = re.compile(f"[^,{_BREAKS}]*")
 # ---------------------------------------------------------------------------------------------------------- prompt
 
 
-def plain_description(label: str) -> str:
-    """What is said of a type that nobody has described."""
-    return f"An entity of the type {label}."
-
-
 def put_question(template: str, description: str, worked: Sequence[Example] = ()) -> str:
     """The template of one type: {{DESCRIPTION}} and {{EXAMPLES}} filled, {{SCHEMA}} and {{SENTENCE}} still open.
 
@@ -74,16 +71,11 @@ def put_question(template: str, description: str, worked: Sequence[Example] = ()
     return _PLACEHOLDER.sub(lambda match: fields[match.group(1)], check_template(template))
 
 
-def holds_placeholder(text: str) -> bool:
-    """True for text that can be no part of a template."""
-    return _ANY_PLACEHOLDER.search(text) is not None
-
-
 def render_prompt(example: Example, template: str = DEFAULT_TEMPLATE, add_source: bool = False) -> str:
     """The user message for one question. A template that is not of one type yet gets no worked examples."""
     if _PLACEHOLDER.search(template):
         template = put_question(template, plain_description(_one_type(example)))
-    return fill(template, example, add_source)
+    return fill(example, template, add_source)
 
 
 # ---------------------------------------------------------------------------------------------------------- answer

@@ -11,8 +11,8 @@ r"""The JSON answer format of ReasoningNER: a chain of thought, then `{"entities
       }
     }
 
-`parse(render_answer(entities, reasoning))` gives back the entities, sorted by type. `parse` reads what a model wrote:
-it never raises, and its time is linear in the length of the completion.
+`parse(render_answer(example))` gives back the entities, sorted by type. `parse` reads what a model wrote: it never
+raises, and its time is linear in the length of the completion.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-from recipe.answers.prompt import fill
+from recipe.answers.json_grammar import Grammar, rules, whole_names
 from recipe.answers.think import CLOSE, OPEN, with_reasoning
 from recipe.core.entities import Answer, Entity, Example, has_lone_surrogate, normalize_type
 
@@ -43,19 +43,16 @@ _ANSWER_START = re.compile(r'\{\s*"entities"\s*:')
 _FENCE_OPEN = re.compile(r"```[A-Za-z]*[ \t]*\r?\n?")
 
 
-# ---------------------------------------------------------------------------------------------- prompt and answer
+# --------------------------------------------------------------------------------------------------------- answer
 
 
-def render_prompt(example: Example, template: str = DEFAULT_TEMPLATE, add_source: bool = False) -> str:
-    """The user message for one sentence."""
-    return fill(template, example, add_source)
+def render_answer(example: Example) -> str:
+    """The completion to train on; DataError for reasoning that holds a think tag, which would end the block early."""
+    return render_entities(example.entities, example.reasoning)
 
 
-def render_answer(entities: Iterable[Entity], reasoning: str | None = None) -> str:
-    """The completion to train on. Types are sorted; names keep their order.
-
-    Raises DataError if the reasoning holds a think tag, which would end the block early.
-    """
+def render_entities(entities: Iterable[Entity], reasoning: str | None = None) -> str:
+    """The completion that names these entities. Types are sorted; names keep their order."""
     by_type: dict[str, list[str]] = {}
     for entity in entities:
         by_type.setdefault(entity.type, []).append(entity.name)
@@ -75,23 +72,20 @@ def _layout(by_type: Iterable[tuple[str, list[str]]]) -> str:
 _quote = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def template_reasoning(example: Example) -> str:
-    """A rationale built from the gold alone, for runs without chain-of-thought data. It teaches the format only."""
-    if not example.entities:
-        return "No span of the sentence names an entity of these types."
-    # Once each, as a small model that learns to repeat itself does not stop; in the order in which the answer has them.
-    named = dict.fromkeys(sorted(example.entities, key=lambda entity: entity.type))
-    return " ".join(f'"{entity.name}" is {_article(entity.type)} {entity.type}.' for entity in named)
+def grammar(types: Sequence[str], text: str | None = None, reasoning: bool = False) -> Grammar:
+    """What holds decoding to the layout; see `recipe.answers.json_grammar.rules`."""
+    return Grammar(rules(types, text, reasoning), '"entities":', lambda answer: render_entities(whole_names(answer)))
 
 
-def _article(noun: str) -> str:
-    return "an" if noun[:1] in "aeiou" else "a"
+def bare_types(example: Example) -> str:
+    """An answer of every type and no name."""
+    return json.dumps({"entities": {label: [] for label in example.types}}, indent=2)
 
 
 # ---------------------------------------------------------------------------------------------------------- parse
 
 
-def parse(completion: str) -> Answer:
+def parse(completion: str, example: Example | None = None) -> Answer:
     """Read a completion: reasoning, entities, and whether it kept the layout.
 
     Repaired, because the meaning is plain: a code fence, text around the JSON, a think block that was opened by the
@@ -133,7 +127,7 @@ def _split_reasoning(text: str) -> tuple[str | None, str, bool]:
 
 
 def parts(completion: str) -> tuple[str, str]:
-    """The text of the reasoning, closed or not, and that of the answer; either may be empty. Lengths are of these."""
+    """The texts of the reasoning, closed or not, and of the answer; either may be empty. Lengths are of these."""
     reasoning, body, _ = _split_reasoning(completion)
     if reasoning is None and (text := completion.strip()).startswith(OPEN):
         return text[len(OPEN) : len(text) - len(body)].strip(), body

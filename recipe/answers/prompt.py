@@ -18,7 +18,7 @@ def check_template(template: str) -> str:
     return template
 
 
-def fill(template: str, example: Example, add_source: bool = False) -> str:
+def fill(example: Example, template: str, add_source: bool = False) -> str:
     """The prompt for one sentence; with `add_source`, a line that names its dataset goes first."""
     fields = {"SCHEMA": json.dumps(list(example.types), ensure_ascii=False), "SENTENCE": example.sentence}
     prompt = _PLACEHOLDER.sub(lambda match: fields[match.group(1)], template)

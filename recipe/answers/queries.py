@@ -1,6 +1,8 @@
-"""A sentence as one question for each type, for the entity-tag format, and the sentence again from their answers.
+"""A sentence as the questions that its format asks, and the sentence again from their answers.
 
-questions = split(example)                                   # one Example a type, those without an entity too
+A format of whole sentences asks one question. One with `ONE_TYPE` asks about each type of the schema.
+
+questions = ask(example)                                     # one Example a type, those without an entity too
 merge(questions, completions).completion                     # '{"entities": {"person": ["Ada"]}}', to be scored
 
 worked = worked_examples(dev, seed=42)                       # {"person": (Example, Example), "place": ...}
@@ -14,41 +16,50 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from recipe.answers import entity_tags, json_answer
-from recipe.answers.think import CLOSE, OPEN, with_reasoning
+from recipe import answers
+from recipe.answers.think import CLOSE, OPEN, template_reasoning, with_reasoning
+from recipe.answers.type_descriptions import describe, plain_description
 from recipe.core.align import locate
-from recipe.core.entities import JSON_FORMAT, DataError, Entity, Example
+from recipe.core.entities import DEFAULT_FORMAT, DataError, Entity, Example
 from recipe.core.sampling import row_key
 
-FORMAT = "entity_tags"
+FORMAT = "entity_tags"  # asks about one type, where no such format is named
 
 
 # --------------------------------------------------------------------------------------------------- split and merge
 
 
-def split(example: Example) -> tuple[Example, ...]:
+def ask(example: Example) -> tuple[Example, ...]:
+    """The questions about a sentence in its format: itself, or one for each type."""
+    return split(example, example.format) if answers.one_type(example.format) else (example,)
+
+
+def split(example: Example, answer_format: str = FORMAT) -> tuple[Example, ...]:
     """A question for each type of the schema, in its order; where the sentence names none, the answer is empty.
 
-    Reasoning that was built from the gold is built again from that of the question. A teacher's stays as it is.
+    Reasoning that was built from the sentence's gold is built again from the question's. A teacher's stays as it is.
     """
-    built = example.reasoning is not None and example.reasoning == json_answer.template_reasoning(example)
+    built = example.reasoning is not None and example.reasoning == template_reasoning(example)
     questions = []
     for label in example.types:
         entities = tuple(entity for entity in example.entities if entity.type == label)
-        question = replace(example, types=(label,), entities=entities, format=FORMAT)
-        questions.append(replace(question, reasoning=json_answer.template_reasoning(question)) if built else question)
+        question = replace(example, types=(label,), entities=entities, format=answer_format)
+        questions.append(replace(question, reasoning=template_reasoning(question)) if built else question)
     return tuple(questions)
 
 
 def group(questions: Iterable[Example]) -> list[list[int]]:
     """The positions of the questions of each sentence, sentences and positions in the order in which they come.
 
-    Questions needn't stand together. A sentence that a dataset holds twice is two groups: the second question about a
-    type belongs to the second.
+    A question about all types is a sentence of its own. Those about one type needn't stand together. A sentence that a
+    dataset holds twice is two groups: the second question about a type belongs to the second.
     """
     asked: Counter = Counter()
-    groups: dict[tuple[str, str, int], list[int]] = {}
+    groups: dict[object, list[int]] = {}
     for position, question in enumerate(questions):
+        if not answers.one_type(question.format):
+            groups[position] = [position]
+            continue
         sentence = question.dataset, question.sentence
         groups.setdefault((*sentence, asked[sentence, question.types]), []).append(position)
         asked[sentence, question.types] += 1
@@ -57,7 +68,7 @@ def group(questions: Iterable[Example]) -> list[list[int]]:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """One sentence from the answers about its types: its example and a completion, both in the JSON format.
+    """One sentence from the answers about its types: its example and a completion, both in the default format.
 
     `unparsable` of the answers could not be read; they name nothing.
     """
@@ -75,19 +86,20 @@ def merge(questions: Sequence[Example], completions: Sequence[str]) -> Merged:
     """
     _check_questions(questions, completions)
     pairs = sorted(zip(questions, completions, strict=True), key=lambda pair: pair[0].types)
-    answers = [entity_tags.parse(completion, question) for question, completion in pairs]
+    read = [answers.parse(completion, question) for question, completion in pairs]
     sentence, dataset = questions[0].sentence, questions[0].dataset
     types = tuple(question.types[0] for question, _ in pairs)
     gold = in_order(sentence, (entity for question, _ in pairs for entity in question.entities))
-    example = Example(sentence, types, gold, dataset, format=JSON_FORMAT)
-    thoughts = [answer.reasoning for answer in answers if answer.reasoning is not None]
-    # A second opening tag may stand inside a think block that was read; the JSON format has no way to write it.
+    example = Example(sentence, types, gold, dataset, format=DEFAULT_FORMAT)
+    thoughts = [answer.reasoning for answer in read if answer.reasoning is not None]
+    # A think block that was read may hold a second opening tag, which no completion can be written with.
     reasoning = "\n".join(filter(None, thoughts)).replace(OPEN, " ").replace(CLOSE, " ") if thoughts else None
-    unparsable = sum(not answer.parsed for answer in answers)
-    if unparsable == len(answers):
+    unparsable = sum(not answer.parsed for answer in read)
+    if unparsable == len(read):
         return Merged(example, with_reasoning("", reasoning), unparsable)
-    found = in_order(sentence, (entity for answer in answers for entity in answer.entities))
-    return Merged(example, json_answer.render_answer(found, reasoning), unparsable)
+    found = in_order(sentence, (entity for answer in read for entity in answer.entities))
+    completion = answers.render_answer(replace(example, entities=found, reasoning=reasoning))
+    return Merged(example, completion, unparsable)
 
 
 def _check_questions(questions: Sequence[Example], completions: Sequence[str]) -> None:
@@ -115,7 +127,7 @@ def in_order(sentence: str, entities: Iterable[Entity]) -> tuple[Entity, ...]:
 
 
 def worked_examples(
-    examples: Iterable[Example], seed: int, count: int = 2, longest: int | None = None
+    examples: Iterable[Example], seed: int, count: int = 2, longest: int | None = None, answer_format: str = FORMAT
 ) -> dict[str, tuple[Example, ...]]:
     """At most `count` questions for each type, answered, to be shown in the prompts of that type.
 
@@ -129,9 +141,9 @@ def worked_examples(
     for example in examples:
         if longest is not None and len(example.sentence) > longest:
             continue
-        for question in split(example):
+        for question in split(example, answer_format):
             if question.reasoning is None:
-                question = replace(question, reasoning=json_answer.template_reasoning(question))
+                question = replace(question, reasoning=template_reasoning(question))
             naming, empty = chosen.setdefault(question.types[0], ([], []))
             if _can_be_shown(question):
                 key = row_key(seed, question, "worked example"), question.sentence
@@ -144,10 +156,10 @@ def _can_be_shown(question: Example) -> bool:
     if any(entity.name not in question.sentence for entity in question.entities):
         return False
     try:
-        shown = entity_tags.render_answer(question)
+        template_for(question.types[0], "", (question,), answer_format=question.format)
     except DataError:
         return False
-    return not entity_tags.holds_placeholder(f"{question.sentence}\n{shown}")
+    return True
 
 
 def _keep_lowest(kept: list, key: tuple[int, str], question: Example, count: int) -> None:
@@ -158,7 +170,11 @@ def _keep_lowest(kept: list, key: tuple[int, str], question: Example, count: int
 
 
 def template_for(
-    label: str, description: str = "", worked: Sequence[Example] = (), template: str = entity_tags.DEFAULT_TEMPLATE
+    label: str,
+    description: str = "",
+    worked: Sequence[Example] = (),
+    template: str | None = None,
+    answer_format: str = FORMAT,
 ) -> str:
     """The wording of the prompts about one type; `answers.render_prompt(question, template_for(...))` fills it.
 
@@ -167,7 +183,19 @@ def template_for(
     """
     if any(example.types != (label,) for example in worked):
         raise DataError(f"{label!r}: a worked example is about another type; give those of this type")
-    return entity_tags.put_question(template, description or entity_tags.plain_description(label), worked)
+    module = answers.FORMATS[answer_format]
+    return module.put_question(template or module.DEFAULT_TEMPLATE, description or plain_description(label), worked)
+
+
+def wording(question: Example, template: str | None = None, known: Mapping[str, str] | None = None) -> str | None:
+    """The template of a question: `template` in a format of whole sentences, else `known` for its type.
+
+    A type that is not known is described, without worked examples, in the wording of `template`.
+    """
+    if not answers.one_type(question.format):
+        return template
+    [label] = question.types
+    return (known or {}).get(label) or template_for(label, describe(label), (), template, question.format)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,4 +207,5 @@ class Wordings:
 
     def of(self, example: Example) -> str | None:
         """The template of a question, None where nothing is known of its type."""
-        return self.templates.get(example.dataset, {}).get(example.types[0])
+        by_type = self.templates.get(example.dataset)
+        return by_type and by_type.get(example.types[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from recipe.core.entities import DataError
+from recipe.core.entities import DataError, Example
 
 OPEN, CLOSE = "<think>", "</think>"
 
@@ -30,6 +30,19 @@ def split_reasoning(text: str) -> tuple[str | None, str, bool]:
 
 
 def parts(completion: str) -> tuple[str, str]:
-    """The text of the reasoning, closed or not, and that of the answer; either may be empty. Lengths are of these."""
+    """The texts of the reasoning, closed or not, and of the answer; either may be empty. Lengths are of these."""
     reasoning, answer, _ = split_reasoning(completion)
     return reasoning or "", answer
+
+
+def template_reasoning(example: Example) -> str:
+    """A rationale built from the gold alone, for runs without chain-of-thought data. It teaches the format only."""
+    if not example.entities:
+        return "No span of the sentence names an entity of these types."
+    # Once each, as a small model that learns to repeat itself does not stop; in the order in which the answer has them.
+    named = dict.fromkeys(sorted(example.entities, key=lambda entity: entity.type))
+    return " ".join(f'"{entity.name}" is {_article(entity.type)} {entity.type}.' for entity in named)
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[:1] in "aeiou" else "a"

@@ -12,10 +12,14 @@ import functools
 from collections.abc import Mapping
 from pathlib import Path
 
-from recipe.answers.entity_tags import plain_description
 from recipe.core.entities import DataError, normalize_type
 
 DESCRIPTIONS = Path(__file__).with_suffix(".yaml")
+
+
+def plain_description(label: str) -> str:
+    """What is said of a type that nobody has described."""
+    return f"An entity of the type {label}."
 
 
 def describe(label: str, dataset: str = "", file: Path = DESCRIPTIONS) -> str:

@@ -1,7 +1,8 @@
-"""How a command ends: its exit status, and one line on standard error where it could not go on."""
+"""How a command begins and ends: its parser and the numbers it takes, its exit status, and one line of complaint."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
@@ -10,6 +11,31 @@ from collections.abc import Callable
 from recipe.core.entities import DataError
 
 WRONG_INPUT, INTERRUPTED, READER_GONE, TERMINATED = 2, 130, 141, 143
+
+
+def command_parser(program: str, description: str, *examples: str) -> argparse.ArgumentParser:
+    """The parser of `python -m PROGRAM`; its help ends with the examples, each a whole command line."""
+    listing = "\n  ".join(["examples:" if len(examples) > 1 else "example:", *examples])
+    return argparse.ArgumentParser(
+        prog=f"python -m {program}",
+        description=description,
+        epilog=listing,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an option whose value is a whole number, `least` or more."""
+
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is not at least {least}")
+        return int(text)
+
+    return number
+
+
+count, positive = at_least(0), at_least(1)
 
 
 def exit_status(program: str, run: Callable[[], int | None], interrupted: str = "interrupted") -> int:

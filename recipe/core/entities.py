@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 IGNORED_TYPES = frozenset({"", "na", "n a", "misc", "else", "other", "nan"})
 
 
-JSON_FORMAT = "json"  # that of what was written before there were others
+DEFAULT_FORMAT = "json"  # of ground truths that name none, too
 
 
 class DataError(ValueError):
@@ -34,7 +34,7 @@ class Example:
     entities: tuple[Entity, ...] = ()
     dataset: str = ""
     reasoning: str | None = None
-    format: str = JSON_FORMAT  # the name of one of recipe.answers
+    format: str = DEFAULT_FORMAT  # the name of one of recipe.answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +76,11 @@ def to_ground_truth(example: Example) -> str:
     """`{"types": [...], "entities": [{"name": .., "type": ..}, ...], "sentence": ..}`: what scoring an answer needs.
 
     JSON, because a nested Parquet column would become an Arrow struct with the union of all keys. `format` is there
-    where it isn't "json".
+    where it isn't the default.
     """
     entities = [{"name": entity.name, "type": entity.type} for entity in example.entities]
     value = {"types": list(example.types), "entities": entities, "sentence": example.sentence}
-    if example.format != JSON_FORMAT:
+    if example.format != DEFAULT_FORMAT:
         value["format"] = example.format
     return json.dumps(value, ensure_ascii=False)
 
@@ -90,7 +90,9 @@ def from_ground_truth(text: str) -> Example:
     try:
         value = json.loads(text)
         entities = tuple(Entity(entity["name"], entity["type"]) for entity in value["entities"])
-        example = Example(value["sentence"], tuple(value["types"]), entities, format=value.get("format", JSON_FORMAT))
+        example = Example(
+            value["sentence"], tuple(value["types"]), entities, format=value.get("format", DEFAULT_FORMAT)
+        )
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(_not_ground_truth(text)) from error
     strings = [

@@ -42,14 +42,26 @@ def _drop_half_line(file: BinaryIO) -> None:
     file.seek(0, os.SEEK_END)
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write an indented JSON file, whole or not at all."""
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file beside `path` that takes its place when the block ends, and vanishes when it fails."""
     work = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        work.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        yield work
         os.replace(work, path)
     finally:
         work.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with whole(path) as work:
+        work.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write an indented JSON file, whole or not at all."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 def sha256(path: Path) -> str:
@@ -78,6 +90,7 @@ def fingerprint(folder: Path) -> str:
 @contextlib.contextmanager
 def staged(out: Path) -> Iterator[Path]:
     """A folder beside `out` that takes its place when the block ends, and vanishes when it fails."""
+    out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     work, old = (out.with_name(f".{out.name}.{os.getpid()}.{suffix}") for suffix in ("new", "old"))
     work.mkdir()
@@ -86,6 +99,6 @@ def staged(out: Path) -> Iterator[Path]:
         if out.exists():
             out.rename(old)
         work.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
-        for path in (work, old):
-            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from recipe import corpora
-from recipe.answers.json_answer import template_reasoning
+from recipe.answers.think import template_reasoning
 from recipe.core.entities import DataError, Example
 from recipe.corpora import instructuie, ner_cot
 from recipe.corpora.json_files import read_text

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipe.answers.queries import in_order
+from recipe.answers.queries import FORMAT, in_order
 from recipe.core.entities import Entity, Example, normalize_type
 from recipe.corpora.json_files import read_list
 from recipe.corpora.reading import STRICT, Reading
@@ -27,7 +27,6 @@ from recipe.corpora.records import Wrong, check_text, kind_of
 if TYPE_CHECKING:
     from recipe.corpora.datasets import Dataset
 
-FORMAT = "entity_tags"
 # CoNLL-2003's tags by the names that InstructUIE uses.
 TYPE_NAMES: Mapping[str, str] = {"per": "person", "loc": "location", "org": "organization"}
 

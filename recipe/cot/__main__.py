@@ -23,7 +23,7 @@ examples:
   export OPENAI_API_KEY=...
   python -m recipe.cot annotate --input texts.jsonl --types person,place --work cot --teacher endpoint \\
       --base-url https://api.deepseek.com/v1 --model deepseek-reasoner --limit 20 --dry-run
-  python -m recipe.cot annotate --instructuie IE_INSTRUCTIONS --datasets bc5cdr --gold guide --work cot \\
+  python -m recipe.cot annotate --corpora IE_INSTRUCTIONS --datasets bc5cdr --gold guide --work cot \\
       --teacher vllm --model Qwen/Qwen3-32B
   RAY_ADDRESS=10.0.0.1:6379 python -m recipe.cot annotate --input pile.parquet --work cot --teacher ray --model MODEL
   python -m recipe.cot validate --work cot

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     for _ in distinct(read(), args.limit, census):
         pass  # all are read before one is asked about: a bad record costs no money
     if not census.rows:
-        raise DataError(f"{(args.input or [args.instructuie])[0]}: no text in it; at least one is needed")
+        raise DataError(f"{(args.input or [args.corpora])[0]}: no text in it; at least one is needed")
     meter = new_meter(args)
     chosen = choose(args, meter, (args.model,))
     settings = {**chosen.settings, "model_name": args.model, "gold": args.gold, "prompt": ANNOTATION_WORDING}

@@ -24,10 +24,10 @@ from importlib import metadata
 from pathlib import Path
 
 from recipe.core.entities import DataError
-from recipe.core.files import sha256
+from recipe.core.files import sha256, staged
 from recipe.corpora.sentence_overlap import words
 from recipe.cot.card import UNSPECIFIED, Contents, refused, render
-from recipe.cot.folder import CARD, MANIFEST, SPLITS, JsonLists, check_out, staged
+from recipe.cot.folder import CARD, MANIFEST, SPLITS, JsonLists, check_out
 from recipe.cot.funnel import read_funnel
 from recipe.cot.store import ANNOTATE, JUDGE, VALIDATE, path_of, read
 

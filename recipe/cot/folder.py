@@ -1,13 +1,10 @@
-"""The folder of an exported dataset: staged, then put in place as a whole; its JSON lists are written row by row."""
+"""The folder of an exported dataset: what it may replace, and its JSON lists, which are written row by row."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from recipe.core.entities import DataError
@@ -24,26 +21,6 @@ def check_out(out: Path) -> None:
     others = sorted({path.name for path in out.iterdir()} - OURS) if out.exists() else []
     if others:
         raise DataError(f"{out}: holds {others[0]!r}, which is no part of an export; name another folder")
-
-
-@contextlib.contextmanager
-def staged(out: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of `out` when the block ends, and vanishes when it fails."""
-    out = out.absolute()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        yield stage
-        stage.chmod(0o755)
-        if out.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
-            os.replace(out, old)
-            os.replace(stage, out)
-            shutil.rmtree(old)
-        else:
-            os.replace(stage, out)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
 
 
 class JsonLists(contextlib.ExitStack):

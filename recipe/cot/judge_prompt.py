@@ -12,8 +12,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from recipe.answers.json_answer import CLOSE, render_answer
-from recipe.core.entities import Entity
+from recipe.answers import render_answer
+from recipe.answers.think import CLOSE
+from recipe.core.entities import Entity, Example
 from recipe.cot.prompts import fingerprint
 
 LOWEST, HIGHEST = 0, 10
@@ -44,8 +45,9 @@ _START = re.compile(r'\{\s*"(?:coherence|accuracy|comment)"\s*:')
 def judge_messages(record: Mapping) -> tuple[dict[str, str], ...]:
     """The messages that ask about a record of validate.jsonl."""
     mark = fingerprint("judge", record["id"])[:8]  # not the one that the teacher has seen
-    entities = [Entity(entity["text"], entity["label"]) for entity in record["entities"]]
-    shown = {**record, "types": json.dumps(record["types"], ensure_ascii=False), "entities": render_answer(entities)}
+    entities = tuple(Entity(entity["text"], entity["label"]) for entity in record["entities"])
+    found = render_answer(Example(record["sentence"], (), entities))
+    shown = {**record, "types": json.dumps(record["types"], ensure_ascii=False), "entities": found}
     parts = (f"[{name} {mark}]\n{shown[key]}\n[end of {name} {mark}]" for name, key in _PARTS)
     return ({"role": "system", "content": SYSTEM}, {"role": "user", "content": "\n".join(parts)})
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 
-from recipe.answers.json_answer import render_answer, render_prompt
+from recipe.answers import render_answer, render_prompt
 from recipe.core.entities import Example
 from recipe.cot.rows import Row
 
@@ -60,7 +60,7 @@ def annotation_messages(row: Row, mode: str) -> tuple[dict[str, str], ...]:
     template = (OPEN_TYPES if row.types is None else GIVEN_TYPES).replace("MARK", row.id[:8])
     asked = render_prompt(Example(row.sentence, row.types or ()), template)
     if mode == GUIDED:
-        asked += GUIDE.format(gold=render_answer(row.gold or ()))
+        asked += GUIDE.format(gold=render_answer(Example(row.sentence, (), tuple(row.gold or ()))))
     return ({"role": "system", "content": SYSTEM}, {"role": "user", "content": asked})
 
 

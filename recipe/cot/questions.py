@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from recipe.answers.json_answer import CLOSE, OPEN
+from recipe.answers.think import CLOSE, OPEN
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@
                        "entities": [{"name": "Ada", "type": "person"}]}, a line each or a list; all but the sentence may
                        be missing; "text" for "sentence", "schema" for "types", "text" and "label" in entities do too
     .parquet          the same as columns, or the rows of data_prep/to_parquet.py grpo and eval, whose gold is theirs
-    --instructuie     a folder of corpora (recipe.corpora.datasets): gold, and the types of each dataset
+    --corpora         a folder of corpora (recipe.corpora.datasets): gold, and the types of each dataset
 
-A row without types of its own has those of --types, else those of its gold, else none: the teacher then chooses. A row
-that is there for the second time is not another row; an empty text is none.
+A row without types takes the types of --types, else the types of its gold. Without either the teacher chooses. A row
+that occurs twice counts once, and an empty text is no row.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _COLUMNS = ("sentence", "text", "types", "schema", "entities", "source", "data_s
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A text to annotate. `types` is None where the teacher chooses them, `gold` where there is none."""
+    """A text to annotate. `types` is None if the teacher chooses them, `gold` is None if the row has no gold."""
 
     sentence: str
     source: str
@@ -80,10 +80,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say which rows."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--input", type=Path, nargs="+", metavar="FILE", help=f"texts: {', '.join(ENDINGS)}")
-    source.add_argument("--instructuie", type=Path, metavar="DIR", help="a folder with a folder for each dataset")
+    source.add_argument("--corpora", type=Path, metavar="DIR", help="a folder with a folder for each dataset")
     add = parser.add_argument
-    add("--datasets", nargs="+", metavar="NAME", help="of --instructuie; default: all that are there")
-    add("--split", choices=corpora.SPLITS, default="train", help="of --instructuie; default: train")
+    add("--datasets", nargs="+", metavar="NAME", help="of --corpora; default: all that are there")
+    add("--split", choices=corpora.SPLITS, default="train", help="of --corpora; default: train")
     add("--types", metavar="A,B", help="entity types for rows that bring none")
     add("--limit", type=int, metavar="N", help="the first N rows alone")
 
@@ -96,16 +96,16 @@ def open_rows(args: argparse.Namespace) -> Callable[[], Iterator[Row]]:
     types = split_types(args.types) if args.types is not None else None
     if args.limit is not None and args.limit < 1:
         raise DataError(f"--limit {args.limit}: at least 1 is needed")
-    if args.instructuie:
-        found, missing = corpora.find_datasets(args.instructuie, args.datasets)
+    if args.corpora:
+        found, missing = corpora.find_datasets(args.corpora, args.datasets)
         if missing:
-            raise DataError(f"{args.instructuie}: no dataset {', '.join(missing)}; name one that is there")
+            raise DataError(f"{args.corpora}: no dataset {', '.join(missing)}; name one that is there")
         for dataset in found:
             if not dataset.file(args.split).is_file() and not (dataset.may_lack_splits and not args.datasets):
                 raise DataError(f"{dataset.file(args.split)}: no such file; name other --datasets or another --split")
         return lambda: _of_datasets([d for d in found if d.file(args.split).is_file()], args.split)
     if args.datasets:
-        raise DataError("--datasets: names folders of --instructuie; give that in place of --input")
+        raise DataError("--datasets: names folders of --corpora; give that in place of --input")
     for path in args.input:
         if path.suffix.lower() not in ENDINGS:
             raise DataError(f"{path}: a file of texts ends with {', '.join(ENDINGS)}; rename or convert it")
@@ -194,7 +194,7 @@ def _parquet(path: Path) -> Iterator[tuple[dict, str]]:
 
 
 def _read(value: object, where: str, name: str, types: tuple[str, ...] | None) -> Row:
-    """The row of one record; Wrong or DataError for what is none."""
+    """The row of one record. Wrong or DataError for a record that is not a row."""
     if not isinstance(value, dict):
         raise Wrong("not_an_object", f"{kind_of(value)}, not an object")
     source = value.get("source", value.get("data_source")) or name
@@ -221,7 +221,7 @@ def _ground_truth(reward_model: object, where: str) -> Example:
 
 
 def _gold(records: object, types: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, tuple[Entity, ...]]:
-    """The types of a row, those of its gold if it has no others, and the gold."""
+    """The types of a row, by default the types of its gold, and the gold."""
     first = records[0] if isinstance(records, list) and records and isinstance(records[0], dict) else {}
     name_key, type_key = ("name" if "name" in first else "text"), ("type" if "type" in first else "label")
     if types is None and isinstance(records, list):

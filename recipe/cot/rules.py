@@ -6,7 +6,7 @@
 | `too_long` | its reasoning has more than --max-words words; or the output is over MAX_CHARACTERS or names more than MAX_ENTITIES entities, and then nothing else is looked at |
 | `cut_off` | the token limit ended the output |
 | `no_think_block` | there is not exactly one think block, or nothing is in it |
-| `unparsable` | no entities can be read from the answer without guessing. What is repaired (a fence, text around the JSON, a list of items: recipe.answers.json_answer) is kept and counted, as export writes the layout anew |
+| `unparsable` | no entities can be read from the answer without guessing. What is repaired (a fence, text around the JSON, a list of items: recipe.answers) is kept and counted, as export writes the layout anew |
 | `off_schema` | an entity's type is none of the row's; where the teacher chose: none that can be asked for |
 | `no_types` | the teacher chose the types and named nothing: there is nothing to ask for |
 | `not_in_sentence` | a name doesn't stand in the sentence, or is given more often than it does (recipe.core.align) |
@@ -32,10 +32,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 
+from recipe import answers
 from recipe.answers.control_tokens import find_control_token
-from recipe.answers.json_answer import CLOSE, OPEN, parse, parts
+from recipe.answers.think import CLOSE, OPEN
 from recipe.core.align import Span, locate
-from recipe.core.entities import IGNORED_TYPES, Answer, DataError, Entity, clean_types, normalize_type
+from recipe.core.entities import IGNORED_TYPES, Answer, DataError, Entity, Example, clean_types, normalize_type
 from recipe.core.metrics import Counts, count
 from recipe.corpora.texts import check_types
 from recipe.cot.phrases import UNSPACED, denials, find_leak, fold, is_taken_back, mentions, split_sentences
@@ -84,7 +85,8 @@ class Annotated:
 def read_annotated(record: dict) -> Annotated:
     """A record of annotate.jsonl that was answered."""
     sentence, output, given, gold = record["sentence"], record["output"] or "", record["types"], record["gold"]
-    answer = parse(output) if len(output) <= MAX_CHARACTERS else Answer()
+    asked = Example(sentence, tuple(given or ()))
+    answer = answers.parse(output, asked) if len(output) <= MAX_CHARACTERS else Answer()
     named = answer.entities if len(answer.entities) <= MAX_ENTITIES else ()
     spans = locate(sentence, named)
     entities = tuple(
@@ -95,7 +97,7 @@ def read_annotated(record: dict) -> Annotated:
     counts = None
     if gold is not None and answer.parsed:
         counts = count(entities, [Entity(name, normalize_type(label)) for name, label in gold], "strict")
-    reasoning = "" if len(output) > MAX_CHARACTERS else parts(output)[0]
+    reasoning = "" if len(output) > MAX_CHARACTERS else answers.parts(output, asked)[0]
     return Annotated(
         sentence, types, given is None, output, record["finish_reason"], reasoning, answer, entities, spans, counts
     )

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.core.entities import DataError
-from recipe.core.files import append_to
+from recipe.core.files import append_to, whole
 from recipe.generate.predictions import check_manifest
 
 ANNOTATE, VALIDATE, JUDGE = "annotate", "validate", "judge"
@@ -65,18 +64,13 @@ def drop(work: Path, step: str, unwanted: Callable[[Mapping[str, object]], bool]
     path = path_of(work, step)
     if not path.is_file() or not any(unwanted(record) for record in read(work, step)):
         return 0
-    dropped, anew = 0, path.with_name(f".{path.name}.{os.getpid()}")
-    with append_to(path, "give another --work"):
-        try:
-            with anew.open("wb") as file:
-                for record in read(work, step):
-                    if unwanted(record):
-                        dropped += 1
-                    else:
-                        file.write(_line(record))
-            os.replace(anew, path)
-        finally:
-            anew.unlink(missing_ok=True)
+    dropped = 0
+    with append_to(path, "give another --work"), whole(path) as anew, anew.open("wb") as file:
+        for record in read(work, step):
+            if unwanted(record):
+                dropped += 1
+            else:
+                file.write(_line(record))
     return dropped
 
 

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from recipe.core.command_line import count
 from recipe.core.entities import DataError
 from recipe.cot.rules import (
     ANY_LANGUAGE,
@@ -48,20 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the reasoning, ISO 639-1; any: not looked at (default: %(default)s)",
     )
     words = "fewest words of a reasoning (default: %(default)s)"
-    add("--min-words", type=_count, default=default.min_words, metavar="N", help=words)
+    add("--min-words", type=count, default=default.min_words, metavar="N", help=words)
     words = "most words of a reasoning (default: %(default)s)"
-    add("--max-words", type=_count, default=default.max_words, metavar="N", help=words)
+    add("--max-words", type=count, default=default.max_words, metavar="N", help=words)
     add("--similarity", type=_share, default=SIMILARITY, metavar="X", help="Jaccard similarity at which a sentence is "
         "a near-duplicate of one kept before (default: %(default)s)")  # fmt: skip
     add("--keep-duplicates", action="store_true", help="don't look for near-duplicates")
     add("--require-gold-agreement", action="store_true", help="reject rows that don't find exactly their gold")
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value
 
 
 def _share(text: str) -> float:

@@ -42,9 +42,9 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
-from recipe.core.command_line import exit_status, unwind_on_sigterm
+from recipe.core.command_line import exit_status, positive, unwind_on_sigterm
 from recipe.core.entities import DataError
-from recipe.core.files import fingerprint, sha256, write_json
+from recipe.core.files import fingerprint, sha256, whole, write_json
 from recipe.evaluate.left_out import read_left_out, with_left_out
 from recipe.evaluate.protocols import check, comparison, protocol_names, read_protocol
 from recipe.evaluate.rows import Row, by_sentence, first_rows, read_rows, whole_sentences
@@ -58,8 +58,6 @@ from recipe.generate.predictions import FILE, Prediction, check_complete, check_
 
 def write_sentences(path: Path, sentences: Sequence[Sentence]) -> None:
     """Each sentence's own counts and lengths as Parquet, whole or not at all: what recipe.compare tests models with."""
-    import os
-
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -69,12 +67,8 @@ def write_sentences(path: Path, sentences: Sequence[Sentence]) -> None:
     }
     for number, (rule, part) in enumerate((rule, part) for rule in SCORED_RULES for part in PARTS):
         columns[f"{rule}_{part}"] = [float(sentence.counts[number]) for sentence in sentences]
-    work = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole(path) as work:
         parquet.write_table(pa.table(columns), work)
-        os.replace(work, path)
-    finally:
-        work.unlink(missing_ok=True)
 
 
 # --------------------------------------------------------------------------------------------------------- command
@@ -191,13 +185,6 @@ def _run(args: argparse.Namespace) -> None:
         print("\n" + comparison(protocol, scores, check(protocol, rows)))
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m recipe.evaluate",
@@ -220,7 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, required=True, metavar="DIR", help="folder for predictions.jsonl and scores.json")
     add("--predictions", type=Path, metavar="FILE", help="score these completions instead of generating")
     add("--protocol", choices=protocol_names(), metavar="NAME", help="print the published figures of one beside ours")
-    add("--limit", type=_positive, metavar="N", help="the first N rows of each dataset alone")
+    add("--limit", type=positive, metavar="N", help="the first N rows of each dataset alone")
     residual = parser.add_mutually_exclusive_group()
     residual.add_argument(
         "--drop-else",
@@ -231,11 +218,11 @@ def _parser() -> argparse.ArgumentParser:
     residual.add_argument(
         "--keep-else", dest="drop_else", action="store_false", help="they count, if the rows have them"
     )
-    add("--max-model-len", type=_positive, metavar="N", help="prompt and answer, tokens; 8192, or what the model holds")
-    add("--max-new-tokens", type=_positive, metavar="N", help="answer, tokens; 4096, or what --max-model-len leaves")
+    add("--max-model-len", type=positive, metavar="N", help="prompt and answer, tokens; 8192, or what the model holds")
+    add("--max-new-tokens", type=positive, metavar="N", help="answer, tokens; 4096, or what --max-model-len leaves")
     add("--dtype", default="auto", choices=("auto", "bfloat16", "float16", "float32"), help="default: the model's own")
-    add("--tensor-parallel-size", type=_positive, default=1, metavar="N", help="GPUs that share the model; default 1")
-    add("--batch", type=_positive, default=256, metavar="N", help="sequences decoded at a time; default 256")
+    add("--tensor-parallel-size", type=positive, default=1, metavar="N", help="GPUs that share the model; default 1")
+    add("--batch", type=positive, default=256, metavar="N", help="sequences decoded at a time; default 256")
     return parser
 
 

@@ -1,12 +1,16 @@
-"""Evaluation protocols: which datasets make which average, and our scores beside the published ones.
+"""Evaluation protocols: which datasets make which average, and our scores beside the published scores.
 
     protocol = read_protocol("zero_shot_7")             # hydra_configs/protocol/zero_shot_7.yaml
     protocol.averages["CrossNER-5"]                     # ("CrossNER_AI", "CrossNER_literature", ...)
     print(comparison(protocol, json.loads(Path("scores/scores.json").read_text()), check(protocol, rows)))
 
-Figures obtained on other names of the types stand in a table of their own. An average over some of its datasets is
+A file of the folder is one protocol. A file that trains on several shares is one for each: low_resource_conll03.yaml
+is low_resource_conll03_1, _5 and _10.
+
+Figures on other names of the types have a table of their own. An average over some of its datasets is
 called partial, and the systems beside it are averaged over the same datasets. Published systems were scored on all
-sentences of a split; so are ours: the gold of those that preparation left out counts as missed (left_out.py).
+sentences of a split; so are ours: the gold of the sentences that preparation left out counts as missed
+(recipe.evaluate.left_out).
 """
 
 from __future__ import annotations
@@ -34,27 +38,16 @@ RULE = "published"
 
 
 @dataclass(frozen=True, slots=True)
-class Decoding:
-    """How completions are made; lengths in tokens."""
-
-    greedy: bool
-    max_model_len: int
-    max_new_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
 class Training:
-    """What is trained on: all, or a share, of the train splits of these datasets; `seeds` are those to average over."""
+    """The datasets whose train splits are trained on, and the share of each, 0 to 1; None is all of it."""
 
     datasets: tuple[str, ...]
     share: float | None = None
-    seeds: tuple[int, ...] = ()
-    stratified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """What a figure must have been obtained by to stand beside another one."""
+    """How a figure is obtained. Figures of one protocol can be compared."""
 
     name: str
     title: str
@@ -64,32 +57,56 @@ class Protocol:
     split: str
     datasets: tuple[str, ...]
     averages: Mapping[str, tuple[str, ...]]
-    decoding: Decoding
     train: Training | None
     published: str  # the protocol whose published figures are shown; its averages only where it is this one
 
 
 def protocol_names(folder: Path = PROTOCOL_DIR) -> list[str]:
-    """The protocols that there are, sorted."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    """The names of the folder's protocols, sorted."""
+    return sorted(_files(folder))
+
+
+def _files(folder: Path) -> dict[str, tuple[Path, float | None]]:
+    """The file of each protocol, by name, and the percent of train that the name ends with, if it does."""
+    found: dict[str, tuple[Path, float | None]] = {}
+    for path in folder.glob("*.yaml"):
+        percents = _percents(path)
+        names = {path.stem: None} if percents is None else {f"{path.stem}_{percent}": percent for percent in percents}
+        found |= {name: (path, percent) for name, percent in names.items()}
+    return found
+
+
+def _percents(path: Path) -> list[float] | None:
+    """The shares in a file of several protocols; None for another file, which read_protocol checks."""
+    import yaml
+
+    try:
+        percents = yaml.safe_load(path.read_text(encoding="utf-8"))["train"]["percent"]
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return None
+    sound = isinstance(percents, list) and all(type(n) in (int, float) and 0 < n <= 100 for n in percents)
+    return percents if sound else None
 
 
 def read_protocol(name: str, folder: Path = PROTOCOL_DIR) -> Protocol:
-    """The protocol of that name. DataError for a name there is none of, or a file that is none."""
+    """The protocol of that name. DataError for an unknown name, and for a file that is not a protocol."""
     import yaml
 
-    path = folder / f"{name}.yaml"
-    if name not in protocol_names(folder):
-        raise DataError(f"{name}: no such protocol; there are {', '.join(protocol_names(folder))}")
+    files = _files(folder)
+    if name not in files:
+        raise DataError(f"{name}: no such protocol; there are {', '.join(sorted(files))}")
+    path, percent = files[name]
     try:
         values = dict(yaml.safe_load(path.read_text(encoding="utf-8")))
         values["datasets"] = datasets = tuple(values["datasets"])
         averages = values["averages"].items()
         values["averages"] = {title: datasets if part == "all" else tuple(part) for title, part in averages}
-        values["decoding"] = Decoding(**values["decoding"])
         train = values.get("train")
+        if percent is not None:
+            values["title"] = values["title"].replace("{percent}", str(percent))
+            train = {"datasets": train["datasets"], "share": percent / 100}
         if train is not None:
-            train = Training(**{key: tuple(v) if isinstance(v, list) else v for key, v in train.items()})
+            train = Training(**{**train, "datasets": tuple(train["datasets"])})
         values |= {"name": name, "train": train, "published": values.get("published", name)}
         protocol = Protocol(**values)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
@@ -109,7 +126,7 @@ class Coverage:
     """How evaluation rows and a protocol agree.
 
     `relabelled` are datasets whose types have other names than the protocol's, `unchecked` those whose names aren't
-    known here, so that nothing can be said.
+    known here.
     """
 
     present: tuple[str, ...] = ()
@@ -138,7 +155,7 @@ class Coverage:
 def check(protocol: Protocol, rows: Iterable) -> Coverage:
     """Compare the datasets of rows (`dataset`, `example`; see rows.Row) and their types with the protocol.
 
-    Residual types don't count: whether they are kept is said in the scores.
+    Residual types don't count: the scores say whether they were kept.
     """
     types: dict[str, set[str]] = {}
     for row in rows:
@@ -232,7 +249,7 @@ def _first(protocol: Protocol) -> str:
 def _grid(
     protocol: Protocol, columns: Sequence[_Column], scored: Mapping[str, Mapping] | None, limit: str
 ) -> list[str]:
-    """A line for each dataset and each average. What stands in a line of averages is over the same datasets.
+    """A line for each dataset and each average. The averages of a line are over the same datasets.
 
     `scored` are our figures by dataset as in scores.json; None where the table is without them.
     """
@@ -271,7 +288,7 @@ def _titled(name: str, figures: Mapping | None) -> str:
 def _marks(
     part: Sequence[str], there: Sequence[str], scored: Mapping[str, Mapping], limit: str
 ) -> tuple[list[str], list[str]]:
-    """What makes our average one of a part, and what isn't known of it."""
+    """Why our average covers a part alone, and what is unknown about it."""
     partial = [f"{len(there)} of {len(part)}"] if len(there) < len(part) else []
     if limit:
         partial.append(limit)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from recipe.answers.queries import FORMAT as ENTITY_TAGS
+from recipe.answers import one_type
 from recipe.answers.queries import group, merge
 from recipe.core.entities import DataError, Example, from_ground_truth
 
@@ -66,8 +66,6 @@ def first_rows(rows: Sequence[Row], limit: int) -> list[Row]:
 
 def by_sentence(rows: Sequence[Row]) -> list[list[int]]:
     """The positions of the rows about each sentence: one, unless a row asks about one type alone."""
-    if not any(row.example.format == ENTITY_TAGS for row in rows):
-        return [[position] for position in range(len(rows))]
     return group(replace(row.example, dataset=row.dataset) for row in rows)
 
 
@@ -86,12 +84,12 @@ class Sentences:
 
 
 def whole_sentences(rows: Sequence[Row], outputs: Sequence[str]) -> Sentences:
-    """The sentences of the rows. Answers about single types become one, in JSON.
+    """The sentences of the rows. Answers about single types become one, in the default format.
 
     Such a row has the index of its first question. An answer that can't be read names nothing; where none can, the
     sentence's is unparsable.
     """
-    if not any(row.example.format == ENTITY_TAGS for row in rows):
+    if not any(one_type(row.example.format) for row in rows):
         return Sentences(list(rows), list(outputs))
     merged_rows, completions, unread = [], [], []
     for positions in by_sentence(rows):

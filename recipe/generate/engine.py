@@ -15,11 +15,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipe.answers.json_answer import CLOSE
+from recipe.answers import Grammar
+from recipe.answers.think import CLOSE
 from recipe.core.entities import DataError
-from recipe.generate.grammar import close
 from recipe.generate.predictions import Prediction
-from recipe.generate.think_block import ANSWER_START, Begun, end_block
+from recipe.generate.think_block import Begun, end_block
 from recipe.models.folder import MAX_MODEL_LEN, MAX_NEW_TOKENS, model_config
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ class Decoding:
 class Request:
     """A prompt and how it is answered. `prompt`: token ids, (seq,); `key` names it in what comes back.
 
-    `max_reasoning_tokens`: a think block that isn't closed by then is closed for the model. `grammar` (EBNF) holds for
-    the answer after the think block, if there is one; the block then gets `max_reasoning_tokens` at most, which must be
+    `max_reasoning_tokens`: a think block that isn't closed by then is closed for the model. `grammar` holds for the
+    answer after the think block, if there is one; the block then gets `max_reasoning_tokens` at most, which must be
     given. Both leave the rest of the engine's `max_new_tokens` to the answer. The same `seed` draws the same tokens.
     """
 
@@ -58,7 +58,7 @@ class Request:
     temperature: float = 0.0
     seed: int | None = None
     max_reasoning_tokens: int | None = None
-    grammar: str | None = None
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class Engine:
         if limit is None:
             return SamplingParams(**shared, max_tokens=self.decoding.max_new_tokens, detokenize=False)
         # A model that doesn't reason begins its answer at once: no need to wait for all of it.
-        stop = [CLOSE, ANSWER_START] if request.grammar else [CLOSE]
+        stop = [CLOSE, request.grammar.start] if request.grammar else [CLOSE]
         return SamplingParams(**shared, max_tokens=limit, stop=stop, include_stop_str_in_output=True)
 
     def _answer_params(self, answer: _Answer) -> SamplingParams:
@@ -178,15 +178,15 @@ class Engine:
             stop_token_ids=self.stop_ids,
             max_tokens=room,
             detokenize=False,
-            structured_outputs=StructuredOutputsParams(grammar=request.grammar) if request.grammar else None,
+            structured_outputs=StructuredOutputsParams(grammar=request.grammar.rules) if request.grammar else None,
         )
 
     def _end_block(self, request: Request, made: CompletionOutput) -> Begun | None:
         if request.max_reasoning_tokens is None:
             return None
-        strings = {CLOSE: "tag", ANSWER_START: "answer"}
-        ending = "limit" if made.finish_reason == "length" else strings.get(made.stop_reason, "turn")
         constrained = request.grammar is not None
+        strings = {CLOSE: "tag"} | ({request.grammar.start: "answer"} if constrained else {})
+        ending = "limit" if made.finish_reason == "length" else strings.get(made.stop_reason, "turn")
         return end_block(request.prompt, list(made.token_ids), ending, self.tokenizer, self.stop_ids, constrained)
 
     def _finish(self, asked: Request | _Answer, made: CompletionOutput) -> Prediction:
@@ -198,7 +198,7 @@ class Engine:
         else:
             text = self._decode(made.token_ids)
             if asked.request.grammar and made.finish_reason == "length":
-                text = close(text)
+                text = asked.request.grammar.close(text)
             text = asked.begun.text + text
         return Prediction(key, text, len(ids), made.finish_reason)
 

@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from recipe.answers.json_answer import CLOSE, OPEN
+from recipe.answers.think import CLOSE, OPEN
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-ANSWER_START = '"entities":'  # where an answer shows itself
 # The model ended its turn; the tag or the answer's start was written; the token limit came first.
 Ending = Literal["turn", "tag", "answer", "limit"]
 

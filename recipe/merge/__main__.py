@@ -28,7 +28,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from recipe.core.command_line import exit_status, unwind_on_sigterm
+from recipe.core.command_line import command_parser, exit_status, unwind_on_sigterm
 from recipe.core.entities import DataError
 from recipe.core.files import staged
 from recipe.eos import end_ids, read_eos, write_eos
@@ -228,16 +228,14 @@ def _step(text: str) -> int | None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; 0, 1 if the export does not reproduce the policy, 2 if the input is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.merge",
-        description=__doc__.split("\n", 1)[0],
-        epilog="examples:\n"
-        "  python -m recipe.merge outputs/sft_tiny\n"
-        "  python -m recipe.merge outputs/grpo_qwen3_8b_paper --step 40 --out models/ner-8b\n"
-        "  python -m recipe.merge outputs/grpo_qwen3_8b_paper --device cuda\n"
-        "  python -m recipe.merge outputs/grpo_qwen3_8b_paper --dtype fp32\n"
-        "  python -m recipe.merge outputs/sft_qwen3_8b_lora --adapter-only",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.merge",
+        __doc__.split("\n", 1)[0],
+        "python -m recipe.merge outputs/sft_tiny",
+        "python -m recipe.merge outputs/grpo_qwen3_8b --step 40 --out models/ner-8b",
+        "python -m recipe.merge outputs/grpo_qwen3_8b --device cuda",
+        "python -m recipe.merge outputs/grpo_qwen3_8b --dtype fp32",
+        "python -m recipe.merge outputs/sft_qwen3_8b_lora --adapter-only",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder that holds global_step_N")
     parser.add_argument("--step", type=_step, default=None, metavar="N|latest", help="default latest")

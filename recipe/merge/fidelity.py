@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -166,7 +166,7 @@ def _compare(reference: torch.Tensor, other: torch.Tensor, tolerance: float | No
 
 def task_sequences(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     """Token ids of a few prompts and answers of the task, as in training."""
-    from recipe.answers import json_answer
+    from recipe import answers
     from recipe.models.chat import encode_prompt
 
     drugs = (Entity("Naloxone", "chemical"), Entity("hypotensive", "disease"))
@@ -178,8 +178,8 @@ def task_sequences(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     )
     sequences = []
     for example in examples:
-        prompt = encode_prompt(tokenizer, [{"role": "user", "content": json_answer.render_prompt(example)}])
-        answer = json_answer.render_answer(example.entities, "The names stand in the sentence.")
+        prompt = encode_prompt(tokenizer, [{"role": "user", "content": answers.render_prompt(example)}])
+        answer = answers.render_answer(replace(example, reasoning="The names stand in the sentence."))
         ids = tokenizer(answer, add_special_tokens=False)["input_ids"]
         sequences.append([*prompt, *ids, end_of_turn_id(tokenizer)])
     return sequences

@@ -1,6 +1,6 @@
 """Say what an experiment needs, and whether it fits: memory a GPU by phase, work and time of a step, disk.
 
-    python -m recipe.plan grpo_qwen3_8b_paper --gpus 8 --memory 80
+    python -m recipe.plan grpo_qwen3_8b --gpus 8 --memory 80
 
 Nothing is loaded: the model's shape comes from its config.json, or by its name from recipe/plan/models.yaml. The exit
 status is 0 if it fits, 1 if it does not, 2 for wrong input. A row of what is printed, GiB a GPU:
@@ -10,12 +10,11 @@ status is 0 if it fits, 1 if it does not, 2 for wrong input. A row of what is pr
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 
-from recipe.core.command_line import exit_status
+from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError
 from recipe.plan import remedies, work
 from recipe.plan.memory import host, phases, shortfalls
@@ -141,16 +140,14 @@ def _seconds(value: float) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.plan",
-        description="Memory, work, time and disk of an experiment, before it is started.",
-        epilog="examples:\n"
-        "  python -m recipe.plan grpo_qwen3_8b_paper --gpus 8 --memory 80\n"
-        "  python -m recipe.plan sft_qwen3_8b --gpus 16 --device-name a100\n"
-        "  python -m recipe.plan grpo_qwen3_1_7b_paper hardware=gpu_1 --memory 24 --json\n"
-        "  python -m recipe.plan sft_qwen3_1_7b model=qwen3_4b          # another model\n"
-        "  python -m recipe.plan sft_qwen3_8b +model.override_config.attn_implementation=sdpa   # without flash-attn",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.plan",
+        "Memory, work, time and disk of an experiment, before it is started.",
+        "python -m recipe.plan grpo_qwen3_8b --gpus 8 --memory 80",
+        "python -m recipe.plan sft_qwen3_8b --gpus 16 --device-name a100",
+        "python -m recipe.plan grpo_qwen3_1_7b hardware=gpu_1 --memory 24 --json",
+        "python -m recipe.plan sft_qwen3_1_7b model=qwen3_4b          # another model",
+        "python -m recipe.plan sft_qwen3_8b +model.override_config.attn_implementation=sdpa   # without flash-attn",
     )
     rates = work.Rates()
     parser.add_argument("experiment", help="name of a file in hydra_configs, without .yaml")

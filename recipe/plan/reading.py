@@ -1,6 +1,6 @@
 """An experiment's configuration, read for a plan: keys of verl 0.9.1's FSDP engine, SFT trainer and PPO trainer.
 
-load("grpo_qwen3_8b_paper", gpus=8, memory=80).tokens     # 24576
+load("grpo_qwen3_8b", gpus=8, memory=80).tokens     # 24576
 """
 
 from __future__ import annotations

@@ -28,16 +28,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipe import answers
-from recipe.answers import bio, entity_tags
 from recipe.answers.control_tokens import find_control_token
 from recipe.answers.prompt import check_template
-from recipe.answers.queries import FORMAT as ENTITY_TAGS
-from recipe.answers.queries import split, template_for
-from recipe.answers.type_descriptions import describe
-from recipe.core.entities import JSON_FORMAT, DataError, Example, has_lone_surrogate
+from recipe.answers.queries import ask, wording
+from recipe.core.entities import DEFAULT_FORMAT, DataError, Example, has_lone_surrogate
 from recipe.corpora.texts import Record, as_records
 from recipe.generate.engine import Decoding, Engine, Request
-from recipe.generate.grammar import grammar
 from recipe.generate.predictions import Prediction
 from recipe.models.chat import encode_prompt
 from recipe.models.folder import MAX_NEW_TOKENS, fit_lengths, load_tokenizer, model_folder
@@ -46,6 +42,8 @@ from recipe.predict.windows import Window, cut
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from recipe.answers import Grammar
 
 MANIFEST = "data_manifest.json"  # recipe.merge put it there
 ANSWER_ROOM = 1024  # tokens that a constrained answer has at least, or half of a smaller limit
@@ -89,24 +87,22 @@ class Settings:
             raise DataError(f"--window {self.window}: so many tokens or words, at least 1, are needed")
         if self.answer_format is not None:
             answers.check_format(self.answer_format)
-        if self.constrained and self.answer_format not in (None, JSON_FORMAT):
-            raise DataError(f"--constrained: is for answers in JSON, and this model's are {self.answer_format}")
+        if self.constrained:
+            answers.grammar(self.answer_format or DEFAULT_FORMAT, ())
         if self.template is not None:
             check_template(self.template)
 
     def asked(self, text: str, types: tuple[str, ...]) -> tuple[Example, ...]:
         """A text as the examples to ask about: one, or one for each type."""
-        example = Example(text, types, format=self.answer_format or JSON_FORMAT)
-        return split(example) if self.answer_format == ENTITY_TAGS else (example,)
+        return ask(Example(text, types, format=self.answer_format or DEFAULT_FORMAT))
 
     def prompt(self, example: Example) -> str:
         """What is asked about an example; about a type that wasn't trained on, without worked examples."""
-        template = self.template
-        if example.format == ENTITY_TAGS:
-            [label] = example.types
-            known = (self.wordings or {}).get(label)
-            template = known or template_for(label, describe(label), (), template or entity_tags.DEFAULT_TEMPLATE)
-        return answers.render_prompt(example, template)
+        return answers.render_prompt(example, wording(example, self.template, self.wordings))
+
+    def grammar(self, types: tuple[str, ...], text: str) -> Grammar | None:
+        """What holds an answer about a text to its layout, where answers are constrained."""
+        return answers.grammar(self.answer_format or DEFAULT_FORMAT, types, text) if self.constrained else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +210,7 @@ class Predictor:
             for place, prompt in enumerate(plan.prompts):
                 window = plan.windows[place // each]
                 text = plan.record.text[window.start : window.end]
-                rules = grammar(plan.record.types, text) if settings.constrained else None
+                rules = settings.grammar(plan.record.types, text)
                 for sample in range(settings.samples):
                     seed = settings.seed + sample if settings.temperature else None
                     yield Request(number, prompt, settings.temperature, seed, limit, rules)
@@ -295,12 +291,13 @@ def trained_on(folder: Path) -> dict[str, object]:
         arguments = entry["arguments"]
     except (OSError, ValueError, AttributeError, KeyError, TypeError, StopIteration):
         entry, arguments = {}, {}
-    template = bio.ONE_STEP_TEMPLATE if arguments.get("one_step") else None
+    name = arguments.get("answer_format") or DEFAULT_FORMAT
+    template = next((text for option, text in answers.wordings(name).items() if arguments.get(option)), None)
     by_dataset = entry.get("wordings") if isinstance(entry.get("wordings"), dict) else {}
     # A type that several datasets have is asked about as in the first of them.
     wordings = {label: text for name in sorted(by_dataset, reverse=True) for label, text in by_dataset[name].items()}
     return {
-        "answer_format": arguments.get("answer_format") or JSON_FORMAT,
+        "answer_format": name,
         "template": template,
         "wordings": wordings or None,
     }

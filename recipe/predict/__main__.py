@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from recipe import answers
-from recipe.core.command_line import exit_status, unwind_on_sigterm
+from recipe.core.command_line import exit_status, positive, unwind_on_sigterm
 from recipe.core.entities import DataError
 from recipe.core.files import fingerprint
 from recipe.corpora.texts import Record, piped, read_records, split_types
@@ -204,13 +204,6 @@ def _window(text: str) -> tuple[int, str]:
     return int(number), unit
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
-
-
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
         self.exit(2, f"predict: {message}\n")
@@ -255,11 +248,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of the samples; default 0")
     add("--answer-format", choices=tuple(answers.FORMATS), help="default: what the model was trained on, or json")
     add("--prompt-template", type=Path, metavar="FILE", help="the wording that a model was trained on, if not ours")
-    add("--max-model-len", type=_positive, metavar="N", help="prompt and answer, tokens; 8192, or what the model holds")
-    add("--max-new-tokens", type=_positive, metavar="N", help="answer, tokens; 4096, or half of what the model holds")
+    add("--max-model-len", type=positive, metavar="N", help="prompt and answer, tokens; 8192, or what the model holds")
+    add("--max-new-tokens", type=positive, metavar="N", help="answer, tokens; 4096, or half of what the model holds")
     add("--dtype", default="auto", choices=("auto", "bfloat16", "float16", "float32"), help="default: the model's own")
-    add("--tensor-parallel-size", type=_positive, default=1, metavar="N", help="GPUs that share the model; default 1")
-    add("--batch", type=_positive, default=256, metavar="N", help="sequences decoded at a time; default 256")
+    add("--tensor-parallel-size", type=positive, default=1, metavar="N", help="GPUs that share the model; default 1")
+    add("--batch", type=positive, default=256, metavar="N", help="sequences decoded at a time; default 256")
     return parser
 
 

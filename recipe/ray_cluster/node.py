@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from recipe.core.entities import DataError
+from recipe.core.files import write_json
 from recipe.ray_cluster.placement import cpus_a_node
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,9 +113,7 @@ def start(role: str, args: argparse.Namespace, extra: Sequence[str] = ()) -> int
         _end(started)
         words = " ".join(" ".join(said.splitlines()[-3:]).split())[-300:] or "it said nothing"
         raise DataError(f"{role}: {how}: {words}; all of it is in {log}")
-    work = record.with_name(f".{record.name}.{os.getpid()}")
-    work.write_text(json.dumps(asdict(started), indent=2) + "\n", encoding="utf-8")
-    os.replace(work, record)
+    write_json(record, asdict(started))
     print(f"export RAY_ADDRESS={started.address}", flush=True)
     if not args.block:
         return 0

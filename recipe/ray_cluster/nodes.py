@@ -18,7 +18,6 @@ What every node must see, at the same path, on shared storage or as an equal cop
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -28,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recipe.core.command_line import exit_status
+from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError
 from recipe.ray_cluster.join import join
 from recipe.ray_cluster.placement import UNITS_KEY, cpus_a_node
@@ -255,13 +254,11 @@ def watch(cluster: Cluster, run: str, every: float = 2, patience: float = 30) ->
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.ray_cluster.nodes",
-        description="Compare the nodes of a Ray cluster with this machine, or watch them.",
-        epilog="examples:\n"
-        "  python -m recipe.ray_cluster.nodes check --address 10.0.0.1:6379 --nodes 2 --run outputs/grpo models/sft\n"
-        "  python -m recipe.ray_cluster.nodes watch --address 10.0.0.1:6379 --run outputs/grpo",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.ray_cluster.nodes",
+        "Compare the nodes of a Ray cluster with this machine, or watch them.",
+        "python -m recipe.ray_cluster.nodes check --address 10.0.0.1:6379 --nodes 2 --run outputs/grpo models/sft",
+        "python -m recipe.ray_cluster.nodes watch --address 10.0.0.1:6379 --run outputs/grpo",
     )
     parser.add_argument("action", choices=("check", "watch"))
     parser.add_argument("paths", nargs="*", help="check: files and folders that every node must see")

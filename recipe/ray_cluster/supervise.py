@@ -13,7 +13,6 @@ Exit status: the command's own; 128 + signal; 124 after a stall; 125 after the w
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import ctypes
 import os
@@ -24,6 +23,8 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from recipe.core.command_line import command_parser
 
 _SHM = Path("/dev/shm")
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -169,11 +170,10 @@ def _copy(stream, log: Path | None, last_output: list[float]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.ray_cluster.supervise",
-        description="Run a command and end every process it started, however it ends.",
-        epilog="example:\n  python -m recipe.ray_cluster.supervise --stall 1800 -- python -m verl.trainer.main_ppo",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.ray_cluster.supervise",
+        "Run a command and end every process it started, however it ends.",
+        "python -m recipe.ray_cluster.supervise --stall 1800 -- python -m verl.trainer.main_ppo",
     )
     parser.add_argument("--log", type=Path, help="append the output to this file")
     parser.add_argument(

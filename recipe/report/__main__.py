@@ -1,6 +1,6 @@
 """A page of an evaluation: tables, charts, and every sentence with what was to be found and what was answered.
 
-    python -m recipe.report scores/grpo --run outputs/grpo_qwen3_8b_paper
+    python -m recipe.report scores/grpo --run outputs/grpo_qwen3_8b
 
 It reads scores/grpo/scores.json, the Parquet file and the predictions that it names, and writes one file,
 scores/grpo/report.html, which a browser opens without any network. All figures are those of scores.json; the sentences
@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from recipe.core.command_line import exit_status
+from recipe.core.command_line import at_least, exit_status
 from recipe.core.entities import DataError
 from recipe.evaluate.disagreements import KINDS
 from recipe.evaluate.left_out import in_words, of_sentences
@@ -142,16 +142,6 @@ def _intervals(scores: dict, rule: str) -> object:
 # --------------------------------------------------------------------------------------------------------- command
 
 
-def _at_least(least: int):
-    def value(text: str) -> int:
-        if int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text} is not at least {least}")
-        return int(text)
-
-    value.__name__ = "number"
-    return value
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m recipe.report",
@@ -159,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=(
             "examples:\n"
             "  python -m recipe.report scores/grpo\n"
-            "  python -m recipe.report scores/grpo --run outputs/grpo_qwen3_8b_paper --out grpo.html\n"
+            "  python -m recipe.report scores/grpo --run outputs/grpo_qwen3_8b --out grpo.html\n"
             "  python -m recipe.report scores/grpo --max-sentences 200 --seed 1\n\n"
             "SCORES is a folder that python -m recipe.evaluate wrote."
         ),
@@ -172,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, metavar="EVAL.parquet", help="the rows that were scored, if they have moved")
     add(
         "--max-sentences",
-        type=_at_least(len(KINDS)),
+        type=at_least(len(KINDS)),
         default=2000,
         metavar="N",
         help="of more, a sample with every error class in it; default 2000",

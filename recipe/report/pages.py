@@ -10,10 +10,11 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from recipe.core.files import whole
 
 FOLDER = Path(__file__).parent / "page"
 ROOM = 4_000_000  # bytes of JSON in a page, which leaves a million for charts, tables, style and script
@@ -106,10 +107,5 @@ def slots(types: Iterable[str]) -> dict[str, int]:
 def write(path: Path, page: str) -> int:
     """Write a page, whole or not at all, and return its size in bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        size = work.write_bytes(page.encode("utf-8", "replace"))
-        os.replace(work, path)
-    finally:
-        work.unlink(missing_ok=True)
-    return size
+    with whole(path) as work:
+        return work.write_bytes(page.encode("utf-8", "replace"))

@@ -1,6 +1,6 @@
 """A page of a GRPO run's answers: how those to one prompt differ, and how those to a validation prompt change.
 
-    python -m recipe.rollouts outputs/grpo_qwen3_8b_paper
+    python -m recipe.rollouts outputs/grpo_qwen3_8b
 
 It reads what verl dumped into the run's folder (recipe.report.dumps shows a line) and writes RUN/rollouts.html, one
 file that a browser opens without any network. Scores are the dumps' own; the marks in the sentences and the error
@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from recipe.core.command_line import exit_status
+from recipe.core.command_line import exit_status, positive
 from recipe.core.entities import DataError
 from recipe.evaluate.verdict import judge
 from recipe.report.charts import DASHES, Line, curves
@@ -168,19 +168,13 @@ def _mean(values: Sequence[float]) -> float:
 # --------------------------------------------------------------------------------------------------------- command
 
 
-def _positive(text: str) -> int:
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return int(text)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m recipe.rollouts",
         description="Write a page of a GRPO run's answers: within groups, and over the steps of validation.",
         epilog=(
             "examples:\n"
-            "  python -m recipe.rollouts outputs/grpo_qwen3_8b_paper\n"
+            "  python -m recipe.rollouts outputs/grpo_qwen3_8b\n"
             "  python -m recipe.rollouts outputs/grpo_tiny --prompts 100 --seed 1 --out look.html\n\n"
             "RUN may still be training."
         ),
@@ -189,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help="folder of the run, with rollouts/ or validation/ in it")
     add("--out", type=Path, metavar="FILE", help=f"default: RUN/{FILE}")
-    add("--prompts", type=_positive, default=60, metavar="N", help="groups, and validation prompts; default 60 of each")
+    add("--prompts", type=positive, default=60, metavar="N", help="groups, and validation prompts; default 60 of each")
     add("--seed", type=int, default=0, metavar="N", help="of the choice of prompts; default 0")
     return parser
 

@@ -20,12 +20,15 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipe.answers import json_answer
-from recipe.core.command_line import exit_status
+from recipe import answers
+from recipe.answers.think import template_reasoning
+from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError, Entity, Example
+from recipe.core.files import whole
 from recipe.tiny_model import questions as tiny_questions
 
 if TYPE_CHECKING:
@@ -122,8 +125,8 @@ def tokenizer_texts(corpus: tiny_questions.Corpus) -> Iterator[str]:
                 found = tiny_questions.ask_entities(record).found
                 entities = tuple(Entity(name, label) for name, label in found)
                 example = Example(record.sentence, record.types, entities)
-                yield json_answer.render_prompt(example)
-                yield json_answer.render_answer(entities, json_answer.template_reasoning(example))
+                yield answers.render_prompt(example)
+                yield answers.render_answer(replace(example, reasoning=template_reasoning(example)))
 
 
 def build_model(
@@ -301,8 +304,8 @@ def train(
         if out and (now - saved_at > 60 * save_every or spent):
             save(model, tokenizer, out)
             state = {"model": model.state_dict(), "tools": [t.state_dict() for t in tools], "step": step + 1}
-            torch.save({**state, "steps": steps, "seed": seed}, checkpoint.with_suffix(".tmp"))
-            checkpoint.with_suffix(".tmp").replace(checkpoint)
+            with whole(checkpoint) as work:
+                torch.save({**state, "steps": steps, "seed": seed}, work)
             saved_at = now
             bar.write(f"step {step + 1} of {steps}: {json.dumps(evaluate(model, tokenizer, corpus, 16))}", sys.stderr)
         if spent:
@@ -350,15 +353,13 @@ LONGEST_HELD_OUT = 400  # characters; nearly all sentences
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.tiny_model",
-        description=__doc__.split("\n", 1)[0],
-        epilog="examples:\n"
-        "  python -m recipe.tiny_model --out tiny\n"
-        "  python -m recipe.tiny_model --out tiny --max-steps 1000 --data my_data\n"
-        "  python -m recipe.tiny_model --out random --random --hidden-size 64 --layers 2\n"
-        "  python -m recipe.tiny_model --out recipe/tiny_model/base --eval",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.tiny_model",
+        __doc__.split("\n", 1)[0],
+        "python -m recipe.tiny_model --out tiny",
+        "python -m recipe.tiny_model --out tiny --max-steps 1000 --data my_data",
+        "python -m recipe.tiny_model --out random --random --hidden-size 64 --layers 2",
+        "python -m recipe.tiny_model --out recipe/tiny_model/base --eval",
     )
     parser.add_argument("--out", type=Path, required=True, help="the model's folder")
     parser.add_argument("--data", type=Path, default=SAMPLE, help="holds IE_INSTRUCTIONS/NER (default: the sample)")

@@ -1,6 +1,6 @@
 """Run one experiment of hydra_configs with verl: check it, start the right trainer, leave nothing behind.
 
-    python -m recipe.train grpo_qwen3_8b_paper data.train_files=data/grpo/train.parquet trainer.nnodes=2
+    python -m recipe.train grpo_qwen3_8b data.train_files=data/grpo/train.parquet trainer.nnodes=2
     VERL_FILE_LOGGER_PATH=outputs/.../metrics/20260102T030405.jsonl python -m verl.trainer.main_ppo --config-dir ...
 
 It prints the verl command that it runs, so that the same can be run by hand. On a cluster (RAY_ADDRESS; for SFT a
@@ -14,7 +14,6 @@ interrupted run and does nothing for a finished one.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -29,8 +28,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from recipe import cpu
-from recipe.core.command_line import exit_status
+from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError
+from recipe.core.files import write_json, write_text
 from recipe.generate.engine import SAMPLER
 from recipe.models import checkpoints
 from recipe.models.checkpoints import TRACKER
@@ -200,12 +200,6 @@ def _flat(tree: object, prefix: str = "") -> dict[str, object]:
     }
 
 
-def _write(path: Path, text: str) -> None:
-    work = path.with_name(f".{path.name}.{os.getpid()}")
-    work.write_text(text, encoding="utf-8")
-    work.replace(path)
-
-
 def _versions() -> dict[str, str]:
     found = {}
     for package in _VERSIONS:
@@ -352,8 +346,8 @@ def _write_record(run: Path, settings: dict, record: dict) -> None:
     from omegaconf import OmegaConf
 
     (run / "metrics").mkdir(parents=True, exist_ok=True)
-    _write(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(settings)))
-    _write(run / "run.json", json.dumps(record, indent=2) + "\n")
+    write_text(run / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(settings)))
+    write_json(run / "run.json", record)
     folders = dict.fromkeys(Path(file).expanduser().parent for file in preflight.files(settings["data"]["train_files"]))
     for number, folder in enumerate(folders, start=1):  # of several folders the second's is manifest_2.json
         if (folder / "manifest.json").is_file():
@@ -363,15 +357,13 @@ def _write_record(run: Path, settings: dict, record: dict) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.train",
-        description="Run one experiment of hydra_configs with verl.",
-        epilog="examples:\n"
-        "  python -m recipe.train sft_tiny data.train_files=data/sft/train.parquet\n"
-        "  python -m recipe.train grpo_qwen3_8b_verl hardware=gpu_1 actor_rollout_ref.model.path=models/sft\n"
-        "  RAY_ADDRESS=10.0.0.1:6379 python -m recipe.train grpo_qwen3_8b_paper trainer.nnodes=4\n"
-        "  RDZV_ENDPOINT=node01:29400 NODE_RANK=1 python -m recipe.train sft_qwen3_8b trainer.nnodes=2",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.train",
+        "Run one experiment of hydra_configs with verl.",
+        "python -m recipe.train sft_tiny data.train_files=data/sft/train.parquet",
+        "python -m recipe.train grpo_qwen3_8b method=grpo_verl actor_rollout_ref.model.path=models/sft",
+        "RAY_ADDRESS=10.0.0.1:6379 python -m recipe.train grpo_qwen3_8b trainer.nnodes=4",
+        "RDZV_ENDPOINT=node01:29400 NODE_RANK=1 python -m recipe.train sft_qwen3_8b trainer.nnodes=2",
     )
     parser.add_argument("experiment", help=f"one of {', '.join(experiment.experiments())}")
     parser.add_argument("overrides", nargs="*", help="Hydra overrides: key=value")

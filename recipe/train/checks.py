@@ -1,6 +1,6 @@
 """Everything that can be known to go wrong before a model is loaded, in half a minute for 50,000 rows.
 
-    python -m recipe.preflight grpo_qwen3_8b_paper data.train_files=data/grpo/train.parquet
+    python -m recipe.preflight grpo_qwen3_8b data.train_files=data/grpo/train.parquet
 
 Data files and their columns, every row as the trainer will read it, the model folder, its end tokens against its
 chat template, the reward on every gold answer, batch sizes against ranks, devices, disk, and the settings that follow
@@ -9,7 +9,6 @@ from model and machine (`recipe.train.derived`). `recipe.train` calls `check`.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recipe import answers, eos
-from recipe.core.command_line import exit_status
+from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError, from_ground_truth
 from recipe.models.chat import encode_prompts
 from recipe.train import backbone, derived, retention
@@ -282,11 +281,10 @@ def _check_disk(run: Path, folder: Path, config: DictConfig, each: int) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m recipe.preflight",
-        description="Check an experiment before anything is loaded.",
-        epilog="example:\n  python -m recipe.preflight grpo_qwen3_8b_paper trainer.nnodes=2",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        "recipe.preflight",
+        "Check an experiment before anything is loaded.",
+        "python -m recipe.preflight grpo_qwen3_8b trainer.nnodes=2",
     )
     parser.add_argument("experiment", help="name of a file in hydra_configs, without .yaml")
     parser.add_argument("overrides", nargs="*", help="Hydra overrides, as for training")

@@ -1,6 +1,6 @@
 """An experiment's configuration, composed as verl's own commands compose it.
 
-compose("grpo_qwen3_8b_paper", ["trainer.nnodes=2"]).actor_rollout_ref.rollout.n   # 16
+compose("grpo_qwen3_8b", ["trainer.nnodes=2"]).actor_rollout_ref.rollout.n   # 16
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def experiments(config_dir: Path = CONFIG_DIR) -> list[str]:
 def compose(name: str, overrides: Sequence[str] = (), config_dir: Path = CONFIG_DIR) -> DictConfig:
     """The composed, not yet resolved configuration. DataError for an unknown name or a bad override.
 
-    Hydra takes half a second for it, so that a process composes each once; a caller's copy is its own.
+    Hydra takes half a second, so a process composes each experiment once. Each caller gets a copy.
     """
     return copy.deepcopy(_compose(name, tuple(overrides), config_dir))
 

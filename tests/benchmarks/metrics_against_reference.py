@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tqdm import tqdm
 
-from recipe.answers.json_answer import parse, render_answer
+from recipe.answers.json_answer import parse, render_entities
 from recipe.core.entities import DataError, Entity, Example, to_ground_truth
 from recipe.core.files import write_json
 from recipe.core.metrics import Counts, count
@@ -61,25 +61,25 @@ def _swap(entities: Sequence[Entity], rng: random.Random, change: Callable[[Enti
 
 
 def exact(example, rng):
-    return render_answer(example.entities)
+    return render_entities(example.entities)
 
 
 def reasoned(example, rng):
-    return render_answer(example.entities, f"Of {len(example.types)} types: {{perhaps}} these.")
+    return render_entities(example.entities, f"Of {len(example.types)} types: {{perhaps}} these.")
 
 
 def drop(example, rng):
-    return render_answer([entity for entity in example.entities if rng.random() < 0.6])
+    return render_entities([entity for entity in example.entities if rng.random() < 0.6])
 
 
 def add(example, rng):
     words = example.sentence.split() or ["word"]
     added = [Entity(rng.choice(words), rng.choice(example.types)) for _ in range(rng.randint(1, 3))]
-    return render_answer([*example.entities, *added])
+    return render_entities([*example.entities, *added])
 
 
 def off_schema(example, rng):
-    return render_answer(_swap(example.entities, rng, lambda e: replace(e, type="celestial body")))
+    return render_entities(_swap(example.entities, rng, lambda e: replace(e, type="celestial body")))
 
 
 def boundary(example, rng):
@@ -89,41 +89,41 @@ def boundary(example, rng):
         shorter = entity.name.split()[1:] or [entity.name[:-1] or "x"]
         return replace(entity, name=" ".join(rng.choice([longer, longer[1:], longer[:-1], shorter])) or "x")
 
-    return render_answer(_swap(example.entities, rng, shift))
+    return render_entities(_swap(example.entities, rng, shift))
 
 
 def wrong_type(example, rng):
-    return render_answer(_swap(example.entities, rng, lambda e: replace(e, type=rng.choice(example.types))))
+    return render_entities(_swap(example.entities, rng, lambda e: replace(e, type=rng.choice(example.types))))
 
 
 def case(example, rng):
     change = rng.choice([str.lower, str.upper, str.title, str.swapcase])
-    return render_answer([Entity(change(e.name), change(e.type)) for e in example.entities])
+    return render_entities([Entity(change(e.name), change(e.type)) for e in example.entities])
 
 
 def punctuation(example, rng):
     marks = ["{}.", '"{}"', "the {}", "A {}", " {}  ", "({})", "{}'s", "an-{}", "{}\u00a0the", "{}\u2019"]
-    return render_answer([replace(e, name=rng.choice(marks).format(e.name)) for e in example.entities])
+    return render_entities([replace(e, name=rng.choice(marks).format(e.name)) for e in example.entities])
 
 
 def duplicate(example, rng):
-    return render_answer([e for e in example.entities for _ in range(rng.randint(1, 3))])
+    return render_entities([e for e in example.entities for _ in range(rng.randint(1, 3))])
 
 
 def reorder(example, rng):
-    return render_answer(rng.sample(example.entities, len(example.entities)))
+    return render_entities(rng.sample(example.entities, len(example.entities)))
 
 
 def json_fence(example, rng):
-    return f"```json\n{render_answer(example.entities)}\n```"
+    return f"```json\n{render_entities(example.entities)}\n```"
 
 
 def nothing(example, rng):
-    return render_answer([])
+    return render_entities([])
 
 
 def cut_off(example, rng):
-    text = render_answer(example.entities)
+    text = render_entities(example.entities)
     return text[: rng.randrange(1, len(text))]
 
 
@@ -154,7 +154,7 @@ KINDS += (nothing, cut_off, prose, think_alone)
 
 def layout(name: str, example: Example) -> str:
     """Gold, in a layout that the two read differently."""
-    gold = render_answer(example.entities)
+    gold = render_entities(example.entities)
     first = example.entities[0] if example.entities else Entity("x", example.types[0])
     return {
         "plain_fence": f"```\n{gold}\n```",

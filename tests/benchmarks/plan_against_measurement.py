@@ -42,7 +42,7 @@ CASES = {
 
 def prepare(folder: Path) -> Path:
     """SFT rows of the shipped sample; the Parquet file."""
-    tool = [sys.executable, "data_prep/to_parquet.py", "sft", "--instructuie", "data_prep/sample/IE_INSTRUCTIONS"]
+    tool = [sys.executable, "data_prep/to_parquet.py", "sft", "--corpora", "data_prep/sample/IE_INSTRUCTIONS"]
     tool += ["--datasets", "bc5cdr", "CrossNER_AI", "--cot", "template", "--num-samples", "64", "--num-dev", "4"]
     tool += ["--tokenizer", "recipe/tiny_model/base", "--max-tokens", "448", "--out", str(folder)]
     subprocess.run(tool, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)

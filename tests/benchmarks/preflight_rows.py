@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -21,7 +22,9 @@ from omegaconf import OmegaConf
 
 from data_prep.output import write_parquet
 from data_prep.rows import RowRules, question_row, row_schema
-from recipe.answers import bio, json_answer
+from recipe import answers
+from recipe.answers import bio
+from recipe.answers.think import template_reasoning
 from recipe.core.entities import DataError
 from recipe.core.files import write_json
 from recipe.corpora import datasets as corpora
@@ -39,13 +42,9 @@ def _in_bio(example) -> bool:
         return False
 
 
-def messages(example, answers) -> dict:
-    answer = (
-        answers.render_answer(example)
-        if answers is bio
-        else answers.render_answer(example.entities, json_answer.template_reasoning(example))
-    )
-    turn = [("user", answers.render_prompt(example)), ("assistant", answer)]
+def messages(example, name: str) -> dict:
+    example = replace(example, format=name, reasoning=None if name == "bio" else template_reasoning(example))
+    turn = [("user", answers.render_prompt(example)), ("assistant", answers.render_answer(example))]
     return {
         "messages": [{"role": role, "content": text} for role, text in turn],
         "extra_info": {"types": list(example.types)},
@@ -66,9 +65,9 @@ def main() -> None:
     tokenizer = load_tokenizer(Path(__file__).resolve().parents[2] / "recipe" / "tiny_model" / "base")
     result: dict[str, object] = {"rows": args.rows, "cores": len(os.sched_getaffinity(0))}
     with tempfile.TemporaryDirectory() as folder:
-        for name, answers in (("sft_tiny", json_answer), ("sft_tiny_bio", bio)):
+        for name, answer_format in (("sft_tiny", "json"), ("sft_tiny_bio", "bio")):
             path = Path(folder, f"{name}.parquet")
-            pq.write_table(pa.Table.from_pylist([messages(example, answers) for example in examples]), path)
+            pq.write_table(pa.Table.from_pylist([messages(example, answer_format) for example in examples]), path)
             settings = config.compose(name, [f"data.train_files={path}", "data.max_length=4096"])
             before, used = time.perf_counter(), time.process_time()
             assert preflight._check_sft_data(settings, tokenizer) == args.rows

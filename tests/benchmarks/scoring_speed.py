@@ -18,7 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from recipe.answers.json_answer import render_answer, template_reasoning
+from recipe.answers.json_answer import render_entities
+from recipe.answers.think import template_reasoning
 from recipe.core.entities import Entity, Example
 from recipe.core.files import write_json
 from recipe.corpora import datasets as corpora
@@ -40,7 +41,7 @@ def corrupt(example: Example, rng: random.Random) -> str:
         elif kind == 2:
             entity = Entity(entity.name, rng.choice(example.types))
         entities.append(entity)
-    return render_answer(entities, template_reasoning(example))
+    return render_entities(entities, template_reasoning(example))
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ def work(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(work):
-    common = ["--instructuie", "data_prep/sample/IE_INSTRUCTIONS", "--datasets", "bc5cdr", "CrossNER_AI"]
+    common = ["--corpora", "data_prep/sample/IE_INSTRUCTIONS", "--datasets", "bc5cdr", "CrossNER_AI"]
     common += ["--tokenizer", "recipe/tiny_model/base", "--num-samples", 32, "--num-dev", 4]
     python("data_prep/to_parquet.py", "grpo", *common, "--max-prompt-tokens", 256, "--out", work / "grpo")
     python("data_prep/to_parquet.py", "sft", *common, "--cot", "template", "--max-tokens", 448, "--out", work / "sft")

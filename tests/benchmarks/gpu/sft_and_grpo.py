@@ -85,7 +85,7 @@ def measure_grpo(folder: Path, model: Path, data: Path, steps: int) -> dict:
     from recipe.plan.reading import load
     from recipe.plan.settings import GIB
 
-    run, name = folder / "run", "grpo_qwen3_1_7b_paper"
+    run, name = folder / "run", "grpo_qwen3_1_7b"
     overrides = ["hardware=gpu_1", f"actor_rollout_ref.model.path={model}", *attention("actor_rollout_ref.model")]
     overrides += [f"data.train_files={data / 'train.parquet'}", f"data.val_files={data / 'dev.parquet'}"]
     overrides += ["data.max_prompt_length=1024", "data.max_response_length=1024", "trainer.save_freq=-1"]

@@ -1,0 +1,369 @@
+"""The READMEs against the repository: commands, options, paths, experiments, and the figures of tests/benchmarks."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from statistics import mean
+
+import pytest
+
+from recipe import answers
+
+ROOT = Path(__file__).resolve().parent.parent
+BENCHMARKS = "tests/benchmarks/"
+FOLDERS = ("data_prep", "hydra_configs", "launch", "recipe", "reward_fns", "sft", "tests")
+# The tiny model's card is a model's, with a path of its own example in it.
+READMES = [
+    ROOT / "README.md",
+    *sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("README.md") if path.parent.name != "base"),
+]
+CONFIGS = ROOT / "hydra_configs"
+GROUPS = {"model", "hardware", "method", "lora", "loss", "protocol"}
+# What a script passes its arguments to; None: it reads them itself, and its text has them. Others: recipe.train.
+SCRIPTS = {"ray_cluster.sh": "recipe.ray_cluster", "setup.sh": None, "test.sh": None}
+PATH = re.compile(rf"(?<![\w./:-])(?:\.\./)*(?:{'|'.join(FOLDERS)})/[\w./{{}},*-]*")
+COMMAND = re.compile(
+    r"python -m (?P<module>recipe\.\w+)(?P<rest>.*)"
+    r"|(?:python )?data_prep/(?P<prepare>to_parquet\.py)(?P<arguments>.*)"
+    r"|launch/(?P<script>\w+\.(?:sh|sbatch))(?P<after>.*)"
+)
+
+each = pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+# ------------------------------------------------------------------------------------------------------------ reading
+
+
+@functools.cache
+def blocks(readme: Path) -> list[str]:
+    """The indented and the fenced blocks, each with continued lines joined and its own shell variables filled in."""
+    found, fenced = [], False
+    lines: list[str] = []
+    for line in [*readme.read_text(encoding="utf-8").splitlines(), "```end"]:
+        if line.startswith("```"):
+            fenced = not fenced
+        inside = (fenced and not line.startswith("```")) or line.startswith("    ")
+        if inside:
+            lines.append(line)
+        elif lines:
+            found.append("\n".join(lines))
+            lines = []
+    return [_filled(re.sub(r"\\\n\s*", " ", block)) for block in found]
+
+
+def _filled(block: str) -> str:
+    for name, value in re.findall(r'^\s*(\w+)="([^"]*)"', block, re.MULTILINE):
+        block = block.replace(f"${name}", value)
+    return block
+
+
+@functools.cache
+def spans(readme: Path) -> list[str]:
+    """The code spans outside of blocks."""
+    text = re.sub(r"^```.*?^```", "", readme.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("    "))
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+def code(readme: Path) -> list[str]:
+    """Every line of a block, without its remark, and every span."""
+    lines = [re.split(r"\s#\s", line)[0] for block in blocks(readme) for line in block.splitlines()]
+    return lines + spans(readme)
+
+
+def commands(readme: Path) -> list[tuple[str, list[str]]]:
+    """(what is called: a module, to_parquet.py or a script; its arguments) of each of our commands that is shown."""
+    found = []
+    for line in code(readme):
+        for part in re.split(r"[|;]\s|\s&&\s", line):
+            if match := COMMAND.search(part):
+                name = match["module"] or match["prepare"] or match["script"]
+                found.append((name, (match["rest"] or match["arguments"] or match["after"] or "").split()))
+    return found
+
+
+@functools.cache
+def help_of(*command: str) -> str:
+    done = subprocess.run([sys.executable, *command, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, f"{' '.join(command)} --help: {done.stderr}"
+    return done.stdout
+
+
+def help_for(name: str, arguments: list[str]) -> str:
+    """What a command says of itself; for one with steps, what the step says."""
+    if name.endswith((".sh", ".sbatch")):
+        called = SCRIPTS.get(name, "recipe.train")
+        return help_of("-m", called) if called else (ROOT / "launch" / name).read_text(encoding="utf-8")
+    command = ("data_prep/to_parquet.py",) if name == "to_parquet.py" else ("-m", name)
+    step = [argument for argument in arguments[:1] if re.fullmatch(r"[a-z]+", argument)]
+    return help_of(*command, *(step if name in ("to_parquet.py", "recipe.cot") else []))
+
+
+def options(text: str) -> set[str]:
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))
+
+
+# ------------------------------------------------------------------------------------------------------------- layout
+
+
+def test_the_first_page_is_short_and_has_its_map_early():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 110
+    assert lines.index("## Map") < 50
+    assert max(map(len, lines)) <= 160
+
+
+def test_the_map_names_what_is_there():
+    start = next(block for block in blocks(ROOT / "README.md") if block.lstrip().startswith("recipe/"))
+    above = ROOT
+    for line in start.splitlines():
+        names = re.findall(r"(?:^\s+|[;,.] )([\w]+/|\w+\.py)(?=[\s:;,]|$)", line)
+        assert names, line
+        if line[:5].strip():  # four spaces and a name: a folder of the repository
+            above = ROOT / names[0]
+            assert above.is_dir(), names[0]
+            names = names[1:]
+        for name in names:
+            assert (above / name).exists(), f"{above.name}/{name}"
+
+
+def test_every_folder_readme_is_linked_from_the_first_page():
+    linked = {(ROOT / target).resolve() for target in re.findall(r"\]\(([\w./-]+)\)", READMES[0].read_text("utf-8"))}
+    assert {path for path in READMES[1:] if path.parent.name != "sample"} <= linked
+
+
+# -------------------------------------------------------------------------------------------------------------- paths
+
+
+@each
+def test_every_path_is_there(readme):
+    missing = set()
+    for text in code(readme):
+        for path in PATH.findall(text):
+            for each_path in braces(path.rstrip(".,")):
+                if not any(ROOT.glob(each_path.rstrip("/"))):
+                    missing.add(each_path)
+    assert not missing
+
+
+def braces(path: str) -> list[str]:
+    """`a/{b,c}` as `a/b` and `a/c`."""
+    if not (match := re.search(r"\{([^{}]*)\}", path)):
+        return [path]
+    before, after = path[: match.start()], path[match.end() :]
+    return [filled for word in match[1].split(",") for filled in braces(before + word + after)]
+
+
+@each
+def test_every_link_leads_somewhere(readme):
+    for target in re.findall(r"\]\(([^)\s]+)\)", readme.read_text(encoding="utf-8")):
+        if not target.startswith("https://"):
+            file, _, heading = target.partition("#")
+            linked = readme.parent / file if file else readme
+            assert linked.is_file(), target
+            assert not heading or heading in headings(linked), target
+
+
+def headings(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    lines = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-") for line in lines}
+
+
+# ----------------------------------------------------------------------------------------------------------- commands
+
+
+@each
+def test_every_command_is_there(readme):
+    for text in code(readme):
+        for module in re.findall(r"python -m (recipe\.\w+)", text):
+            if module != "recipe.NAME":
+                spec = importlib.util.find_spec(module)
+                assert spec, module
+                assert not spec.submodule_search_locations or importlib.util.find_spec(f"{module}.__main__"), module
+        for script in re.findall(r"launch/(\w+\.(?:sh|sbatch))", text):
+            assert (ROOT / "launch" / script).is_file(), script
+
+
+@each
+def test_every_option_is_one_of_its_command(readme):
+    for name, arguments in commands(readme):
+        if name != "recipe.NAME" and (shown := options(" ".join(arguments))):
+            assert shown <= options(help_for(name, arguments)), f"{name} {' '.join(arguments)}"
+
+
+@each
+def test_every_option_that_a_sentence_names_is_one_of_some_command(readme):
+    """Such a span names no command; it may be an option of any that a page shows."""
+    known = set()
+    for name, arguments in (command for page in READMES for command in commands(page)):
+        if name != "recipe.NAME":
+            known |= options(help_for(name, arguments))
+    for span in spans(readme):
+        if span.startswith("--"):
+            assert options(span) <= known, span
+
+
+@each
+def test_every_experiment_is_there(readme):
+    experiments = {path.stem for path in CONFIGS.glob("*.yaml")}
+    configured = experiments | {path.stem for path in CONFIGS.glob("*/*.yaml")}
+    takes = {"recipe.train", "recipe.plan", "recipe.preflight", "recipe.adversarial", "train.sh", "submit.sh"}
+    for name, arguments in commands(readme):
+        places = [word for word in arguments if re.fullmatch(r"(?:sft|grpo)_\w+", word)]
+        if name in takes | {"slurm_grpo.sbatch"}:
+            assert set(places) <= experiments, f"{name} {' '.join(arguments)}"
+    for span in spans(readme):
+        if re.fullmatch(r"(?:sft|grpo)_[a-z0-9_]+", span):
+            assert span in configured, span
+
+
+@each
+def test_every_choice_of_a_group_is_there(readme):
+    for text in code(readme):
+        for group, choice in re.findall(r"(?<![\w.])\+?(\w+)(?:@[\w.]+)?=([a-z]\w*)", text):
+            if group in GROUPS:
+                assert (CONFIGS / group / f"{choice}.yaml").is_file(), f"{group}={choice}"
+        for variant in re.findall(r"VARIANT=(\w+)", text):
+            assert (CONFIGS / "method" / f"grpo_{variant}.yaml").is_file(), variant
+
+
+# ---------------------------------------------------------------------------------------------------------- Python
+
+
+def python(readme: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", readme.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@each
+def test_every_example_imports_what_there_is(readme):
+    for text in python(readme):
+        for module, names in re.findall(r"^from (\S+) import (.+)$", text, re.MULTILINE):
+            loaded = importlib.import_module(module)
+            for name in names.split(", "):
+                assert hasattr(loaded, name) or importlib.util.find_spec(f"{module}.{name}"), f"{module}: {name}"
+
+
+def test_the_reward_that_is_shown_pays_for_precision():
+    shown = next(text for text in python(ROOT / "reward_fns" / "README.md") if "def compute_score" in text)
+    names: dict = {}
+    exec(shown, names)
+    truth = json.dumps(
+        {
+            "sentence": "Ann met Bob in Rome .",
+            "types": ["person"],
+            "entities": [{"name": "Ann", "type": "person"}, {"name": "Bob", "type": "person"}],
+        }
+    )
+
+    def score(*found):
+        return names["compute_score"]("x", json.dumps({"entities": {"person": found}}), truth)["score"]
+
+    unreadable = names["compute_score"]("x", "I don't know", truth)["score"]
+    assert score("Ann", "Bob") == 1 > score("Ann") > score("Ann", "Bob", "Rome", "met") > unreadable == 0
+
+
+# ------------------------------------------------------------------------------------------------------------ figures
+
+
+@functools.cache
+def paragraphs() -> list[str]:
+    """All READMEs by blank lines, a paragraph's line breaks being spaces; a table keeps its lines."""
+    text = "\n\n".join(path.read_text(encoding="utf-8") for path in READMES)
+    return [part if part.startswith("|") else " ".join(part.split()) for part in re.split(r"\n\n+", text)]
+
+
+def beside(name: str) -> str:
+    """The paragraph that names a benchmark's file."""
+    found = [text for text in paragraphs() if f"{BENCHMARKS}{name}.json" in text]
+    assert len(found) == 1, f"{name}: {len(found)} paragraphs name it"
+    return found[0]
+
+
+def measured(name: str) -> dict:
+    return json.loads((ROOT / BENCHMARKS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_each_benchmark_that_is_named_has_a_test_here():
+    named = {name for text in paragraphs() for name in re.findall(BENCHMARKS + r"(\w+)\.json", text)}
+    tested = {name.removeprefix("test_figures_of_") for name in globals() if name.startswith("test_figures_of_")}
+    assert named == tested
+
+
+def test_figures_of_constrained_decoding():
+    told, run = beside("constrained_decoding"), measured("constrained_decoding")
+    free, held = run["free"], run["constrained"]
+    assert f"Of {free['sentences']} sentences" in told
+    assert f"leaves {free['unparsable']:.0%}".replace("%", " %") + " unparsable without it" in told
+    assert f"and {held['unparsable']:.0%}".replace("%", " %") + " with it" in told
+
+
+def test_figures_of_cot_throughput():
+    told, run = beside("cot_throughput"), measured("cot_throughput")
+    assert f"{run['rows']:,} rows at a latency of {run['latency_ms']:.0f} ms and {run['concurrency']} at a time" in told
+    assert f"take {run['ratio']:.2f} times the ideal {run['ideal_seconds']:.1f} s" in told
+    assert run["ratio"] == round(run["seconds"] / run["ideal_seconds"], 2)
+
+
+def test_figures_of_plan_against_measurement():
+    told, rows = beside("plan_against_measurement"), measured("plan_against_measurement")["rows"]
+    assert f"within {max(abs(row['off']) for row in rows):.0%}".replace("%", " %") in told
+    assert f"{['no', 'one', 'two', 'three', 'four', 'five', 'six'][len(rows)]} models and settings" in told
+
+
+def test_figures_of_recall_oriented():
+    told, measurement = beside("recall_oriented"), measured("recall_oriented")
+    runs, seeds = measurement["runs"], {run["seed"] for run in measurement["runs"]}
+    assert f"{['no', 'one', 'two', 'three'][len(seeds)]} seeds" in told
+
+    def average(wording, loss, key):
+        return 100 * mean(run[key] for run in runs if (run["wording"], run["loss"]) == (wording, loss))
+
+    for key, name in (("recall", "recall"), ("f1", "F1")):
+        plain, weighted = (average("two steps", loss, key) for loss in ("plain", "recall-oriented"))
+        unit = " %" if name == "recall" else ""
+        assert f"{name} from {plain:.1f} to {weighted:.1f}{unit}" in told
+        differences = [average("one step", loss, key) for loss in ("plain", "recall-oriented")]
+        spread = [100 * run[key] for run in runs if (run["wording"], run["loss"]) == ("one step", "plain")]
+        assert abs(differences[0] - differences[1]) < max(spread) - min(spread)
+
+
+def test_figures_of_answer_formats():
+    measurement = measured("answer_formats")
+    beside("answer_formats")
+    table = next(text for text in paragraphs() if text.startswith("| the tiny model | strict macro F1"))
+    budget = next(text for text in paragraphs() if "With one budget for all three" in text)
+    assert f"{measurement['sft_rows']:,} rows of SFT, {measurement['grpo_steps']} GRPO steps" in budget
+    assert f"steps of {measurement['grpo_prompts']} prompts" in budget
+    assert f"{2 * measurement['sentences_a_dataset']} test sentences" in budget
+    for name in answers.FORMATS:
+        first, then = (
+            next(run for run in measurement["runs"] if (run["format"], run["stage"]) == (name, stage))
+            for stage in ("SFT", "SFT + GRPO")
+        )
+        cells = [
+            f"`{name}`",
+            *(f"{100 * run['strict_f1']:.1f}" for run in (first, then)),
+            f"{100 * first['unparsable_answers']:.0f} → {100 * then['unparsable_answers']:.0f} %",
+            f"{first['tokens_a_sentence']:.0f} → {then['tokens_a_sentence']:.0f}",
+        ]
+        row = next(line for line in table.splitlines() if line.startswith(f"| `{name}`"))
+        assert [cell.strip().removesuffix(" of answers") for cell in row.strip("|").split("|")] == cells
+
+
+def test_figures_of_metrics_against_reference():
+    told, run = beside("metrics_against_reference"), measured("metrics_against_reference")
+    assert f"On {run['predictions']:,} corrupted answers" in told
+    assert run["agrees"]
+    assert sum(part["undocumented"] for part in run["sentence_f1"].values()) == 0
+
+
+def test_figures_of_scoring_speed():
+    told, run = beside("scoring_speed"), measured("scoring_speed")
+    assert f"{run['sentences']:,} sentences are scored in about {round(run['seconds'], -1):.0f} s" in told
