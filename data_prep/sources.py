@@ -29,8 +29,8 @@ class Tally:
     skipped: Counter = field(default_factory=Counter)  # bad records, by reason
     dropped: Counter = field(default_factory=Counter)  # sound records that get no row, by reason
     noted: Counter = field(default_factory=Counter)  # kept, but worth knowing
-    sentences: int = 0  # of the sound records; where rows ask about single types, several rows are about one
-    with_rows: int = 0  # of those, the sentences of which a row is left
+    sentences: int = 0  # of the sound records; where rows ask about single types, one sentence has several rows
+    with_rows: int = 0  # sentences with a row
     gold: dict[str, dict[str, Counter]] = field(default_factory=dict)  # of what was dropped: reason -> rule -> type
 
     def drop(self, reason: str, example: Example) -> None:

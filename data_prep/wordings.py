@@ -15,7 +15,7 @@ from recipe.answers.type_descriptions import describe
 from recipe.corpora import Reading
 from recipe.corpora import datasets as corpora
 
-# Characters of a sentence that is shown, two of which are in every prompt: longer ones are for types that lack such.
+# Characters of a worked example. A prompt shows two; a type with fewer than two short ones gets longer ones.
 SHORT, LONGEST = 120, 400
 KEPT_OUT = "worked_example"
 

@@ -1,10 +1,10 @@
-"""Contamination: which evaluation sentences stand in the training data, and what the scores are without them.
+"""Contamination: which evaluation sentences the training data hold, and what the scores are without them.
 
     python -m recipe.overlap data/sft/train.parquet data/grpo/train.parquet data/eval/test.parquet
     python -m recipe.overlap data/sft/train.parquet data/eval/test.parquet --scores scores/sft --out overlap.json
 
 The files are data_prep/to_parquet.py's; the last one holds the evaluation rows. It prints, by dataset, how many of its
-sentences stand in the training data exactly, normalised, or with eight words in a row
+sentences the training data hold exactly, normalised, or with eight words in a row
 (recipe/corpora/sentence_overlap.py has the rules); each of the three counts the ones before it. Memory grows with the
 evaluation file, not with the training data. --out writes the rows, too, each with the first place where it was found:
 
@@ -96,7 +96,7 @@ def _with_share(count: int, total: int) -> str:
 def scores_without(
     rows: Iterable, outputs: Mapping[int, str], overlapping: Iterable[int], drop_else: bool = True
 ) -> dict[str, dict]:
-    """By dataset, F1 of all rows (evaluate.rows.Row) and of those whose index is not among the overlapping ones.
+    """By dataset, F1 of all rows (evaluate.rows.Row) and of the rows that don't overlap.
 
     {"bc5cdr": {"rows": 4797, "left": 4736, "published": [0.81, 0.80], "strict": [0.79, 0.78]}, ...}; None is the F1 of
     no rows at all.

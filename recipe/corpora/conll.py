@@ -11,8 +11,8 @@
 
     next(read_sentences(Path("train.txt"))).mentions      # (Mention(0, 1, "ORG"), Mention(2, 3, "MISC"))
 
-Columns are set apart by tabs where a line has one, else by spaces; a line of white space, or one that begins with
--DOCSTART-, ends a sentence; a line that begins with `# ` and holds no tag at the start of a sentence is a comment.
+Tabs separate the columns of a line that has one, else spaces do. A blank line ends a sentence, and so does a line that
+begins with -DOCSTART-. At the start of a sentence, a line that begins with `# ` and holds no tag is a comment.
 
 Tags are `O` or a type behind B-, I-, E- (also L-), S- (also U-) or M-: the schemes IOB1, IOB2, BIOES, BILOU and BMES. A
 mention begins and ends by the rule of conlleval, the CoNLL-2000 shared task's script: at B- and S-, after E- and S-,
@@ -37,7 +37,6 @@ from recipe.corpora.records import Wrong, check_labels, unknown_type
 
 if TYPE_CHECKING:
     from recipe.corpora.datasets import Dataset
-
 
 SPLIT_FILES: Mapping[str, tuple[str, ...]] = {
     "train": ("train",),
@@ -243,7 +242,7 @@ def _survey(path: Path, columns: Columns, _mtime: int, _size: int) -> Survey:
         prefix, label = ((tag[1] or "O"), tag[2]) if tag else ("O", None)
         if label is not None:
             labels.add(label)
-            # In IOB1 a B- stands only where a mention follows another one of its type.
+            # In IOB1 a B- begins only a mention that follows another one of its type.
             opens = opens or prefix in "SU" or (prefix == "B" and before[1] != label)
             closes = closes or prefix in _CLOSE
         before = prefix, label
@@ -292,7 +291,7 @@ def _with_end(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
 
 
 def _fields(line: str) -> list[str]:
-    # str.split() would split at a no-break space, which stands inside tokens.
+    # str.split() would split at a no-break space, which is part of a token.
     return [field for field in line.split("\t" if "\t" in line else " ") if field.strip(" ")]
 
 

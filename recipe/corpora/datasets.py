@@ -91,10 +91,10 @@ def dataset_name(folder: str) -> str:
 
 
 def find_datasets(root: Path, names: Sequence[str] | None = None) -> tuple[list[Dataset], list[str]]:
-    """The datasets of those names in their order, and the names that are not there; None for all, sorted.
+    """The datasets of these names in their order, and the names that are not there; None for all, sorted.
 
     Where both `X` and `X_sample_15000` are there, `X` is the dataset. DataError if `root` holds no folder, one
-    dataset is named twice, or a name is that of several folders.
+    dataset is named twice, or several folders have one name.
     """
     root = next((path for path in (root / "IE_INSTRUCTIONS" / "NER", root / "NER") if path.is_dir()), root)
     if not root.is_dir():
@@ -135,7 +135,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _dataset_folders(folder: Path, depth: int) -> list[Path]:
-    """The folder itself if it holds a dataset's files, else those below it that do."""
+    """The folder itself if it holds a dataset's files, else the folders below it that do."""
     if (folder / instructuie.LABELS).is_file() or any(layout.found(folder) for layout in corpora.LAYOUTS):
         return [folder]
     if depth == _DEEPEST:

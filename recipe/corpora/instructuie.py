@@ -62,7 +62,7 @@ def examples(dataset: Dataset, split: str, reading: Reading) -> Iterator[Example
         return Example(record["sentence"], own, entities, dataset.name), residual
 
     path = dataset.file(split)
-    yield from reading.examples(path, enumerate(read_list(path), 1), read, "record")
+    yield from reading.examples(path, enumerate(read_list(path), 1), read)
 
 
 def sentences(path: Path, _reading: Reading) -> Iterator[str]:

@@ -5,9 +5,8 @@
     [{"context": "EU rejects German call", "query": "organization entities are ...", "entity_label": "ORG",
       "qas_id": "0.1", "impossible": false, "start_position": [0], "end_position": [0], "span_position": ["0;0"]}]
 
-A record is one type asked of one sentence. Positions are those of tokens, which white space parts, from 0; the end is
-inclusive. A record whose sentence has no entity of the type (`impossible`) is an example like any other, with an empty
-answer.
+A record asks about one type in one sentence. Positions count tokens from 0, with white space between them; the end is
+inclusive. A record whose sentence has no entity of the type (`impossible`) is an example with an empty answer.
 """
 
 from __future__ import annotations
@@ -30,8 +29,10 @@ if TYPE_CHECKING:
 # CoNLL-2003's tags by the names that InstructUIE uses.
 TYPE_NAMES: Mapping[str, str] = {"per": "person", "loc": "location", "org": "organization"}
 
+Queries = dict[str, tuple[str, int]]  # type -> the question, and the number of the first record that asks it
+
 _KEYS = ("context", "query", "entity_label", "start_position", "end_position")
-_TOKEN = re.compile(r"[^ \t\r\n]+")  # str.split() would split at a no-break space, which stands inside tokens
+_TOKEN = re.compile(r"[^ \t\r\n]+")  # str.split() would split at a no-break space, which is part of a token
 _SPAN = re.compile(r"([0-9]{1,9})[;,]([0-9]{1,9})")
 
 
@@ -73,9 +74,9 @@ def sentences(path: Path, reading: Reading) -> Iterator[str]:
 
 def descriptions(path: Path, keep_else: bool = False) -> dict[str, str]:
     """Type -> the file's question about it; records that are wrong don't count here."""
-    queries: dict[str, tuple[str, int]] = {}
+    queries: Queries = {}
     reading = Reading(keep_else, skipped=Counter())
-    for _ in _questions(path, "", reading, queries):
+    for _ in questions(path, reading=reading, queries=queries):
         pass
     return {label: query for label, (query, _) in queries.items() if label not in reading.ignored}
 
@@ -85,15 +86,35 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def questions(path: Path, dataset: str = "", reading: Reading = STRICT) -> Iterator[Example]:
-    """The records of a file in order, each an Example of one type; without `dataset`, that is the file's name."""
-    return _questions(path, dataset, reading, {})
+def questions(
+    path: Path, dataset: str = "", reading: Reading = STRICT, queries: Queries | None = None
+) -> Iterator[Example]:
+    """The records of a file in order, each an Example of one type; without `dataset`, it has the file's name.
+
+    `queries` is filled on the way.
+    """
+    ignored, queries = reading.ignored, {} if queries is None else queries
+
+    def read(numbered: tuple[int, object]) -> tuple[Example | None, int]:
+        number, record = numbered
+        label, query, names = _check(record)
+        label = TYPE_NAMES.get(label, label)
+        known, first = queries.setdefault(label, (query, number))
+        if query != known:
+            raise Wrong("other_query", f"'query' is not that of record {first}, which asks about {label!r}, too")
+        if label in ignored:
+            return None, len(names)
+        entities = tuple(Entity(name, label) for name in names)
+        return Example(record["context"], (label,), entities, dataset or path.stem, format=FORMAT), 0
+
+    records = ((number, (number, record)) for number, record in enumerate(read_list(path), 1))
+    return reading.examples(path, records, read)
 
 
 def whole_sentences(path: Path, dataset: str = "", reading: Reading = STRICT) -> Iterator[Example]:
     """The sentences of a file in order, each with the types that are asked of it; arguments as for `questions`.
 
-    Records of one sentence stand together. The second question about a type begins another sentence of the same text.
+    The records of a sentence follow each other. A second question about a type begins a sentence of the same text.
     """
     asked: list[Example] = []
     for example in questions(path, dataset, reading):
@@ -111,26 +132,6 @@ def _whole(asked: Sequence[Example]) -> Example:
     return Example(asked[0].sentence, types, entities, asked[0].dataset)
 
 
-def _questions(path: Path, dataset: str, reading: Reading, queries: dict[str, tuple[str, int]]) -> Iterator[Example]:
-    """The records; `queries` gets the question about each type, and the number of the first record with it."""
-    ignored = reading.ignored
-
-    def read(numbered: tuple[int, object]) -> tuple[Example | None, int]:
-        number, record = numbered
-        label, query, names = _check(record)
-        label = TYPE_NAMES.get(label, label)
-        known, first = queries.setdefault(label, (query, number))
-        if query != known:
-            raise Wrong("other_query", f"'query' is not that of record {first}, which asks about {label!r}, too")
-        if label in ignored:
-            return None, len(names)
-        entities = tuple(Entity(name, label) for name in names)
-        return Example(record["context"], (label,), entities, dataset or path.stem, format=FORMAT), 0
-
-    records = ((number, (number, record)) for number, record in enumerate(read_list(path), 1))
-    return reading.examples(path, records, read, "record")
-
-
 def _check(record: object) -> tuple[str, str, list[str]]:
     """Type as it is written, query, and names in the sentence's order."""
     if not isinstance(record, dict):
@@ -146,8 +147,8 @@ def _check(record: object) -> tuple[str, str, list[str]]:
     impossible = record.get("impossible", not spans)
     if impossible is not (not spans):
         given = f"{len(spans)} span{'s' if len(spans) != 1 else ''}"
-        told = str(impossible).lower() if isinstance(impossible, bool) else kind_of(impossible)
-        raise Wrong("bad_impossible", f"'impossible' is {told}, the record has {given}")
+        given_as = str(impossible).lower() if isinstance(impossible, bool) else kind_of(impossible)
+        raise Wrong("bad_impossible", f"'impossible' is {given_as}, the record has {given}")
     return label, query.strip(), [context[tokens[start][0] : tokens[end][1]] for start, end in spans]
 
 

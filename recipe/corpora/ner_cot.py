@@ -63,7 +63,7 @@ def read(path: Path, reading: Reading = STRICT) -> Iterator[Example]:
         reasoning = check_text(record.get("cot"), "no_cot", "'cot'") if with_cot else None
         return Example(record["sentence"], types, entities, source, reasoning), residual
 
-    return reading.examples(path, enumerate(_records(path), 1), example, "record")
+    return reading.examples(path, enumerate(_records(path), 1), example)
 
 
 def sentences(path: Path, _reading: Reading) -> Iterator[str]:

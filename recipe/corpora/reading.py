@@ -6,12 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from recipe.core.entities import DataError, Example
 from recipe.corpora.records import Wrong, ignored_types, refuse
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ FIRST_AND_LAST = Columns()
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the readers of all layouts are told.
+    """What every layout's reader goes by.
 
     keep_else  `else`, `misc` and `other` are types like any other; without it, their entities are left out
     cot        "template" builds reasoning from the gold, "none" leaves out the corpus's own, anything else keeps it
@@ -53,7 +51,11 @@ class Reading:
             self.noted[what] += number
 
     def examples(
-        self, path: Path, records: Iterable[tuple[int, T]], read: Callable[[T], tuple[Example | None, int]], unit: str
+        self,
+        path: Path,
+        records: Iterable[tuple[int, Any]],
+        read: Callable[[Any], tuple[Example | None, int]],
+        unit: str = "record",
     ) -> Iterator[Example]:
         """The examples of a file's numbered records; `unit` says what the numbers count.
 
