@@ -8,8 +8,8 @@ from pathlib import Path
 from recipe.answers import FORMATS
 from recipe.core.command_line import count
 from recipe.core.entities import DEFAULT_FORMAT, DataError
+from recipe.corpora import FIRST_AND_LAST, Columns
 from recipe.corpora import datasets as corpora
-from recipe.corpora.conll import FIRST_AND_LAST, Columns
 from recipe.evaluate.protocols import protocol_names
 
 GRPO_SAMPLES, GRPO_DEV, GRPO_CAP = 5000, 300, 10000  # ReasoningNER's

@@ -60,8 +60,16 @@ def sentence_key(sentence: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-def refusal(example: Example, rules: RowRules) -> str | None:
-    """Why the example gets no row, or None: a reason of `keep_out`, or one of
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The texts of a row."""
+
+    prompt: str
+    answer: str
+
+
+def render(example: Example, rules: RowRules) -> Texts | str:
+    """The texts of the example's row, or why it gets none: a reason of `keep_out`, or one of
 
     control_token    its prompt, names or reasoning hold text that a tokenizer reads as a control token;
     not_expressible  the answer format can't say it, as one tag for a word can't tell nested mentions;
@@ -83,7 +91,7 @@ def refusal(example: Example, rules: RowRules) -> str | None:
     read = answers.parse(answer, example)
     if not read.layout or count(read.entities, example.entities, "strict").f1 != 1:
         return "gold_not_read"
-    return "too_long" if _too_long(prompt, answer, rules) else None
+    return "too_long" if _too_long(prompt, answer, rules) else Texts(prompt, answer)
 
 
 def _too_long(prompt: str, answer: str, rules: RowRules) -> bool:
@@ -101,23 +109,25 @@ def _message(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
-def question_row(example: Example, index: int, split: str, rules: RowRules, drop_else: bool = True) -> dict:
+def question_row(
+    example: Example, index: int, split: str, rules: RowRules, drop_else: bool = True, texts: Texts | None = None
+) -> dict:
     """A row for GRPO or evaluation; `drop_else` says whether the residual types were left out."""
     return {
         "data_source": example.dataset,
-        "prompt": [_message("user", rules.prompt(example))],
+        "prompt": [_message("user", texts.prompt if texts else rules.prompt(example))],
         "ability": ABILITY,
         "reward_model": {"style": "rule", "ground_truth": to_ground_truth(example)},
         "extra_info": {**_extra(example, index, split), "drop_else": drop_else},
     }
 
 
-def sft_row(example: Example, index: int, split: str, rules: RowRules, cot: str) -> dict:
-    """A row for SFT; `cot` says where the reasoning is from."""
-    answer = answers.render_answer(example)
+def sft_row(example: Example, index: int, split: str, rules: RowRules, cot: str, texts: Texts | None = None) -> dict:
+    """A row for SFT; `cot` says where the reasoning is from. Texts are rendered if need be."""
+    texts = texts or Texts(rules.prompt(example), answers.render_answer(example))
     return {
         "data_source": example.dataset,
-        "messages": [_message("user", rules.prompt(example)), _message("assistant", answer)],
+        "messages": [_message("user", texts.prompt), _message("assistant", texts.answer)],
         "ability": ABILITY,
         "extra_info": {**_extra(example, index, split), "types": list(example.types), "cot": cot},
     }

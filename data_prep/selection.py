@@ -101,7 +101,7 @@ def _present(args: argparse.Namespace) -> str:
 
 
 def with_split(datasets: Sequence[corpora.Dataset], split: str) -> list[corpora.Dataset]:
-    """The datasets without B2NERD's that lack the split, which is no mistake there. DataError if no dataset is left."""
+    """The datasets without those that lack the split and may lack it. DataError if no dataset is left."""
     lacking = [dataset.name for dataset in datasets if dataset.may_lack_splits and not dataset.file(split).is_file()]
     if lacking and len(lacking) == len(datasets):
         raise DataError(f"{split} split: none of the datasets has one: {', '.join(lacking)}; name others")

@@ -1,4 +1,4 @@
-"""Sources of sentences, the choice of rows among them, and the count of what became of each record.
+"""The choice of rows among datasets, and the count of what became of each record.
 
 A file is read as often as needed and never held: choosing 5,000 of a million rows keeps the 5,000.
 """
@@ -6,45 +6,31 @@ A file is read as often as needed and never held: choosing 5,000 of a million ro
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import chain, count
-from pathlib import Path
 from typing import Protocol
 
-from data_prep.rows import RowRules, refusal
-from recipe.answers.think import template_reasoning
+from data_prep.rows import RowRules, Texts, render
 from recipe.core.entities import DataError, Example
 from recipe.core.sampling import lowest, quotas, row_key, share_size
-from recipe.corpora import conll
-from recipe.corpora import datasets as corpora
-from recipe.corpora.conll import FIRST_AND_LAST, Columns
-from recipe.corpora.json_files import read_list
+from recipe.corpora import Reading
+from recipe.corpora.datasets import Dataset, read_dataset
 from recipe.evaluate import left_out
 from recipe.evaluate.left_out import count_gold
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Sentences of one dataset. `read(skipped, noted)` starts from the beginning each time."""
-
-    name: str
-    files: tuple[Path, ...]
-    read: Callable[[Counter | None, Counter | None], Iterator[Example]]
-
-
 @dataclass(slots=True)
 class Tally:
-    """What became of the records of one source."""
+    """What became of the records of one dataset."""
 
     read: int = 0
     written: int = 0
     skipped: Counter = field(default_factory=Counter)  # bad records, by reason
     dropped: Counter = field(default_factory=Counter)  # sound records that get no row, by reason
     noted: Counter = field(default_factory=Counter)  # kept, but worth knowing
-    sentences: int = 0  # of the sound records; where rows ask about single types, several rows are about one
-    with_rows: int = 0  # of those, the sentences of which a row is left
+    sentences: int = 0  # of the sound records; where rows ask about single types, one sentence has several rows
+    with_rows: int = 0  # sentences with a row
     gold: dict[str, dict[str, Counter]] = field(default_factory=dict)  # of what was dropped: reason -> rule -> type
 
     def drop(self, reason: str, example: Example) -> None:
@@ -76,47 +62,49 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """How sources are read: the rules for rows, whether bad records are skipped, and a progress bar."""
+    """How a split of datasets is read: the rules for rows, whether bad records are skipped, and a progress bar."""
 
+    split: str
     rules: RowRules
+    reading: Reading
     skip_bad: bool
     progress: Progress
 
-    def __call__(self, source: Source, tally: Tally) -> Iterator[tuple[int, Example]]:
-        """The examples that get a row, each with its position among the source's sound records."""
-        self.progress.set_description(source.name, refresh=False)
+    def __call__(self, dataset: Dataset, tally: Tally) -> Iterator[tuple[int, Example, Texts]]:
+        """The examples that get a row, each with its position among the dataset's sound records and its texts."""
+        self.progress.set_description(dataset.name, refresh=False)
         positions = count()
-        for asked in self._read(source, tally.skipped, tally.noted):
+        for asked in self._read(dataset, tally.skipped, tally.noted):
             tally.sentences += 1
             rows = 0
-            for example, position in zip(
-                asked, positions, strict=False
-            ):  # takes a position only if there is an example
+            for example in asked:
+                position = next(positions)
                 self.progress.update()
                 tally.read += 1
-                reason = refusal(example, self.rules)
-                if reason is None:
-                    rows += 1
-                    yield position, example
+                texts = render(example, self.rules)
+                if isinstance(texts, str):
+                    tally.drop(texts, example)
                 else:
-                    tally.drop(reason, example)
+                    rows += 1
+                    yield position, example, texts
             tally.with_rows += rows > 0
 
-    def take(self, source: Source, positions: set[int]) -> Iterator[Example]:
+    def take(self, dataset: Dataset, positions: set[int]) -> Iterator[Example]:
         """The examples at those positions, without another look at them."""
-        rows = chain.from_iterable(self._read(source, Counter(), None))
+        rows = chain.from_iterable(self._read(dataset, Counter(), None))
         return (example for position, example in enumerate(rows) if position in positions)
 
-    def _read(self, source: Source, skipped: Counter, noted: Counter | None) -> Iterator[tuple[Example, ...]]:
+    def _read(self, dataset: Dataset, skipped: Counter, noted: Counter | None) -> Iterator[tuple[Example, ...]]:
         """What is asked about each sentence."""
-        return map(self.rules.asked, source.read(skipped if self.skip_bad else None, noted))
+        reading = replace(self.reading, skipped=skipped if self.skip_bad else None, noted=noted)
+        return map(self.rules.asked, read_dataset(dataset, self.split, reading))
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How many rows: `total` of all sources in proportion to their size, `share` of each source, or all of them.
+    """How many rows: `total` of all datasets in proportion to their size, `share` of each dataset, or all of them.
 
-    A source counts as at most `cap` rows.
+    A dataset counts as at most `cap` rows.
     """
 
     total: int | None = None
@@ -129,11 +117,11 @@ class Amount:
 
     @property
     def limit(self) -> int | None:
-        """The most rows that can be taken of one source, or None if that depends on its size."""
+        """The most rows that can be taken of one dataset, or None if that depends on its size."""
         return min((limit for limit in (self.total, self.cap) if limit is not None), default=None)
 
     def of(self, sizes: dict[str, int]) -> dict[str, int]:
-        """Rows to take of each source."""
+        """Rows to take of each dataset."""
         if self.total is not None:
             return quotas(sizes, self.total, self.cap)
         capped = {name: size if self.cap is None else min(size, self.cap) for name, size in sizes.items()}
@@ -141,7 +129,7 @@ class Amount:
 
 
 def choose(
-    split: str, sources: Sequence[Source], amount: Amount, seed: int, scan: Scan, tallies: dict[str, Tally]
+    datasets: Sequence[Dataset], amount: Amount, seed: int, scan: Scan, tallies: dict[str, Tally]
 ) -> list[Example]:
     """The sampled rows in their final, shuffled order, which depends on the seed and the rows' content alone.
 
@@ -149,99 +137,25 @@ def choose(
     """
     ranked = {}
     sizes = {}
-    for source in sources:
-        tally = tallies[source.name]
-        keyed = ((row_key(seed, example), position) for position, example in scan(source, tally))
-        ranked[source.name] = lowest(keyed, amount.limit)
-        sizes[source.name] = tally.read - tally.dropped.total()
+    for dataset in datasets:
+        tally = tallies[dataset.name]
+        keyed = ((row_key(seed, example), position) for position, example, _ in scan(dataset, tally))
+        ranked[dataset.name] = lowest(keyed, amount.limit)
+        sizes[dataset.name] = tally.read - tally.dropped.total()
     try:
         wanted = amount.of(sizes)
     except DataError as error:
-        raise DataError(f"{split}: {error}") from error
+        raise DataError(f"{scan.split}: {error}") from error
     chosen: list[Example] = []
-    for source in sources:
-        positions = ranked[source.name][: wanted[source.name]]
-        tallies[source.name].written = len(positions)
-        chosen += scan.take(source, set(positions))
+    for dataset in datasets:
+        positions = ranked[dataset.name][: wanted[dataset.name]]
+        tallies[dataset.name].written = len(positions)
+        chosen += scan.take(dataset, set(positions))
     return sorted(chosen, key=lambda example: row_key(seed, example, "order"))
 
 
-# ----------------------------------------------------------------------------------------------------- the corpora
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How datasets are read: with reasoning built from the gold? with residual types? which columns of CoNLL files?"""
-
-    template_cot: bool = False
-    keep_else: bool = False
-    columns: Columns = FIRST_AND_LAST
-
-
-def dataset_sources(datasets: Sequence[corpora.Dataset], split: str, reading: Reading) -> tuple[Source, ...]:
-    """A source for each dataset. DataError for a file that is not there."""
-    sources = []
-    for dataset in datasets:
-        files = tuple(dict.fromkeys((dataset.file(split), *dataset.label_files)))
-        for path in files:
-            if not path.is_file():
-                raise DataError(f"{path}: no such file; a dataset folder holds labels.json and a file for each split")
-        sources.append(Source(dataset.name, files, partial(_read_dataset, dataset, split, reading)))
-    return tuple(sources)
-
-
-def _read_dataset(
-    dataset: corpora.Dataset, split: str, reading: Reading, skipped: Counter | None, noted: Counter | None
-) -> Iterator[Example]:
-    for example in corpora.read_dataset(dataset, split, skipped, noted, reading.keep_else, reading.columns):
-        yield replace(example, reasoning=template_reasoning(example)) if reading.template_cot else example
-
-
-def ner_cot_sources(paths: Sequence[Path], cot: bool) -> tuple[Source, ...]:
-    """A source for each file of NER-CoT rows, called by its path."""
-    return tuple(
-        Source(str(path), (path,), lambda skipped, noted, path=path: corpora.read_ner_cot(path, skipped, noted, cot))
-        for path in paths
-    )
-
-
-def sentence_files(path: Path) -> list[Path]:
-    """The file itself, or each test split in a folder and below."""
-    if not path.is_dir():
-        return [path]
-    files = sorted(path.rglob("test.json"))
-    folders = [path, *(folder for folder in sorted(path.rglob("*")) if folder.is_dir())]
-    in_columns = (conll.split_file(folder, "test") for folder in folders if not (folder / "test.json").is_file())
-    files += [file for file in in_columns if file is not None]
-    if not files:
-        raise DataError(f"{path}: no test.json in it or below; name a file or a folder that holds one")
-    return files
-
-
-def sentences(path: Path, columns: Columns) -> Iterator[str]:
-    """The sentences of a Parquet file written here, of an InstructUIE split, or of a CoNLL file."""
-    if path.suffix == ".parquet":
-        yield from _parquet_sentences(path)
-        return
-    if path.suffix in conll.SUFFIXES:
-        for sentence in conll.read_sentences(path, columns):
-            if isinstance(sentence, conll.Fault):
-                raise DataError(f"{path}: line {sentence.line}: {sentence.message}; correct it")
-            yield sentence.text
-        return
-    for number, record in enumerate(read_list(path), 1):
-        if not isinstance(record, dict) or not isinstance(record.get("sentence"), str):
-            raise DataError(f"{path}: record {number}: has no 'sentence' string; this must be an InstructUIE split")
-        yield record["sentence"]
-
-
-def _parquet_sentences(path: Path) -> Iterator[str]:
-    import pyarrow as pa
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        with ParquetFile(path) as file:
-            for batch in file.iter_batches(columns=["extra_info.sentence"]):
-                yield from batch.column("extra_info").field("sentence").to_pylist()
-    except (pa.ArrowException, KeyError) as error:
-        raise DataError(f"{path}: has no extra_info.sentence to read; name a Parquet file written here") from error
+def check_files(datasets: Sequence[Dataset], split: str) -> None:
+    """DataError for a file of the split that is not there."""
+    for path in (path for dataset in datasets for path in dataset.files(split)):
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; a dataset folder holds labels.json and a file for each split")

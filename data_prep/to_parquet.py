@@ -10,16 +10,15 @@
     python data_prep/to_parquet.py eval --corpora NER --list cross_domain --split test --out data/eval
     python data_prep/to_parquet.py eval --corpora B2NERD/NER_en --protocol zero_shot_7 --out data/zero_shot_7
 
-writes train, dev or test.parquet and manifest.json into --out, all or nothing. ner_rows.py beside this file says
-what a row holds. A row of evaluation begins
+writes train, dev or test.parquet and manifest.json into --out, all or nothing. rows.py beside this file says what a
+row holds. A row of evaluation begins
 
     {"data_source": "bc5cdr", "prompt": [{"role": "user", "content": "You are ..."}], "ability": "ner", ...
 
-The files in a dataset's folder decide its reader: InstructUIE's or B2NERD's JSON, or CoNLL/BIO columns
-(recipe/corpora). --protocol (hydra_configs/protocol) names the datasets, and the split or the share of
-train that an evaluation needs. The command names the datasets that are missing; the manifest holds their names. An
-evaluation file's metadata say how many sentences the split had, and what gold the sentences without a row had
-(evaluate/left_out.py). So nobody takes a figure on a part for one on the whole split.
+The files in a dataset's folder decide its reader (recipe/corpora). --protocol (hydra_configs/protocol) names the
+datasets, and the split or the share of train that an evaluation needs. The command names the datasets that are missing;
+the manifest holds their names. An evaluation file's metadata say how many sentences the split had, and what gold the
+sentences without a row had (recipe/evaluate/left_out.py). So nobody takes a figure on a part for one on the whole.
 """
 
 from __future__ import annotations
@@ -41,20 +40,9 @@ from tqdm import tqdm
 
 from data_prep.arguments import check, parser
 from data_prep.output import staged, write_manifest, write_parquet
-from data_prep.rows import RowRules, question_row, row_schema, sentence_key, sft_row
+from data_prep.rows import RowRules, Texts, question_row, row_schema, sentence_key, sft_row
 from data_prep.selection import Selection, say, select, with_split
-from data_prep.sources import (
-    Amount,
-    Reading,
-    Scan,
-    Source,
-    Tally,
-    choose,
-    dataset_sources,
-    ner_cot_sources,
-    sentence_files,
-    sentences,
-)
+from data_prep.sources import Amount, Scan, Tally, check_files, choose
 from data_prep.wordings import KEPT_OUT, choose_wordings
 from recipe import answers
 from recipe.answers.control_tokens import THINK_TAGS, find_control_token
@@ -62,9 +50,12 @@ from recipe.answers.prompt import check_template
 from recipe.core.command_line import exit_status
 from recipe.core.entities import DataError, Example
 from recipe.core.files import sha256
-from recipe.corpora.conll import Columns
+from recipe.corpora import Columns, Reading
+from recipe.corpora.datasets import Dataset, dataset_of_file, sentence_files, sentences
 from recipe.corpora.json_files import read_text
 from recipe.evaluate import left_out
+
+Item = tuple[Example, Texts | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +63,7 @@ class Split:
     """One Parquet file to write: `name`.parquet."""
 
     name: str
-    sources: tuple[Source, ...]
+    datasets: tuple[Dataset, ...]
     amount: Amount
 
 
@@ -83,19 +74,16 @@ def plan(args: argparse.Namespace, selection: Selection) -> list[Split]:
     """The files that the arguments ask for. DataError where they name what is not there."""
     amount = Amount(selection.num_samples, selection.share, selection.cap)
     if args.command == "sft" and args.ner_cot:
-        sources = ner_cot_sources(args.ner_cot, cot=args.cot == "ner_cot")
-        dev = [Split("dev", sources, Amount(args.num_dev))] if args.num_dev else []
-        if args.dev_ner_cot:
-            own = ner_cot_sources(args.dev_ner_cot, cot=args.cot == "ner_cot")
-            dev = [Split("dev", own, Amount(args.num_dev))]
-        return [*dev, Split("train", sources, amount)]
-    cot = args.command == "sft" and args.cot == "template"
-    reading = Reading(cot, not args.drop_else, args.columns)
+        rows = tuple(map(dataset_of_file, args.ner_cot))
+        dev_rows = tuple(map(dataset_of_file, args.dev_ner_cot)) if args.dev_ner_cot else rows
+        dev = [Split("dev", dev_rows, Amount(args.num_dev))] if args.num_dev or args.dev_ner_cot else []
+        return [*dev, Split("train", rows, amount)]
+    split = selection.split if args.command == "eval" else "train"
+    datasets = with_split(selection.found, split)
+    check_files(datasets, split)
     if args.command == "eval":
-        datasets = with_split(selection.found, selection.split)
-        return [Split(selection.split, dataset_sources(datasets, selection.split, reading), Amount())]
-    datasets = with_split(selection.found, "train")
-    train = Split("train", dataset_sources(datasets, "train", reading), amount)
+        return [Split(split, tuple(datasets), Amount())]
+    train = Split("train", tuple(datasets), amount)
     if args.num_dev == 0:
         return [train]
     with_dev = [dataset for dataset in datasets if dataset.file("dev").is_file()]
@@ -106,8 +94,12 @@ def plan(args: argparse.Namespace, selection: Selection) -> list[Split]:
         if args.num_dev is None:
             return [train]
         raise DataError("no dataset has a dev.json to take --num-dev rows from; pass --num-dev 0")
-    dev = Split("dev", dataset_sources(with_dev, "dev", reading), Amount(args.num_dev, None, selection.cap))
-    return [dev, train]
+    return [Split("dev", tuple(with_dev), Amount(args.num_dev, None, selection.cap)), train]
+
+
+def reading_of(args: argparse.Namespace) -> Reading:
+    """How corpora are read, as the arguments say."""
+    return Reading(not args.drop_else, args.columns, getattr(args, "cot", None))
 
 
 def row_rules(args: argparse.Namespace) -> RowRules:
@@ -131,14 +123,13 @@ def row_rules(args: argparse.Namespace) -> RowRules:
         if token := find_control_token(template, tokenizer, THINK_TAGS):
             raise DataError(f"{args.prompt_template}: holds the control token {token!r}; the chat template adds those")
     files = _overlap_files(args)
-    keep_out = {sentence_key(text): "overlap" for path in files for text in sentences(path, args.columns)}
+    keep_out = {sentence_key(text): "overlap" for path in files for text in sentences(path, reading_of(args))}
     return RowRules(name, template, args.add_source, tokenizer, args.max_prompt_tokens, max_tokens, keep_out)
 
 
 def with_wordings(rules: RowRules, args: argparse.Namespace, selection: Selection) -> RowRules:
     """The rules with a template for each type; training rows are not about the sentences that those show."""
-    reading = Reading(args.command == "sft" and args.cot == "template", not args.drop_else, args.columns)
-    wordings = choose_wordings(selection.found, reading, args.worked_seed, rules.template, rules.format)
+    wordings = choose_wordings(selection.found, reading_of(args), args.worked_seed, rules.template, rules.format)
     shown = {} if args.command == "eval" else {sentence_key(text): KEPT_OUT for text in wordings.shown}
     return replace(rules, wordings=wordings, keep_out={**shown, **rules.keep_out})
 
@@ -169,13 +160,13 @@ def run(args: argparse.Namespace) -> None:
     with staged(args.out) as stage:
         entries = {}
         for split in splits:
-            tallies = {source.name: Tally() for source in split.sources}
+            tallies = {dataset.name: Tally() for dataset in split.datasets}
             with tqdm(unit=" records", disable=None, leave=False) as bar:
-                scan = Scan(rules, args.on_error == "skip", bar)
+                scan = Scan(split.name, rules, reading_of(args), args.on_error == "skip", bar)
                 examples = _examples(split, args, scan, tallies)
-                if split.name == "dev" and len(splits) == 2 and splits[1].sources == split.sources:
+                if split.name == "dev" and len(splits) == 2 and splits[1].datasets is split.datasets:
                     examples = list(examples)  # held out of the training rows: no sentence may be in both
-                    held_out = {sentence_key(example.sentence): "in_dev" for example in examples}
+                    held_out = {sentence_key(example.sentence): "in_dev" for example, _ in examples}
                     rules = replace(rules, keep_out={**rules.keep_out, **held_out})
                 path = stage / f"{split.name}.parquet"
                 schema = row_schema(args.command == "sft")
@@ -210,26 +201,27 @@ def _about(args: argparse.Namespace, selection: Selection) -> dict:
     return about
 
 
-def _examples(split: Split, args: argparse.Namespace, scan: Scan, tallies: dict[str, Tally]) -> Iterator[Example]:
+def _examples(split: Split, args: argparse.Namespace, scan: Scan, tallies: dict[str, Tally]) -> Iterator[Item]:
+    """The split's examples; with their texts, unless they were chosen among others, whose texts nobody keeps."""
     if not split.amount.all:
-        yield from choose(split.name, split.sources, split.amount, args.seed, scan, tallies)
+        yield from ((example, None) for example in choose(split.datasets, split.amount, args.seed, scan, tallies))
         return
-    for source in split.sources:
-        for _, example in scan(source, tallies[source.name]):
-            tallies[source.name].written += 1
-            yield example
+    for dataset in split.datasets:
+        for _, example, texts in scan(dataset, tallies[dataset.name]):
+            tallies[dataset.name].written += 1
+            yield example, texts
 
 
-def _rows(examples: Iterable[Example], split: Split, args: argparse.Namespace, rules: RowRules) -> Iterator[dict]:
-    for index, example in enumerate(examples):
+def _rows(examples: Iterable[Item], split: Split, args: argparse.Namespace, rules: RowRules) -> Iterator[dict]:
+    for index, (example, texts) in enumerate(examples):
         if args.command == "sft":
-            yield sft_row(example, index, split.name, rules, args.cot)
+            yield sft_row(example, index, split.name, rules, args.cot, texts)
         else:
-            yield question_row(example, index, split.name, rules, args.drop_else)
+            yield question_row(example, index, split.name, rules, args.drop_else, texts)
 
 
 def _entry(args: argparse.Namespace, selection: Selection, split: Split, tallies: dict[str, Tally]) -> dict:
-    files = {path for source in split.sources for path in source.files}
+    files = {path for dataset in split.datasets for path in dataset.files(split.name)}
     files |= {args.prompt_template} - {None} | set(_overlap_files(args))
     # The output folder doesn't change what is in the files.
     arguments = {

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data_prep.sources import Reading, dataset_sources
+from data_prep.sources import check_files
 from recipe.answers.queries import Wordings, template_for, worked_examples
 from recipe.answers.type_descriptions import describe
+from recipe.corpora import Reading
 from recipe.corpora import datasets as corpora
-from recipe.corpora.mrc import read_queries
 
-# Characters of a sentence that is shown, two of which are in every prompt: longer ones are for types that lack such.
+# Characters of a worked example. A prompt shows two; a type with fewer than two short ones gets longer ones.
 SHORT, LONGEST = 120, 400
 KEPT_OUT = "worked_example"
 
@@ -23,20 +23,20 @@ KEPT_OUT = "worked_example"
 def choose_wordings(
     datasets: Sequence[corpora.Dataset], reading: Reading, seed: int, template: str | None, answer_format: str
 ) -> Wordings:
-    """Worked examples are of a dataset's dev split, or of train where it has none; the seed draws them.
+    """Worked examples come from a dataset's dev split, or from train where it has none; the seed draws them.
 
-    A type is described as the dataset's own questions do, where it has such.
+    A dataset's own file describes its types where it can.
     """
     templates, kept_out = {}, set()
     for dataset in datasets:
         split = "dev" if dataset.file("dev").is_file() else "train"
         if not dataset.file(split).is_file():
             continue
-        [source] = dataset_sources([dataset], split, reading)
-        examples = list(source.read(None, None))
+        check_files([dataset], split)
+        examples = list(corpora.read_dataset(dataset, split, reading))
         short, long = (worked_examples(examples, seed, 2, longest, answer_format) for longest in (SHORT, LONGEST))
         worked = long | {label: shown for label, shown in short.items() if len(shown) == len(long[label])}
-        own = read_queries(dataset.file(split)) if dataset.in_questions else {}
+        own = corpora.read_descriptions(dataset, split)
         templates[dataset.name] = {
             label: template_for(label, own.get(label) or describe(label, dataset.name), shown, template, answer_format)
             for label, shown in worked.items()

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from recipe.core.command_line import command_parser, exit_status, positive
 from recipe.core.entities import DataError
+from recipe.corpora.parquet import read_sentences
 from recipe.corpora.sentence_overlap import GRAM, KINDS, Found, find_overlap
 
 if TYPE_CHECKING:
@@ -32,29 +33,6 @@ if TYPE_CHECKING:
 SCORED = ("published", "strict")
 
 # -------------------------------------------------------------------------------------------------------- sentences
-
-
-def sentences(path: Path) -> Iterator[tuple[str, str]]:
-    """(dataset, sentence) of each row, streamed. DataError for a file that data_prep/to_parquet.py did not write."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    remedy = "name a Parquet file written by data_prep/to_parquet.py"
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; {remedy}")
-    try:
-        with parquet.ParquetFile(path) as file:
-            row = 0
-            for batch in file.iter_batches(columns=["data_source", "extra_info.sentence"]):
-                names = batch.column("data_source").to_pylist()
-                texts = batch.column("extra_info").field("sentence").to_pylist()
-                for name, text in zip(names, texts, strict=True):
-                    if not isinstance(name, str) or not isinstance(text, str):
-                        raise DataError(f"{path}, row {row}: no data_source or no extra_info.sentence; {remedy}")
-                    yield name, text
-                    row += 1
-    except (pa.ArrowException, KeyError) as error:
-        raise DataError(f"{path}: has no data_source and extra_info.sentence to read; {remedy}") from error
 
 
 def first_rows(path: Path, total: int) -> Sequence[int]:
@@ -212,7 +190,7 @@ def _run(args: argparse.Namespace) -> None:
     from recipe.evaluate.left_out import in_words
 
     answers = read_answers(args)
-    rows = list(sentences(args.eval))
+    rows = list(read_sentences(args.eval))
     if not rows:
         raise DataError(f"{args.eval}: no rows in it; write it with: python data_prep/to_parquet.py eval")
     places = first_rows(args.eval, len(rows))
@@ -220,7 +198,7 @@ def _run(args: argparse.Namespace) -> None:
 
     def train() -> Iterator[tuple[str, int, str]]:
         for path in args.train:
-            stream = enumerate(sentences(path))
+            stream = enumerate(read_sentences(path))
             for number, (_, text) in tqdm(stream, path.name, count_rows(path), unit=" rows", leave=False, disable=None):
                 yield str(path), number, text
 

@@ -6,7 +6,7 @@ from linear_time import linear_time
 from recipe.answers import control_tokens
 from recipe.answers.control_tokens import find_control_token
 from recipe.core.entities import DataError
-from recipe.corpora.datasets import SPLITS, find_datasets, read_instructuie
+from recipe.corpora.datasets import SPLITS, find_datasets, read_dataset
 from recipe.models import chat
 from recipe.models.chat import encode_prompt
 
@@ -49,7 +49,7 @@ def test_the_search_takes_linear_time(text):
 def test_the_twelve_datasets_hold_none(ner_data):
     for dataset in find_datasets(ner_data)[0]:
         for split in SPLITS:
-            assert not any(find_control_token(example.sentence) for example in read_instructuie(dataset, split))
+            assert not any(find_control_token(example.sentence) for example in read_dataset(dataset, split))
 
 
 def test_a_tokenizers_own_special_token_is_found_by_its_ids(tokenizer):

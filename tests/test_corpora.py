@@ -4,23 +4,22 @@ from collections import Counter
 import pytest
 
 from recipe.core.entities import DataError, Entity, Example
+from recipe.corpora import Reading, conll, json_files
 from recipe.corpora import datasets as corpora
-from recipe.corpora import json_files
 from recipe.corpora.datasets import (
-    Dataset,
+    dataset_at,
     dataset_name,
     find_datasets,
     read_dataset,
-    read_instructuie,
     read_labels,
     read_names,
-    read_ner_cot,
 )
 from recipe.corpora.json_files import read_lines, read_list
+from recipe.corpora.ner_cot import read as read_ner_cot
 
 
 def read(root, name="toy", split="train", **counters):
-    return list(read_instructuie(Dataset(name, root / name), split, **counters))
+    return list(read_dataset(dataset_at(root / name), split, Reading(**counters)))
 
 
 # -------------------------------------------------------------------------------------------------------- datasets
@@ -81,7 +80,11 @@ def test_datasets_are_found_below_folders_that_only_group_them(tmp_path):
         (tmp_path / place).parent.mkdir(parents=True)
         (tmp_path / place).write_text("a O\n")
     found, _ = find_datasets(tmp_path)
-    assert [(dataset.name, dataset.in_columns) for dataset in found] == [("ai", True), ("d", True), ("weibo", False)]
+    assert [(dataset.name, dataset.layout is conll) for dataset in found] == [
+        ("ai", True),
+        ("d", True),
+        ("weibo", False),
+    ]
 
 
 def test_a_name_in_two_groups_is_an_error_unless_another_one_is_asked_for(tmp_path):
@@ -227,7 +230,7 @@ def test_a_missing_file_is_an_error_that_names_it(instructuie, record, missing):
 )
 def test_labels_that_are_no_list_of_names_or_leave_no_type_are_an_error(instructuie, labels):
     with pytest.raises(DataError, match=r"toy/labels.json: "):
-        read_labels(Dataset("toy", instructuie(labels=labels) / "toy"))
+        read_labels(dataset_at(instructuie(labels=labels) / "toy"))
 
 
 @pytest.mark.parametrize("keep_else", [False, True])
@@ -258,8 +261,11 @@ def test_own_types_that_are_none_are_an_error(instructuie, record, labels):
 
 
 def test_only_in_b2nerd_may_a_dataset_lack_a_split(tmp_path):
-    assert Dataset("a", tmp_path / "NER_en" / "a").may_lack_splits
-    assert not Dataset("a", tmp_path / "NER" / "a").may_lack_splits
+    for group in ("NER_en", "NER"):
+        (tmp_path / group / "a").mkdir(parents=True)
+        (tmp_path / group / "a" / "labels.json").write_text("[]")
+    assert dataset_at(tmp_path / "NER_en" / "a").may_lack_splits
+    assert not dataset_at(tmp_path / "NER" / "a").may_lack_splits
 
 
 # --------------------------------------------------------------------------------------------------------- CoNLL/BIO
@@ -276,7 +282,7 @@ def columns(tmp_path):
         folder.mkdir(exist_ok=True)
         for name, content in files.items():
             (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        return Dataset("news", folder)
+        return dataset_at(folder)
 
     return write
 
@@ -286,13 +292,13 @@ def test_a_sentence_in_columns_becomes_an_example_with_the_types_of_all_splits(c
     dataset = columns({"train.txt": COLUMNS, "test.tsv": "EU\tB-ORG\n"})
     entities = (Entity("Ada", "per"), Entity("New York", "loc"))
     expected = Example("Ada met Bob in New York", ("loc", "org", "per"), entities, "news")
-    assert list(read_dataset(dataset, "train", noted=noted)) == [expected]
+    assert list(read_dataset(dataset, "train", Reading(noted=noted))) == [expected]
     assert noted["residual_entity"] == 1  # MISC
 
 
 def test_tags_out_of_order_are_counted(columns):
     noted = Counter()
-    list(read_dataset(columns({"train.txt": "Ada B-PER\n\nBob I-PER\n"}), "train", noted=noted))
+    list(read_dataset(columns({"train.txt": "Ada B-PER\n\nBob I-PER\n"}), "train", Reading(noted=noted)))
     assert noted["repaired_entity"] == 1
 
 
@@ -333,20 +339,22 @@ def test_a_bad_sentence_in_columns_is_an_error_that_names_file_and_line_or_is_sk
     with pytest.raises(DataError, match=r"news/train.txt: line 8: [^\n]*$"):
         list(read_dataset(dataset, "train"))
     skipped = Counter()
-    assert len(list(read_dataset(dataset, "train", skipped=skipped))) == 2
+    assert len(list(read_dataset(dataset, "train", Reading(skipped=skipped)))) == 2
     assert skipped.total() == 1
 
 
 def test_a_bad_file_in_columns_is_an_error_even_when_sentences_may_be_skipped(columns):
     with pytest.raises(DataError, match=r"news/train.txt: line 7: byte 0xe9"):
-        list(read_dataset(columns({"train.txt": COLUMNS.encode() + b"caf\xe9 O\n"}), "train", skipped=Counter()))
+        list(
+            read_dataset(columns({"train.txt": COLUMNS.encode() + b"caf\xe9 O\n"}), "train", Reading(skipped=Counter()))
+        )
 
 
 def test_a_folder_with_both_layouts_is_json(instructuie, record):
     root = instructuie(train=[record(1)])
     (root / "toy" / "train.txt").write_text("Ada B-PER\n")
-    assert len(list(read_dataset(Dataset("toy", root / "toy"), "train"))) == 1
-    assert Dataset("toy", root / "toy").file("train").name == "train.json"
+    assert len(list(read_dataset(dataset_at(root / "toy"), "train"))) == 1
+    assert dataset_at(root / "toy").file("train").name == "train.json"
 
 
 # Nested mentions (GENIA_NER) and tokens with spaces (Broad Tweet Corpus) are nothing that columns can hold.
@@ -366,8 +374,8 @@ def test_real_datasets_read_the_same_from_columns_as_from_json(ner_data, columns
             at += len(token) + 1
         lines.append("")
     dataset = columns({"test.tsv": "\n".join(lines)})
-    as_json = read_instructuie(Dataset("news", ner_data / name), "test", keep_else=True)
-    as_columns = read_dataset(dataset, "test", keep_else=True)
+    as_json = read_dataset(dataset_at(ner_data / name, "news"), "test", Reading(keep_else=True))
+    as_columns = read_dataset(dataset, "test", Reading(keep_else=True))
     for one, two in zip(as_json, as_columns, strict=True):
         assert (one.sentence, one.entities) == (two.sentence, two.entities)
 
@@ -395,7 +403,7 @@ def test_a_ner_cot_row_becomes_an_example_with_reasoning(tmp_path, name):
 
 def test_without_cot_the_reasoning_may_be_missing(tmp_path):
     path = write_rows(tmp_path / "rows.jsonl", [cot_row(cot=None)])
-    assert next(read_ner_cot(path, cot=False)).reasoning is None
+    assert next(read_ner_cot(path, Reading(cot="none"))).reasoning is None
 
 
 @pytest.mark.parametrize(
@@ -417,7 +425,7 @@ def test_a_bad_ner_cot_row_is_an_error_or_is_skipped(tmp_path, changes):
     path = write_rows(tmp_path / "rows.jsonl", [cot_row(), cot_row(**changes)])
     with pytest.raises(DataError, match=r"rows.jsonl: record 2: "):
         list(read_ner_cot(path))
-    assert len(list(read_ner_cot(path, skipped=Counter()))) == 1
+    assert len(list(read_ner_cot(path, Reading(skipped=Counter())))) == 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cot_server import TeacherServer
 
-from recipe.corpora.datasets import read_ner_cot
+from recipe.corpora.ner_cot import read as read_ner_cot
 from recipe.cot.__main__ import main
 
 pytest.importorskip("openai")

@@ -10,7 +10,7 @@ from recipe.answers.json_answer import DEFAULT_TEMPLATE, parse, render_entities
 from recipe.answers.prompt import check_template
 from recipe.answers.think import template_reasoning
 from recipe.core.entities import Answer, DataError, Entity, Example, normalize_type
-from recipe.corpora.datasets import SPLITS, find_datasets, read_instructuie
+from recipe.corpora.datasets import SPLITS, find_datasets, read_dataset
 
 A, B, C = Entity("Ada", "person"), Entity("Bob", "person"), Entity("Paris", "place")
 
@@ -115,7 +115,7 @@ def test_parsing_undoes_rendering_up_to_the_order_of_types(entities, reasoning):
 def test_every_gold_of_the_twelve_datasets_comes_back(ner_data):
     for dataset in find_datasets(ner_data)[0]:
         for split in SPLITS:
-            for i, example in enumerate(read_instructuie(dataset, split)):
+            for i, example in enumerate(read_dataset(dataset, split)):
                 if i % 10 == 0:  # every tenth is enough here: data_prep checks every row it writes
                     answer = parse(render_entities(example.entities, template_reasoning(example)))
                     assert answer.layout

@@ -6,8 +6,10 @@ from collections import Counter
 import pytest
 
 from recipe.core.entities import DataError, Entity, Example
+from recipe.corpora import Reading
+from recipe.corpora import mrc as layout
 from recipe.corpora.datasets import find_datasets, read_dataset
-from recipe.corpora.mrc import read_mrc, read_queries, read_sentences
+from recipe.corpora.mrc import descriptions, questions, whole_sentences
 
 QUERY = "organization entities are groups that act as one."
 
@@ -41,7 +43,7 @@ def mrc(tmp_path):
 
 
 def test_a_record_is_one_type_asked_of_one_sentence(mrc):
-    assert list(read_mrc(mrc(record()), "CoNLL 2003")) == [
+    assert list(questions(mrc(record()), "CoNLL 2003")) == [
         Example(
             "EU rejects German call by New Rome",
             ("organization",),
@@ -53,7 +55,7 @@ def test_a_record_is_one_type_asked_of_one_sentence(mrc):
 
 
 def test_impossible_questions_are_kept(mrc):
-    examples = list(read_mrc(mrc(record(), empty(entity_label="PER", query="person"))))
+    examples = list(questions(mrc(record(), empty(entity_label="PER", query="person"))))
     assert [(example.types, len(example.entities)) for example in examples] == [
         (("organization",), 2),
         (("person",), 0),
@@ -63,35 +65,36 @@ def test_impossible_questions_are_kept(mrc):
 
 def test_the_file_describes_its_types(mrc):
     path = mrc(record(), empty(), empty(entity_label="PER", query=" person ", qas_id="0.2"))
-    assert read_queries(path) == {"organization": QUERY, "person": "person"}
+    assert descriptions(path) == {"organization": QUERY, "person": "person"}
 
 
 def test_residual_types_are_left_out_unless_they_are_wanted(mrc):
     path, noted = mrc(record(entity_label="MISC")), Counter()
-    assert list(read_mrc(path, noted=noted)) == []
+    assert list(questions(path, reading=Reading(noted=noted))) == []
     assert noted["residual_entity"] == 2
-    assert [example.types for example in read_mrc(path, keep_else=True)] == [("misc",)]
+    assert [example.types for example in questions(path, reading=Reading(keep_else=True))] == [("misc",)]
 
 
-def test_types_may_be_called_otherwise(mrc):
-    (example,) = read_mrc(mrc(record(entity_label="Drug")), names={"drug": "chemical"})
+def test_types_may_be_called_otherwise(mrc, monkeypatch):
+    monkeypatch.setattr(layout, "TYPE_NAMES", {"drug": "chemical"})
+    (example,) = questions(mrc(record(entity_label="Drug")))
     assert example.types == ("chemical",)
 
 
 def test_nested_entities_are_paired_by_their_spans(mrc):
     nested = record(start_position=[4, 5], end_position=[6, 6], span_position=["4;6", "5;6"])
-    (example,) = read_mrc(mrc(nested))
+    (example,) = questions(mrc(nested))
     assert [entity.name for entity in example.entities] == ["by New Rome", "New Rome"]
 
 
 def test_span_position_may_be_missing(mrc):
-    (example,) = read_mrc(mrc(record(span_position=..., impossible=..., qas_id=...)))
+    (example,) = questions(mrc(record(span_position=..., impossible=..., qas_id=...)))
     assert [entity.name for entity in example.entities] == ["EU", "New Rome"]
 
 
 def test_a_no_break_space_parts_no_tokens_and_several_blanks_part_two(mrc):
     odd = record(context="5\u00a0% of  EU", start_position=[2], end_position=[2], span_position=["2;2"])
-    assert [example.entities[0].name for example in read_mrc(mrc(odd))] == ["EU"]
+    assert [example.entities[0].name for example in questions(mrc(odd))] == ["EU"]
 
 
 WRONG = [
@@ -123,7 +126,7 @@ WRONG = [
 def test_a_wrong_record_is_one_line_with_its_file_and_number(mrc, wrong, message):
     path = mrc(record(), wrong)
     with pytest.raises(DataError, match=message) as error:
-        list(read_mrc(path))
+        list(questions(path))
     assert str(error.value).startswith(f"{path}: record 2: ")
     assert "\n" not in str(error.value)
     assert str(error.value).endswith("correct it or skip such records")
@@ -131,17 +134,17 @@ def test_a_wrong_record_is_one_line_with_its_file_and_number(mrc, wrong, message
 
 def test_wrong_records_can_be_counted_instead(mrc):
     path, skipped = mrc(*(wrong for wrong, _ in WRONG[:-1]), record()), Counter()
-    assert len(list(read_mrc(path, skipped=skipped))) == 1
+    assert len(list(questions(path, reading=Reading(skipped=skipped)))) == 1
     assert skipped.total() == len(WRONG) - 1
     assert skipped["bad_positions"] == 9
-    assert read_queries(path) == {"organization": QUERY}
+    assert descriptions(path) == {"organization": QUERY}
 
 
 def test_a_file_that_is_no_json_list_is_told(tmp_path):
     path = tmp_path / "dev.json"
     path.write_text('{"context": 1}\n{"context": 2}')
     with pytest.raises(DataError, match="JSON Lines, not a list"):
-        list(read_mrc(path))
+        list(questions(path))
 
 
 # -------------------------------------------------------------------------------------------------------- sentences
@@ -151,7 +154,7 @@ def test_the_questions_about_a_sentence_become_the_sentence(mrc):
     about_ann = {"context": "Ann left", "span_position": ["0;0"], "start_position": [0], "end_position": [0]}
     person = record(**about_ann, entity_label="PER", query="person")
     path = mrc(record(), empty(entity_label="PER", query="person"), empty(context="Ann left"), person)
-    assert list(read_sentences(path, "news")) == [
+    assert list(whole_sentences(path, "news")) == [
         Example(
             "EU rejects German call by New Rome",
             ("organization", "person"),
@@ -163,7 +166,7 @@ def test_the_questions_about_a_sentence_become_the_sentence(mrc):
 
 
 def test_a_sentence_that_is_there_twice_is_two(mrc):
-    assert len(list(read_sentences(mrc(record(), record())))) == 2
+    assert len(list(whole_sentences(mrc(record(), record())))) == 2
 
 
 def test_a_folder_of_questions_is_a_dataset(tmp_path):

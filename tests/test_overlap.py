@@ -231,10 +231,10 @@ def test_answers_that_have_changed_since_they_were_scored_are_refused(files, pre
 
 
 def test_the_twelve_datasets_overlap_as_their_sources_do(ner_data):
-    from recipe.corpora.datasets import find_datasets, read_instructuie
+    from recipe.corpora.datasets import find_datasets, read_dataset
 
     expected = {"CrossNER_music": 6, "CrossNER_science": 1, "CrossNER_AI": 0, "mit-movie": 21}
     for dataset in find_datasets(ner_data, list(expected))[0]:
-        train = (("train", i, example.sentence) for i, example in enumerate(read_instructuie(dataset, "train")))
-        test = [(dataset.name, example.sentence) for example in read_instructuie(dataset, "test")]
+        train = (("train", i, example.sentence) for i, example in enumerate(read_dataset(dataset, "train")))
+        test = [(dataset.name, example.sentence) for example in read_dataset(dataset, "test")]
         assert counts(test, find_overlap(train, test))[dataset.name]["exact"] == expected[dataset.name]

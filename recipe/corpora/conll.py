@@ -1,4 +1,7 @@
-"""CoNLL column files: finds them in a dataset's folder, and reads a token and its tag from each line.
+"""CoNLL's and BIO's layout: files in columns, with a token and its tag on each line.
+
+    <Dataset>/{train,dev,test}.txt, .conll, .bio, .iob, .iob2 or .tsv
+    <Dataset>/labels.json or labels.txt   perhaps: the types, or {"PER": "person"}, which renames the tags' types
 
     -DOCSTART- -X- -X- O
 
@@ -8,8 +11,8 @@
 
     next(read_sentences(Path("train.txt"))).mentions      # (Mention(0, 1, "ORG"), Mention(2, 3, "MISC"))
 
-Columns are set apart by tabs where a line has one, else by spaces; a line of white space, or one that begins with
--DOCSTART-, ends a sentence; a line that begins with `# ` and holds no tag at the start of a sentence is a comment.
+Tabs separate the columns of a line that has one, else spaces do. A blank line ends a sentence, and so does a line that
+begins with -DOCSTART-. At the start of a sentence, a line that begins with `# ` and holds no tag is a comment.
 
 Tags are `O` or a type behind B-, I-, E- (also L-), S- (also U-) or M-: the schemes IOB1, IOB2, BIOES, BILOU and BMES. A
 mention begins and ends by the rule of conlleval, the CoNLL-2000 shared task's script: at B- and S-, after E- and S-,
@@ -20,13 +23,20 @@ written; in a file of another scheme such a mention counts as repaired, and so d
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from recipe.core.entities import DataError
-from recipe.corpora.json_files import read_text_lines
+from recipe.core.entities import DataError, Entity, Example, normalize_type
+from recipe.corpora.json_files import read_list, read_text, read_text_lines
+from recipe.corpora.reading import FIRST_AND_LAST, Columns, Reading
+from recipe.corpora.records import Wrong, check_labels, unknown_type
+
+if TYPE_CHECKING:
+    from recipe.corpora.datasets import Dataset
 
 SPLIT_FILES: Mapping[str, tuple[str, ...]] = {
     "train": ("train",),
@@ -39,17 +49,6 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,3}_")
 _TAG = re.compile(r"O|([BIESLUM])-(\S.*)", re.DOTALL)
 _OPEN, _CLOSE = frozenset("BSU"), frozenset("ESLU")
 _DOCUMENT = "-DOCSTART"
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Which columns hold token and tag: from 1, or from the end below 0."""
-
-    token: int = 1
-    tag: int = -1
-
-
-FIRST_AND_LAST = Columns()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +107,26 @@ def split_file(folder: Path, split: str) -> Path | None:
     return found[0] if found else None
 
 
-def split_files(folder: Path) -> dict[str, Path]:
-    """The column files of a folder by split, as far as they are there."""
-    found = {split: split_file(folder, split) for split in SPLIT_FILES}
-    return {split: path for split, path in found.items() if path is not None}
-
-
-def has_split(folder: Path) -> bool:
+def found(folder: Path) -> bool:
     """True if the folder holds a column file of any split."""
-    return any(_candidates(folder, split) for split in SPLIT_FILES)
+    return folder.is_dir() and any(_candidates(folder, split) for split in SPLIT_FILES)
+
+
+def reads(path: Path) -> bool:
+    """True for a file that ends like one in columns."""
+    return path.suffix in SUFFIXES
+
+
+def file(folder: Path, split: str) -> Path:
+    """The split's file under its usual names, such as `valid.txt` for dev."""
+    return split_file(folder, split) or folder / f"{split}.txt"
+
+
+def label_files(folder: Path) -> tuple[Path, ...]:
+    """A list of the types if there is one, else the files of all splits, whose tags name them."""
+    named = [path for path in (folder / "labels.json", folder / "labels.txt") if path.is_file()]
+    splits = (split_file(folder, split) for split in SPLIT_FILES)
+    return tuple(named[:1] or [path for path in splits if path is not None])
 
 
 def _candidates(folder: Path, split: str) -> list[Path]:
@@ -125,6 +135,83 @@ def _candidates(folder: Path, split: str) -> list[Path]:
     files = [path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES and path.is_file()]
     exact = [path for path in files if path.stem in names]
     return exact or [path for path in files if _LANGUAGE.sub("", path.stem, count=1) in names]
+
+
+# -------------------------------------------------------------------------------------------------------- examples
+
+
+def types(dataset: Dataset, reading: Reading) -> tuple[str, ...]:
+    """The types of the list, or of the tags, by the names that the list gives them."""
+    return _labels(dataset, reading)[1]
+
+
+def examples(dataset: Dataset, split: str, reading: Reading) -> Iterator[Example]:
+    """The split's sentences: tokens joined by one space."""
+    names, of_dataset = _labels(dataset, reading)
+    ignored = reading.ignored
+
+    def read(sentence: Sentence | Fault) -> tuple[Example, int]:
+        if isinstance(sentence, Fault):
+            raise Wrong(sentence.reason, sentence.message)
+        entities = []
+        for mention in sentence.mentions:
+            label = normalize_type(mention.label)
+            label = names.get(label, label)
+            if label in of_dataset:
+                entities.append(Entity(sentence.name(mention), label))
+            elif label not in ignored:
+                raise Wrong("unknown_type", unknown_type(f"{sentence.name(mention)[:40]!r}", label, of_dataset))
+        reading.note("repaired_entity", sentence.repaired)
+        example = Example(sentence.text, of_dataset, tuple(entities), dataset.name)
+        return example, len(sentence.mentions) - len(entities)
+
+    path = dataset.file(split)
+    numbered = ((sentence.line, sentence) for sentence in read_sentences(path, reading.columns))
+    yield from reading.examples(path, numbered, read, "line")
+
+
+def sentences(path: Path, reading: Reading) -> Iterator[str]:
+    """The sentences of a column file."""
+    for sentence in read_sentences(path, reading.columns):
+        if isinstance(sentence, Fault):
+            raise DataError(f"{path}: line {sentence.line}: {sentence.message}; correct it")
+        yield sentence.text
+
+
+def _labels(dataset: Dataset, reading: Reading) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What each label of the dataset's files is called, both normalised; and the types that may be asked for."""
+    first, *_ = files = dataset.label_files
+    if first.stem == "labels":
+        labels, remedy = _read_labels(first), "list the types of the dataset"
+    else:
+        labels = {label: label for path in files for label in survey(path, reading.columns).labels}
+        remedy = "is --columns right?"
+    names = {normalize_type(label): normalize_type(name) for label, name in labels.items()}
+    return names, reading.types(first, names.values(), remedy)
+
+
+def _read_labels(path: Path) -> Mapping[str, str]:
+    """Label -> name. A list that holds `O` is one of tags: their types count."""
+    if path.suffix == ".txt":
+        labels = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    elif read_text(path).lstrip().startswith("{"):
+        renamed = _read_object(path)
+        check_labels(path, renamed)
+        check_labels(path, renamed.values())
+        return renamed
+    else:
+        labels = list(read_list(path))
+    check_labels(path, labels)
+    if "O" in labels:
+        labels = [tag_type(tag) or tag for tag in labels if tag != "O"]
+    return {label: label for label in labels}
+
+
+def _read_object(path: Path) -> dict[str, object]:
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f'{path}: not valid JSON; a list of types or {{"PER": "person"}} belongs here') from error
 
 
 # ----------------------------------------------------------------------------------------------------------- lines
@@ -155,7 +242,7 @@ def _survey(path: Path, columns: Columns, _mtime: int, _size: int) -> Survey:
         prefix, label = ((tag[1] or "O"), tag[2]) if tag else ("O", None)
         if label is not None:
             labels.add(label)
-            # In IOB1 a B- stands only where a mention follows another one of its type.
+            # In IOB1 a B- begins only a mention that follows another one of its type.
             opens = opens or prefix in "SU" or (prefix == "B" and before[1] != label)
             closes = closes or prefix in _CLOSE
         before = prefix, label
@@ -204,7 +291,7 @@ def _with_end(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
 
 
 def _fields(line: str) -> list[str]:
-    # str.split() would split at a no-break space, which stands inside tokens.
+    # str.split() would split at a no-break space, which is part of a token.
     return [field for field in line.split("\t" if "\t" in line else " ") if field.strip(" ")]
 
 

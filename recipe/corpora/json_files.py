@@ -143,7 +143,7 @@ class _Window:
                 return value
 
     def describe(self) -> str:
-        """What stands here instead of a list."""
+        """What is here instead of a list."""
         if self.text[self.at] == "{":
             self.value()
             return "JSON Lines, not a list" if self.peek() == "{" else "an object at the top, not a list"

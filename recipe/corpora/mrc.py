@@ -1,11 +1,12 @@
-"""Named entities as reading comprehension: the JSON files of "A Unified MRC Framework for NER" (Li et al., ACL 2020).
+"""Reading comprehension's layout: the JSON files of "A Unified MRC Framework for NER" (Li et al., ACL 2020).
+
+    <Dataset>/mrc-ner.{train,dev,test}
 
     [{"context": "EU rejects German call", "query": "organization entities are ...", "entity_label": "ORG",
       "qas_id": "0.1", "impossible": false, "start_position": [0], "end_position": [0], "span_position": ["0;0"]}]
 
-A record is one type asked of one sentence. Positions are those of tokens, which white space parts, from 0; the end is
-inclusive. A record whose sentence has no entity of the type (`impossible`) is an example like any other, with an empty
-answer.
+A record asks about one type in one sentence. Positions count tokens from 0, with white space between them; the end is
+inclusive. A record whose sentence has no entity of the type (`impossible`) is an example with an empty answer.
 """
 
 from __future__ import annotations
@@ -14,51 +15,109 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipe.answers.queries import FORMAT, in_order
 from recipe.core.entities import Entity, Example, normalize_type
 from recipe.corpora.json_files import read_list
-from recipe.corpora.records import Wrong, check_text, ignored_types, kind_of, note, refuse
+from recipe.corpora.reading import STRICT, Reading
+from recipe.corpora.records import Wrong, check_text, kind_of
+
+if TYPE_CHECKING:
+    from recipe.corpora.datasets import Dataset
 
 # CoNLL-2003's tags by the names that InstructUIE uses.
 TYPE_NAMES: Mapping[str, str] = {"per": "person", "loc": "location", "org": "organization"}
 
+Queries = dict[str, tuple[str, int]]  # type -> the question, and the number of the first record that asks it
+
 _KEYS = ("context", "query", "entity_label", "start_position", "end_position")
-_TOKEN = re.compile(r"[^ \t\r\n]+")  # str.split() would split at a no-break space, which stands inside tokens
+_TOKEN = re.compile(r"[^ \t\r\n]+")  # str.split() would split at a no-break space, which is part of a token
 _SPAN = re.compile(r"([0-9]{1,9})[;,]([0-9]{1,9})")
 
 
-def read_mrc(
-    path: Path,
-    dataset: str = "",
-    skipped: Counter | None = None,
-    noted: Counter | None = None,
-    keep_else: bool = False,
-    names: Mapping[str, str] = TYPE_NAMES,
-) -> Iterator[Example]:
-    """The records of a file in order, each an Example of one type; without `dataset`, that is the file's name.
+def found(folder: Path) -> bool:
+    """True if the folder holds a split."""
+    return bool(_files(folder))
 
-    `names` says what types are called. Records of a residual type are left out, unless `keep_else`; `skipped` and
-    `noted` count as in `datasets.read_dataset`. DataError for a record that is wrong, unless it is counted.
+
+def reads(path: Path) -> bool:
+    """True for `mrc-ner.test` and its like."""
+    return path.stem == "mrc-ner"
+
+
+def file(folder: Path, split: str) -> Path:
+    """`mrc-ner.dev`."""
+    return folder / f"mrc-ner.{split}"
+
+
+def label_files(_folder: Path) -> tuple[Path, ...]:
+    """None: the questions say which types there are."""
+    return ()
+
+
+def types(dataset: Dataset, reading: Reading) -> tuple[str, ...]:
+    """The types that any split asks about."""
+    labels = {label for path in _files(dataset.folder) for label in descriptions(path, reading.keep_else)}
+    return reading.types(dataset.folder, labels, "ask about one")
+
+
+def examples(dataset: Dataset, split: str, reading: Reading) -> Iterator[Example]:
+    """The sentences of the split, each with the types that are asked of it."""
+    return whole_sentences(dataset.file(split), dataset.name, reading)
+
+
+def sentences(path: Path, reading: Reading) -> Iterator[str]:
+    """The sentences of a file."""
+    return (example.sentence for example in whole_sentences(path, reading=reading))
+
+
+def descriptions(path: Path, keep_else: bool = False) -> dict[str, str]:
+    """Type -> the file's question about it; records that are wrong don't count here."""
+    queries: Queries = {}
+    reading = Reading(keep_else, skipped=Counter())
+    for _ in questions(path, reading=reading, queries=queries):
+        pass
+    return {label: query for label, (query, _) in queries.items() if label not in reading.ignored}
+
+
+def _files(folder: Path) -> list[Path]:
+    paths = (file(folder, split) for split in ("train", "dev", "test"))
+    return [path for path in paths if path.is_file()]
+
+
+def questions(
+    path: Path, dataset: str = "", reading: Reading = STRICT, queries: Queries | None = None
+) -> Iterator[Example]:
+    """The records of a file in order, each an Example of one type; without `dataset`, it has the file's name.
+
+    `queries` is filled on the way.
     """
-    for example, _ in _read(path, dataset, skipped, noted, keep_else, names):
-        yield example
+    ignored, queries = reading.ignored, {} if queries is None else queries
+
+    def read(numbered: tuple[int, object]) -> tuple[Example | None, int]:
+        number, record = numbered
+        label, query, names = _check(record)
+        label = TYPE_NAMES.get(label, label)
+        known, first = queries.setdefault(label, (query, number))
+        if query != known:
+            raise Wrong("other_query", f"'query' is not that of record {first}, which asks about {label!r}, too")
+        if label in ignored:
+            return None, len(names)
+        entities = tuple(Entity(name, label) for name in names)
+        return Example(record["context"], (label,), entities, dataset or path.stem, format=FORMAT), 0
+
+    records = ((number, (number, record)) for number, record in enumerate(read_list(path), 1))
+    return reading.examples(path, records, read)
 
 
-def read_sentences(
-    path: Path,
-    dataset: str = "",
-    skipped: Counter | None = None,
-    noted: Counter | None = None,
-    keep_else: bool = False,
-    names: Mapping[str, str] = TYPE_NAMES,
-) -> Iterator[Example]:
-    """The sentences of a file in order, each with the types that are asked of it; arguments as for `read_mrc`.
+def whole_sentences(path: Path, dataset: str = "", reading: Reading = STRICT) -> Iterator[Example]:
+    """The sentences of a file in order, each with the types that are asked of it; arguments as for `questions`.
 
-    Records of one sentence stand together. One that is there twice is two: the second question about a type begins it.
+    The records of a sentence follow each other. A second question about a type begins a sentence of the same text.
     """
     asked: list[Example] = []
-    for example in read_mrc(path, dataset, skipped, noted, keep_else, names):
+    for example in questions(path, dataset, reading):
         if asked and (example.sentence != asked[0].sentence or example.types in [one.types for one in asked]):
             yield _whole(asked)
             asked = []
@@ -71,39 +130,6 @@ def _whole(asked: Sequence[Example]) -> Example:
     types = tuple(sorted(example.types[0] for example in asked))
     entities = in_order(asked[0].sentence, (entity for example in asked for entity in example.entities))
     return Example(asked[0].sentence, types, entities, asked[0].dataset)
-
-
-def read_queries(path: Path, keep_else: bool = False, names: Mapping[str, str] = TYPE_NAMES) -> dict[str, str]:
-    """The file's own description of each type; records that are wrong don't count here."""
-    return {example.types[0]: query for example, query in _read(path, "", Counter(), None, keep_else, names)}
-
-
-def _read(
-    path: Path,
-    dataset: str,
-    skipped: Counter | None,
-    noted: Counter | None,
-    keep_else: bool,
-    names: Mapping[str, str],
-) -> Iterator[tuple[Example, str]]:
-    ignored = ignored_types(keep_else)
-    queries: dict[str, tuple[str, int]] = {}
-    for number, record in enumerate(read_list(path), 1):
-        try:
-            label, query, found = _check(record)
-            label = names.get(label, label)
-            known, first = queries.setdefault(label, (query, number))
-            if query != known:
-                raise Wrong("other_query", f"'query' is not that of record {first}, which asks about {label!r}, too")
-        except Wrong as wrong:
-            refuse(f"{path}: record {number}", wrong, skipped)
-            continue
-        if label in ignored:
-            if noted is not None:
-                noted["residual_entity"] += len(found)
-            continue
-        entities = tuple(Entity(name, label) for name in found)
-        yield note(Example(record["context"], (label,), entities, dataset or path.stem, format=FORMAT), 0, noted), query
 
 
 def _check(record: object) -> tuple[str, str, list[str]]:
@@ -121,8 +147,8 @@ def _check(record: object) -> tuple[str, str, list[str]]:
     impossible = record.get("impossible", not spans)
     if impossible is not (not spans):
         given = f"{len(spans)} span{'s' if len(spans) != 1 else ''}"
-        told = str(impossible).lower() if isinstance(impossible, bool) else kind_of(impossible)
-        raise Wrong("bad_impossible", f"'impossible' is {told}, the record has {given}")
+        given_as = str(impossible).lower() if isinstance(impossible, bool) else kind_of(impossible)
+        raise Wrong("bad_impossible", f"'impossible' is {given_as}, the record has {given}")
     return label, query.strip(), [context[tokens[start][0] : tokens[end][1]] for start, end in spans]
 
 

@@ -1,14 +1,15 @@
 """One record of a corpus: what it must hold, and what is wrong with it where it doesn't.
 
-Each function raises Wrong, which names no file; who reads the file turns it into a DataError that does, with `refuse`.
+A function that doesn't know the file raises Wrong; the reader of the file, with `refuse`, makes that a DataError.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
 
-from recipe.core.entities import IGNORED_TYPES, DataError, Entity, Example, has_lone_surrogate, normalize_type
+from recipe.core.entities import IGNORED_TYPES, DataError, Entity, has_lone_surrogate, normalize_type
 
 # Residual labels that can be kept in the schema; the rest of IGNORED_TYPES says that there is no label.
 RESIDUAL_TYPES = frozenset({"else", "misc", "other"})
@@ -34,12 +35,19 @@ def ignored_types(keep_else: bool) -> frozenset[str]:
     return IGNORED_TYPES - RESIDUAL_TYPES if keep_else else IGNORED_TYPES
 
 
-def note(example: Example, residual: int, noted: Counter | None) -> Example:
-    """The example itself, after counting the entities that were left out and the names it doesn't hold."""
-    if noted is not None:
-        noted["residual_entity"] += residual
-        noted["name_not_in_sentence"] += sum(entity.name not in example.sentence for entity in example.entities)
-    return example
+def check_labels(path: Path, labels: Iterable[object]) -> None:
+    """DataError unless each of a file's labels is a string that can be written to a file."""
+    for number, label in enumerate(labels, 1):
+        if not isinstance(label, str) or has_lone_surrogate(label):
+            raise DataError(f"{path}: record {number}: a type name must be a string of valid text")
+
+
+def sentences_of(path: Path, records: Iterable[object]) -> Iterator[str]:
+    """The `sentence` of each record. DataError for a record that has none."""
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, dict) or not isinstance(record.get("sentence"), str):
+            raise DataError(f"{path}: record {number}: has no 'sentence' string; this must be an InstructUIE split")
+        yield record["sentence"]
 
 
 def check_record(record: object, *keys: str) -> None:

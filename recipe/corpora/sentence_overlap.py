@@ -3,7 +3,7 @@
 exact        the same characters
 normalised   the same under Unicode's NFKC and case folding, where a run of white space, punctuation and symbols is one
              space: `The U.S. , too!` is `the u s too`
-8-gram       eight normalised words in a row that stand in both. A sentence of fewer words overlaps only as a whole.
+8-gram       eight normalised words in a row that both hold. A sentence of fewer words overlaps only as a whole.
              Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces: there a character is a word.
 """
 

@@ -33,7 +33,7 @@ SAMPLE = HERE.parents[2] / "data_prep" / "sample" / "IE_INSTRUCTIONS" / "NER"
 
 def read_examples(folder: Path, num: int) -> list[Example]:
     """The first test sentences of each dataset in turn, until there are `num`."""
-    datasets = [list(corpora.read_instructuie(dataset, "test")) for dataset in corpora.find_datasets(folder)[0]]
+    datasets = [list(corpora.read_dataset(dataset, "test")) for dataset in corpora.find_datasets(folder)[0]]
     rounds = (records[i] for i in range(max(map(len, datasets))) for records in datasets if i < len(records))
     return [example for example, _ in zip(rounds, range(num), strict=False)]
 

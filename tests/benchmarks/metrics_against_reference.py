@@ -196,7 +196,7 @@ def read_both(rner, data: Path) -> list[tuple[Example, object]]:
     """Every test sentence as we and as the reference read it."""
     pairs = []
     for dataset in corpora.find_datasets(data)[0]:
-        ours = list(corpora.read_instructuie(dataset, "test"))
+        ours = list(corpora.read_dataset(dataset, "test"))
         theirs = rner.load_data(str(dataset.folder.parent), [dataset.folder.name], "test")
         if [example.sentence for example in ours] != [example.sentence for example in theirs]:
             raise DataError(f"{dataset.folder}: the two read different sentences")

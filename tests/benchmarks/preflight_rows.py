@@ -59,7 +59,7 @@ def main() -> None:
     import pyarrow.parquet as pq
 
     found, _ = corpora.find_datasets(SAMPLE)
-    examples = [example for dataset in found for example in corpora.read_instructuie(dataset, "test")]
+    examples = [example for dataset in found for example in corpora.read_dataset(dataset, "test")]
     examples = [example for example in examples if _in_bio(example)]
     examples = [examples[i % len(examples)] for i in range(args.rows)]
     tokenizer = load_tokenizer(Path(__file__).resolve().parents[2] / "recipe" / "tiny_model" / "base")

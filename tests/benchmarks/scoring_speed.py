@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=100_000)
     args = parser.parse_args()
     found, _ = corpora.find_datasets(SAMPLE)
-    examples = [example for dataset in found for example in corpora.read_instructuie(dataset, "test")]
+    examples = [example for dataset in found for example in corpora.read_dataset(dataset, "test")]
     rng = random.Random(0)
     rows = [Row(i, e.dataset, (), e) for i in range(args.sentences) for e in [examples[i % len(examples)]]]
     outputs = [corrupt(row.example, rng) for row in rows]

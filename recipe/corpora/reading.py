@@ -1,0 +1,84 @@
+"""How a corpus is read: which types and columns count, what reasoning examples carry, and what a bad record does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recipe.core.entities import DataError, Example
+from recipe.corpora.records import Wrong, ignored_types, refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns of a CoNLL file hold token and tag: from 1, or from the end below 0."""
+
+    token: int = 1
+    tag: int = -1
+
+
+FIRST_AND_LAST = Columns()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What every layout's reader goes by.
+
+    keep_else  `else`, `misc` and `other` are types like any other; without it, their entities are left out
+    cot        "template" builds reasoning from the gold, "none" leaves out the corpus's own, anything else keeps it
+    skipped    counts bad records by reason and goes on; None: the first bad record raises DataError
+    noted      counts what is kept but worth knowing: `residual_entity` (an entity that was left out for its type),
+               `name_not_in_sentence`, `repaired_entity` (tags in no right order)
+    """
+
+    keep_else: bool = False
+    columns: Columns = FIRST_AND_LAST
+    cot: str | None = None
+    skipped: Counter | None = None
+    noted: Counter | None = None
+
+    @property
+    def ignored(self) -> frozenset[str]:
+        """The labels that name no type."""
+        return ignored_types(self.keep_else)
+
+    def note(self, what: str, number: int) -> None:
+        """Count what is worth knowing."""
+        if self.noted is not None:
+            self.noted[what] += number
+
+    def examples(
+        self,
+        path: Path,
+        records: Iterable[tuple[int, Any]],
+        read: Callable[[Any], tuple[Example | None, int]],
+        unit: str = "record",
+    ) -> Iterator[Example]:
+        """The examples of a file's numbered records; `unit` says what the numbers count.
+
+        `read` gives an example, or None for a record that asks about no type, and the number of residual entities. It
+        raises Wrong for a bad record.
+        """
+        for number, record in records:
+            try:
+                example, residual = read(record)
+            except Wrong as wrong:
+                refuse(f"{path}: {unit} {number}", wrong, self.skipped)
+                continue
+            self.note("residual_entity", residual)
+            if example is not None:
+                self.note("name_not_in_sentence", sum(one.name not in example.sentence for one in example.entities))
+                yield example
+
+    def types(self, path: Path, names: Collection[str], remedy: str) -> tuple[str, ...]:
+        """The types among normalised names, sorted. DataError, with the file and the remedy, if none is left."""
+        types = tuple(sorted(set(names) - self.ignored))
+        if not types:
+            raise DataError(f"{path}: leaves no type to ask for ({len(names)} labels); {remedy}")
+        return types
+
+
+STRICT = Reading()
