@@ -22,11 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "python -m recipe.constrained --types person,location",
         "python -m recipe.constrained --types person,location --reasoning",
     )
-    parser.add_argument("--types", required=True, metavar="A,B", help="entity types, with commas between them")
-    parser.add_argument(
-        "--text", metavar="TEXT", help="what is asked about: bounds the number of names, as predict does"
-    )
-    parser.add_argument("--reasoning", action="store_true", help="a think block comes first")
+    add = parser.add_argument
+    add("--types", required=True, metavar="A,B", help="entity types, with commas between them")
+    add("--text", metavar="TEXT", help="what is asked about: bounds the number of names, as predict does")
+    add("--reasoning", action="store_true", help="a think block comes first")
     args = parser.parse_args(argv)
 
     def show() -> None:

@@ -14,7 +14,7 @@
             + length_weight length + reasoned_weight reasoned
 
 format  1 if a closed, non-empty think block comes before an answer in the layout, and nothing else.
-exact   1 if the names are those of the gold, none missing and none more; a question without an entity is answered
+exact   1 if the names are the gold's, not one missing and not one more; a question without an entity is answered
         so by an empty tag, which pays `empty_value` of it (1, as published). 0 for an answer that can't be read.
 length  ours, off: as in reward_fns.ner, and paid only where `format` is.
 reasoned    ours, off: F1 (`empty_value` where nothing is to be found), times the share of the names that the reasoning
@@ -24,13 +24,14 @@ Of an answer that is not the layout itself, that something follows, or that repe
 `exact`, the right names and `reasoned` pay `repaired_value` (1; in the reference, what follows costs `exact` alone).
 
 Names are compared as sets, so that to repeat one doesn't pay, and costs no more than that. `matching` says how:
-`strict` by their exact text, `published` by the normalisation of recipe.core.metrics. `f1` is that of the sets.
+`strict` by their exact text, `published` by the normalisation of recipe.core.metrics. `f1` compares these sets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 from recipe.answers import one_type, parse
@@ -51,9 +52,7 @@ class RewardConfig(Settings):
     UNPAID: ClassVar[str] = "no weight pays for anything, so no answer is better; set exact_weight"
 
 
-def check_reward_kwargs(reward_kwargs: Mapping[str, Any]) -> RewardConfig:
-    """The settings that `reward_kwargs` stand for; DataError for an unknown key or a value out of range."""
-    return check_settings(RewardConfig, reward_kwargs)
+check_reward_kwargs = partial(check_settings, RewardConfig)  # for the checks before a run
 
 
 def compute_score(

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from recipe import answers
@@ -49,9 +50,7 @@ class RewardConfig(Settings):
     UNPAID: ClassVar[str] = "every weight is 0, so no answer is better than another; set f1_weight"
 
 
-def check_reward_kwargs(reward_kwargs: Mapping[str, Any]) -> RewardConfig:
-    """The settings that `reward_kwargs` stand for; DataError for an unknown key or a value out of range."""
-    return check_settings(RewardConfig, reward_kwargs)
+check_reward_kwargs = partial(check_settings, RewardConfig)  # for the checks before a run
 
 
 def compute_score(

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from recipe import answers
 from recipe.answers.think import OPEN
@@ -43,7 +43,7 @@ class Settings:
             raise DataError(f"reward_kwargs.matching: {self.matching!r} is no matching rule; one of {', '.join(RULES)}")
         names = [field.name for field in fields(self) if field.name != "matching"]
         for name in names:
-            object.__setattr__(self, name, number(name, getattr(self, name)))
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
         for name in ("empty_value", "repaired_value"):
             if getattr(self, name) > 1:
                 raise DataError(f"reward_kwargs.{name}: {getattr(self, name)} is a share of what is paid; at most 1")
@@ -56,10 +56,18 @@ class Settings:
             raise DataError(f"reward_kwargs: {self.UNPAID}")
 
 
-Config = TypeVar("Config", bound=Settings)
+def _number(name: str, value: object) -> float:
+    """The value as a float, also where YAML that another program wrote holds it as a string."""
+    try:
+        converted = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        converted = math.nan
+    if not math.isfinite(converted) or converted < 0:
+        raise DataError(f"reward_kwargs.{name}: {value!r} is not a finite number of at least 0")
+    return converted
 
 
-def check_settings(config: type[Config], reward_kwargs: Mapping[str, Any]) -> Config:
+def check_settings(config: type[Settings], reward_kwargs: Mapping[str, Any]) -> Settings:
     """The settings that `reward_kwargs` stand for; DataError for an unknown key or a value out of range.
 
     For the checks before a run: inside it an exception surfaces as a replay-buffer error far from its cause.
@@ -71,17 +79,6 @@ def check_settings(config: type[Config], reward_kwargs: Mapping[str, Any]) -> Co
         if name not in known:
             raise DataError(f"reward_kwargs.{name}: no such setting; there are {', '.join(known)}")
     return config(**reward_kwargs)
-
-
-def number(name: str, value: object) -> float:
-    """The value as a finite number of at least 0, also where YAML that another program wrote holds it as a string."""
-    try:
-        converted = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        converted = math.nan
-    if not math.isfinite(converted) or converted < 0:
-        raise DataError(f"reward_kwargs.{name}: {value!r} is not a finite number of at least 0")
-    return converted
 
 
 # ------------------------------------------------------------------------------------------------------------ case
@@ -170,7 +167,7 @@ def read_case(
 
 
 def reasoned(answer: Answer) -> float:
-    """The share of the answer's entities of which the reasoning has all words of the name and of the type, in [0, 1].
+    """The share of the answer's entities whose name and type the reasoning has, each word of both, in [0, 1].
 
     1 for an answer that names nothing, after any reasoning; 0 without reasoning, and for reasoning that opens a think
     block itself. In scripts without spaces a character is a word. After the rule by which ReasoningNER validates its

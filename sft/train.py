@@ -10,13 +10,15 @@ issue 7401).
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import hydra
 from omegaconf import DictConfig, OmegaConf
 from verl.trainer.sft_trainer import SFTTrainer
-from verl.utils.checkpoint.checkpoint_manager import get_checkpoint_tracker_filename
 from verl.utils.device import auto_set_device
 from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
+from recipe.models.checkpoints import newest
 from recipe.train.retention import AfterSave
 from sft.losses import BEGIN_MASK, configured_loss
 
@@ -62,12 +64,7 @@ class AnswerTrainer(SFTTrainer):
 
 def check_complete(run: str, planned: int) -> None:
     """Raise RuntimeError unless the run's newest checkpoint is that of step `planned`."""
-    try:
-        with open(get_checkpoint_tracker_filename(run), encoding="utf-8") as file:
-            done = int(file.read())
-    except FileNotFoundError:
-        done = 0
-    if done != planned:
+    if (done := newest(Path(run))) != planned:
         raise RuntimeError(
             f"{run}: {done} of {planned} steps are in the newest checkpoint. The trainer stopped early; "
             "run again to go on, or set trainer.total_training_steps"

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from recipe.cot.agreement import agreement
+from recipe.cot.scores import agreement
 
 
 def test_by_hand():

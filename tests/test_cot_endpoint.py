@@ -8,10 +8,9 @@ from cot_server import TeacherServer
 
 from recipe.core.entities import DataError
 from recipe.cot.endpoint import Endpoint, Options, check_url, read_body, read_key
-from recipe.cot.faults import redact, retry_after
-from recipe.cot.meter import BudgetSpent, Meter
+from recipe.cot.failures import redact, retry_after
 from recipe.cot.prompts import PLAIN, annotation_messages
-from recipe.cot.questions import Feed, Question
+from recipe.cot.questions import BudgetSpent, Feed, Meter, Question
 from recipe.cot.rows import Row
 
 pytest.importorskip("openai")

@@ -8,8 +8,8 @@ from cot_server import TeacherServer
 from linear_time import linear_time
 
 from recipe.cot.__main__ import main
-from recipe.cot.judge_prompt import Scores, judge_messages, read_scores
-from recipe.cot.judge_rows import wilson
+from recipe.cot.prompts import judge_messages
+from recipe.cot.scores import Scores, read_scores, wilson
 
 # ---------------------------------------------------------------------------------------------------------- scores
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from recipe.cot import ray_data
-from recipe.cot.local import Model, _Requests
-from recipe.cot.meter import BudgetSpent, Meter
+from recipe.cot.local import TeacherModel, _Requests
 from recipe.cot.prompts import PLAIN, annotation_messages
-from recipe.cot.questions import Feed, Question
+from recipe.cot.questions import BudgetSpent, Feed, Meter, Question
 from recipe.cot.rows import Row
 from recipe.generate.engine import Decoding
 from recipe.generate.predictions import Prediction
@@ -31,7 +30,7 @@ def requests(tokenizer):
     """`requests([question], max_model_len=..)`: what the engine would be given."""
 
     def make(questions, max_model_len=4096, temperature=0.0, meter=None):
-        model = Model(Path("model"), tokenizer, (0,), Decoding(max_model_len, 64), temperature, 7)
+        model = TeacherModel(Path("model"), tokenizer, (0,), Decoding(max_model_len, 64), temperature, 7)
         feed = questions if isinstance(questions, Feed) else Feed(questions)
         return _Requests(model, meter or Meter(), feed)
 

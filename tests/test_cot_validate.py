@@ -6,7 +6,7 @@ import pytest
 from cot_case import annotation, failure, lines, run, write
 
 from recipe.core.entities import DataError
-from recipe.cot.duplicates import Index, shingles
+from recipe.cot.validate import Index, shingles
 
 pytest.importorskip("datasketch")
 pytest.importorskip("py3langid")

@@ -16,10 +16,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, Qwen2Con
 
 from recipe.core.entities import DataError
 from recipe.models import architecture
-from recipe.plan import memory, remedies, vllm_cache, work
+from recipe.plan import memory, remedies, work
 from recipe.plan.__main__ import main
-from recipe.plan.reading import load
-from recipe.plan.settings import GIB
+from recipe.plan.settings import GIB, load
 from recipe.train.config import compose
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -231,10 +230,10 @@ def test_an_offloaded_optimizer_is_away_but_for_the_update():
 
 def test_vllm_takes_its_share_of_the_gpu_and_the_rest_is_cache():
     plan = settings("grpo_qwen3_8b")
-    found = vllm_cache.cache(plan)
+    found = memory.cache(plan)
     assert found.budget == int(0.6 * 80 * GIB)
     assert found.weights == 2 * plan.model.parameters
-    assert vllm_cache.cache_bytes(plan) == 2 * 2 * 36 * 8 * 128
+    assert memory.cache_bytes(plan) == 2 * 2 * 36 * 8 * 128
     assert found.sequences == found.tokens // 6144
 
 
@@ -247,7 +246,7 @@ def test_work_is_6n_a_token_and_2n_more_for_checkpointing():
 
 def test_a_checkpoint_is_12_bytes_a_parameter():
     plan = settings("sft_qwen3_8b")
-    assert work.disk_bytes(plan) == 3 * 12 * plan.model.parameters
+    assert plan.disk == 3 * 12 * plan.model.parameters
 
 
 # ---------------------------------------------------------------------------------------------------------- command

@@ -35,15 +35,14 @@ _SAME = 1e-9
 class Row:
     """One way to answer: (example, its reward, the honest answer's) for each example that it can be written for.
 
-    `same`: places of those where it is the honest answer itself, which count in the means alone.
+    Where it is the honest answer itself, the last is None: such an example counts in the means alone.
     """
 
     name: str
-    scores: tuple[tuple[Example, float, float], ...]
-    same: frozenset[int] = frozenset()
+    scores: tuple[tuple[Example, float, float | None], ...]
 
     def mean(self, named: bool) -> float | None:
-        """The mean reward on examples with entities, or without; None where there is none."""
+        """The mean reward on examples with entities, or without; None without such examples."""
         these = [score for example, score, _ in self.scores if bool(example.entities) == named]
         return sum(these) / len(these) if these else None
 
@@ -56,16 +55,17 @@ class Row:
 
     def compared(self, named: bool) -> int:
         """On how many examples, with entities or without, it is another answer than the honest one."""
-        return len(self._others(named))
+        return len(self._gains(named))
 
     def ties(self, named: bool) -> int:
-        return sum(abs(score - best) < _SAME for _, score, best in self._others(named))
+        return sum(abs(gain) < _SAME for gain in self._gains(named))
 
     def above(self, named: bool) -> int:
-        return sum(score > best + _SAME for _, score, best in self._others(named))
+        return sum(gain > _SAME for gain in self._gains(named))
 
-    def _others(self, named: bool) -> list[tuple[Example, float, float]]:
-        return [entry for i, entry in enumerate(self.scores) if i not in self.same and bool(entry[0].entities) == named]
+    def _gains(self, named: bool) -> list[float]:
+        entries = (entry for entry in self.scores if bool(entry[0].entities) == named)
+        return [score - best for _, score, best in entries if best is not None]
 
     @property
     def verdict(self) -> str:
@@ -80,23 +80,15 @@ def rows(reward: Callable[..., dict], answer_format: str, limit: int) -> list[Ro
     golds = attacks.examples(answer_format)
     if not _reads(reward, golds[0]):
         return []
-    table: dict[str, list] = {"honest": []}
-    same: dict[str, set[int]] = {}
+    table: dict[str, list] = {}
     for example in golds:
-        truth = to_ground_truth(example)
-
-        def score(completion: str, truth: str = truth) -> float:
-            return reward("", completion, truth, {})["score"]
-
-        text = attacks.honest(example)
-        best = score(text)
-        table["honest"].append((example, best, best))
-        for name, completion in attacks.attacks(example, limit).items():
-            entries = table.setdefault(name, [])
-            if completion == text:
-                same.setdefault(name, set()).add(len(entries))
-            entries.append((example, score(completion), best))
-    return [Row(name, tuple(entries), frozenset(same.get(name, ()))) for name, entries in table.items()]
+        truth, text = to_ground_truth(example), attacks.honest(example)
+        said = {"honest": text} | attacks.attacks(example, limit)
+        paid = {name: reward("", completion, truth, {})["score"] for name, completion in said.items()}
+        for name, completion in said.items():
+            best = None if completion == text else paid["honest"]
+            table.setdefault(name, []).append((example, paid[name], best))
+    return [Row(name, tuple(entries)) for name, entries in table.items()]
 
 
 def _reads(reward: Callable[..., dict], example: Example) -> bool:
@@ -134,15 +126,14 @@ def render(answer_format: str, table: Sequence[Row], empty_share: float) -> str:
     ordered = [table[0], *sorted(table[1:], key=lambda row: -(row.mixed(empty_share) or 0))]
     silence = next(row for row in table if row.name == attacks.SILENCE)
     share = break_even(table, empty_share)
+    worth = f"as much as to come {share:.0%} of the way from wrong to right names" if math.isfinite(share) else ""
     return "\n".join(
         (
             f"{answer_format:<42}{'names':>9}{'none':>9}{'mixed':>9}   against the honest answer",
             *(line(row) for row in ordered),
             f"with {empty_share:.0%} of prompts without an entity, to name nothing always earns "
             f"{silence.mixed(empty_share):.2f},",
-            f"as much as to come {share:.0%} of the way from wrong to right names"
-            if math.isfinite(share)
-            else "and right names earn no more than wrong ones",
+            worth or "and right names earn no more than wrong ones",
         )
     )
 
@@ -154,12 +145,11 @@ def main(argv: Iterable[str] | None = None) -> int:
         "python -m recipe.adversarial grpo_qwen3_8b",
         "python -m recipe.adversarial grpo_tiny reward.custom_reward_function.reward_kwargs.repaired_value=0",
     )
-    parser.add_argument("experiment", help="name of a GRPO experiment in hydra_configs, without .yaml")
-    parser.add_argument("overrides", nargs="*", help="Hydra overrides, as for training")
-    parser.add_argument("--answer-format", choices=list(FORMATS), help="default: all that the reward can read")
-    parser.add_argument(
-        "--empty-share", type=float, default=0.25, help="of the prompts that have no entity; default 0.25"
-    )
+    add = parser.add_argument
+    add("experiment", help="name of a GRPO experiment in hydra_configs, without .yaml")
+    add("overrides", nargs="*", help="Hydra overrides, as for training")
+    add("--answer-format", choices=list(FORMATS), help="default: all that the reward can read")
+    add("--empty-share", type=float, default=0.25, help="of the prompts that have no entity; default 0.25")
     args = parser.parse_args(None if argv is None else list(argv))
     return exit_status("adversarial", lambda: _run(args))
 

@@ -22,7 +22,7 @@ It may have these, too; without one, the default holds:
                                     type of a sentence and puts the answers together. Such a format needs
     put_question(template, description, worked)     the template of a type: its description and its worked examples
     fidelity(completion, example)   how far the answer repeats the sentence, in [0, 1]; default: 0.0
-    grammar(types, text)            the Grammar that holds decoding to the layout; default: DataError
+    grammar(types, text, reasoning) the Grammar that holds decoding to the layout; default: DataError
     bare_types(example)             an answer of every type and no name, to attack a reward with; default: DataError
 """
 
@@ -69,11 +69,6 @@ def parts(completion: str, example: Example) -> tuple[str, str]:
     return getattr(FORMATS[example.format], "parts", think.parts)(completion)
 
 
-def default_template(name: str) -> str:
-    """The prompt of a format where the user gives none."""
-    return FORMATS[name].DEFAULT_TEMPLATE
-
-
 def wordings(name: str) -> Mapping[str, str]:
     """The format's other templates, by the option that asks for them."""
     return getattr(FORMATS[check_format(name)], "WORDINGS", {})
@@ -86,20 +81,20 @@ def one_type(name: str) -> bool:
 
 def fidelity(completion: str, example: Example) -> float:
     """How far the answer repeats the sentence, in [0, 1]; 0.0 in a format that doesn't repeat it."""
-    module = FORMATS[example.format]
-    return module.fidelity(completion, example) if hasattr(module, "fidelity") else 0.0
+    measure = getattr(FORMATS[example.format], "fidelity", None)
+    return measure(completion, example) if measure else 0.0
 
 
 def grammar(name: str, types: Sequence[str], text: str | None = None, reasoning: bool = False) -> Grammar:
     """What holds decoding to a format's layout and to these types; DataError for a format without a grammar."""
-    if not hasattr(FORMATS[name], "grammar"):
-        having = " or ".join(each.upper() for each, module in FORMATS.items() if hasattr(module, "grammar"))
-        raise DataError(f"--constrained: is for answers in {having}, and this model's are {name}")
-    return FORMATS[name].grammar(types, text, reasoning)
+    if make := getattr(FORMATS[name], "grammar", None):
+        return make(types, text, reasoning)
+    having = " or ".join(each.upper() for each, module in FORMATS.items() if hasattr(module, "grammar"))
+    raise DataError(f"--constrained: is for answers in {having}, and this model's are {name}")
 
 
 def bare_types(example: Example) -> str:
     """An answer that names every type and no entity; DataError where the format can't write one."""
-    if not hasattr(FORMATS[example.format], "bare_types"):
-        raise DataError(f"{example.format}: names no type without a name")
-    return FORMATS[example.format].bare_types(example)
+    if write := getattr(FORMATS[example.format], "bare_types", None):
+        return write(example)
+    raise DataError(f"{example.format}: can't write a type without a name")

@@ -184,7 +184,7 @@ def _entities(sentence: str, pieces: Sequence[Piece], given: Sequence[Tagged]) -
 
 
 def begins(answer: str, types: Sequence[str] = ()) -> list[int]:
-    """Where the `B` of each tag stands in an answer, in characters, ascending; no `B` of a word or the reasoning.
+    """The places of the `B` of each tag in an answer, in characters, ascending; no `B` of a word or the reasoning.
 
     DataError for a word without a tag: a loss with a wrong mask would go unnoticed.
     """

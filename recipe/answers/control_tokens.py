@@ -74,7 +74,7 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[
 
 @lru_cache(maxsize=8)
 def _control_ids(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
-    """Ids and texts of a tokenizer's control tokens. Added words and runs of blanks (as in GPT-NeoX) are none."""
+    """Ids and texts of a tokenizer's control tokens. No added words or runs of blanks (as in GPT-NeoX)."""
     added = tokenizer.added_tokens_decoder
     return {i: token.content for i, token in added.items() if token.special or _TAG.fullmatch(token.content)}
 

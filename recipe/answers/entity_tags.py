@@ -8,9 +8,9 @@ r"""The entity-tag answer format: the names of one type, between two tags ("Rein
 An example of this format has exactly one type; `recipe.answers.queries` makes such examples of a sentence, and one
 answer of theirs.
 
-The quoting rule: names are parted by commas, and white space around a name doesn't count. A name that holds a comma, a
-double quote or a line break, or has white space at an end, stands in double quotes, its own quotes doubled (RFC 4180).
-A name stands there as often as it is mentioned; an empty tag names nothing. A name can't hold `</entity>`.
+The quoting rule: commas part names, and white space around a name doesn't count. A name that holds a comma, a double
+quote or a line break, or has white space at an end, is written in double quotes, its own quotes doubled (RFC 4180). A
+name is written as often as it is mentioned; an empty tag names nothing. A name can't hold `</entity>`.
 
 `parse(render_answer(example), example)` gives back the entities. `parse` reads what a model wrote: it never raises, and
 its time is linear in the length of the completion.
@@ -29,7 +29,7 @@ from recipe.core.entities import Answer, DataError, Entity, Example, has_lone_su
 ONE_TYPE = True
 OPEN, CLOSE = "<entity>", "</entity>"
 
-# The wording is ours. Unlike those of the other formats it asks for reasoning, since the published run trains an
+# The wording is ours. It asks for reasoning, unlike the other formats' wordings: the published run trains an
 # instruction-tuned model by GRPO alone.
 DEFAULT_TEMPLATE = """\
 You are an information extraction assistant. Find the entities of one type in the sentence below.

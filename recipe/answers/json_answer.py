@@ -22,7 +22,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from recipe.answers.json_grammar import Grammar, rules, whole_names
-from recipe.answers.think import CLOSE, OPEN, with_reasoning
+from recipe.answers.think import CLOSE, OPEN, split_reasoning, with_reasoning
 from recipe.core.entities import Answer, Entity, Example, has_lone_surrogate, normalize_type
 
 # The wording is ours; a checkpoint trained on another wording brings its own with --prompt-template. It does not ask
@@ -109,21 +109,13 @@ def parse(completion: str, example: Example | None = None) -> Answer:
 def _split_reasoning(text: str) -> tuple[str | None, str, bool]:
     """Reasoning, the rest, and whether the think block, if any, is well-formed."""
     text = text.strip()
-    if text.startswith(OPEN):
-        head, close, tail = text[len(OPEN) :].partition(CLOSE)
-        if close:
-            return head.strip(), tail.strip(), True
+    if text.startswith(("{", "```")):
+        return None, text, True
+    if text.startswith(OPEN) and CLOSE not in text:
         # Never closed: the answer, if there is one, is the last object that looks like one.
         last = max((found.start() for found in _ANSWER_START.finditer(text)), default=len(text))
         return None, text[last:], False
-    if text.startswith(("{", "```")):
-        return None, text, True
-    head, close, tail = text.partition(CLOSE)
-    if not close:
-        return None, text, True
-    before, opened, thought = head.partition(OPEN)
-    # Text before the opening tag is no part of the layout; with no opening tag, the prompt held it.
-    return (thought if opened else before).strip(), tail.strip(), not opened
+    return split_reasoning(text)
 
 
 def parts(completion: str) -> tuple[str, str]:
@@ -148,7 +140,7 @@ _DECODER = json.JSONDecoder(
 
 
 def _read_json(body: str) -> tuple[object, bool]:
-    """The first object that can be the answer, and whether it stands there alone. None where there is none."""
+    """The first object that can be the answer, and whether nothing else is there. None where no object is."""
     bare = body.startswith("{")
     if not bare:
         fence = _FENCE_OPEN.match(body)
@@ -170,19 +162,13 @@ def _entities(value: object) -> tuple[Entity, ...] | None:
     """All entities of a decoded answer in their order, or None where the meaning is not plain."""
     if not isinstance(value, _Pairs) or not any(key == "entities" for key, _ in value):
         return None
-    found: list[Entity] = []
+    parts: list[list[Entity] | None] = []
     for inner in (inner for key, inner in value if key == "entities"):
         if isinstance(inner, _Pairs):
-            parts = [_from_mapping(inner)]
-        elif isinstance(inner, list):
-            parts = [_from_item(item) for item in inner]
+            parts.append(_from_mapping(inner))
         else:
-            parts = [None]
-        for part in parts:
-            if part is None:
-                return None
-            found += part
-    return tuple(found)
+            parts += map(_from_item, inner) if isinstance(inner, list) else [None]
+    return None if None in parts else tuple(entity for part in parts for entity in part)
 
 
 def _from_mapping(pairs: Sequence[tuple[str, object]]) -> list[Entity] | None:

@@ -1,7 +1,7 @@
 r"""The grammar that holds a JSON answer to its layout and to the types that were asked for, and what closes a cut one.
 
 It is the layout that the model was trained on, to the space (recipe.answers.json_answer), so that constraining an
-answer changes nothing where the model would have kept to it. Types stand in their sorted order, each once at most.
+answer changes nothing where the model would have kept to it. Types come in their sorted order, each once at most.
 The number of names is bounded by the text's length, their own length by the token limit alone: a bound on characters
 makes xgrammar's masks a thousand times slower (1.6 s instead of 0.7 ms a token with 150,000 tokens in the vocabulary).
 The token limit may cut an answer. `whole_names` reads what is whole in it, so that the answer can be closed:
@@ -19,6 +19,8 @@ from recipe.core.entities import Entity
 
 FEWEST_NAMES = 16  # of a type, however short the text is
 
+# A string literal of the grammar. Types hold no control characters, so JSON's escapes are among the grammar's.
+_literal = json.JSONEncoder(ensure_ascii=False).encode
 _TYPE_LINE = re.compile(r'    ("(?:[^"\\]|\\.)*"): \[')
 _NAME_LINE = re.compile(r'      ("(?:[^"\\]|\\.)*"),?')
 
@@ -72,8 +74,3 @@ def whole_names(answer: str) -> Iterator[Entity]:
             label = json.loads(found.group(1))
         elif label is not None and (found := _NAME_LINE.fullmatch(line)):
             yield Entity(json.loads(found.group(1)), label)
-
-
-def _literal(text: str) -> str:
-    """A string literal of the grammar. Types hold no control characters, so JSON's escapes are among the grammar's."""
-    return json.dumps(text, ensure_ascii=False)

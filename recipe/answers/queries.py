@@ -81,7 +81,7 @@ class Merged:
 def merge(questions: Sequence[Example], completions: Sequence[str]) -> Merged:
     """The sentence's example, with all types and entities, and what the completions say of it.
 
-    Entities are in the order in which they stand in the sentence, then by type. Where no answer could be read, the
+    Entities are in the sentence's order, then by type. Where no answer could be read, the
     completion is unparsable, too. DataError for questions that are not about the types of one sentence.
     """
     _check_questions(questions, completions)
@@ -133,7 +133,7 @@ def worked_examples(
 
     Those that name an entity of the type come first, and at most one names none. The choice depends on seed and content
     alone, not on the order of the examples. Left out are sentences longer than `longest` characters, those that lack a
-    name of their gold, and those that can't stand in a template. Reasoning is the example's own or built from the gold.
+    name of their gold, and those that no template can hold. Reasoning is the example's own or built from the gold.
 
     Keep these sentences out of what is asked: a prompt that shows one holds its answer.
     """

@@ -41,8 +41,5 @@ def template_reasoning(example: Example) -> str:
         return "No span of the sentence names an entity of these types."
     # Once each, as a small model that learns to repeat itself does not stop; in the order in which the answer has them.
     named = dict.fromkeys(sorted(example.entities, key=lambda entity: entity.type))
-    return " ".join(f'"{entity.name}" is {_article(entity.type)} {entity.type}.' for entity in named)
-
-
-def _article(noun: str) -> str:
-    return "an" if noun[:1] in "aeiou" else "a"
+    articles = ("an" if entity.type[:1] in "aeiou" else "a" for entity in named)
+    return " ".join(f'"{each.name}" is {article} {each.type}.' for each, article in zip(named, articles, strict=True))

@@ -89,26 +89,13 @@ def from_ground_truth(text: str) -> Example:
     """The example (sentence, types, entities) that `to_ground_truth` wrote; DataError for anything else."""
     try:
         value = json.loads(text)
-        entities = tuple(Entity(entity["name"], entity["type"]) for entity in value["entities"])
-        example = Example(
-            value["sentence"], tuple(value["types"]), entities, format=value.get("format", DEFAULT_FORMAT)
-        )
+        sentence, types, name = value["sentence"], value["types"], value.get("format", DEFAULT_FORMAT)
+        entities = [Entity(entity["name"], entity["type"]) for entity in value["entities"]]
+        strings = [sentence, name, *types, *(part for entity in entities for part in (entity.name, entity.type))]
+        lists = (types, value["entities"])
+        if not all(isinstance(each, list) for each in lists) or not all(isinstance(each, str) for each in strings):
+            raise TypeError("a list or a string is something else")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise DataError(_not_ground_truth(text)) from error
-    strings = [
-        example.sentence,
-        example.format,
-        *example.types,
-        *(part for entity in entities for part in (entity.name, entity.type)),
-    ]
-    if (
-        not isinstance(value["types"], list)
-        or not isinstance(value["entities"], list)
-        or not all(isinstance(string, str) for string in strings)
-    ):
-        raise DataError(_not_ground_truth(text))
-    return example
-
-
-def _not_ground_truth(text: object) -> str:
-    return f"ground truth: {str(text)[:60]!r} is not what data_prep/to_parquet.py writes; write the Parquet file again"
+        told = f"ground truth: {str(text)[:60]!r} is not what data_prep/to_parquet.py writes"
+        raise DataError(f"{told}; write the Parquet file again") from error
+    return Example(sentence, tuple(types), tuple(entities), format=name)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from recipe.core.command_line import exit_status, unwind_on_sigterm
-from recipe.cot.meter import BudgetSpent
+from recipe.cot import annotate, export, funnel, judge, validate
+from recipe.cot.questions import BudgetSpent
 
 _STEPS = {
-    "annotate": ("recipe.cot.annotate", "a teacher writes reasoning and entities for each text"),
-    "validate": ("recipe.cot.validate", "rules reject what is unsound, each with its reason"),
-    "judge": ("recipe.cot.judge_rows", "a second model scores what is left"),
-    "export": ("recipe.cot.export", "what was kept becomes NER-CoT JSON and SFT Parquet"),
-    "stats": ("recipe.cot.funnel", "how many rows each step let through, and what it cost"),
+    "annotate": (annotate, "a teacher writes reasoning and entities for each text"),
+    "validate": (validate, "rules reject what is unsound, each with its reason"),
+    "judge": (judge, "a second model scores what is left"),
+    "export": (export, "what was kept becomes NER-CoT JSON and SFT Parquet"),
+    "stats": (funnel, "how many rows each step let through, and what it cost"),
 }
 _EXAMPLES = """\
 examples:
@@ -52,11 +52,11 @@ def _parser() -> argparse.ArgumentParser:
         step = steps.add_parser(
             name,
             help=what,
-            description=importlib.import_module(module).__doc__,
+            description=module.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         step.add_argument("--work", type=Path, required=True, metavar="DIR", help="the folder of the steps' files")
-        importlib.import_module(module).add_arguments(step)
+        module.add_arguments(step)
     return parser
 
 
@@ -67,7 +67,7 @@ def main(argv: Iterable[str] | None = None) -> int:
 
     def run() -> int | None:
         try:
-            return importlib.import_module(module).run(args)
+            return module.run(args)
         except BudgetSpent as error:
             print(f"cot: {error}; the same command with a larger number goes on from here", file=sys.stderr)
             return 3

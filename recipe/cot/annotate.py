@@ -17,18 +17,16 @@ either way, and compared with the gold by the next step.
 from __future__ import annotations
 
 import argparse
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 from recipe.core.entities import DataError
 from recipe.cot import rows, store
-from recipe.cot.asking import Progress, drop_failed, dry_run
 from recipe.cot.prompts import ANNOTATION_WORDING, GUIDED, PLAIN, WITHHELD, annotation_messages
 from recipe.cot.questions import Feed, Question, Reply
 from recipe.cot.rows import Census, Row, distinct, open_rows, unaskable
-from recipe.cot.teachers import Chosen, choose, new_meter
 from recipe.cot.teachers import add_arguments as add_teacher_arguments
+from recipe.cot.teachers import at_least_one, choose, dry_run, results
 
 GUIDE, WITHHOLD = "guide", "withhold"
 
@@ -48,86 +46,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Ask about every row that has no record yet. DataError for wrong input, before anything is asked."""
+    at_least_one(args, "limit")
     read, census = open_rows(args), Census()
     for _ in distinct(read(), args.limit, census):
         pass  # all are read before one is asked about: a bad record costs no money
     if not census.rows:
         raise DataError(f"{(args.input or [args.corpora])[0]}: no text in it; at least one is needed")
-    meter = new_meter(args)
-    chosen = choose(args, meter, (args.model,))
-    settings = {**chosen.settings, "model_name": args.model, "gold": args.gold, "prompt": ANNOTATION_WORDING}
-    questions = _questions(args, read, chosen)
+    settings = {"model_name": args.model, "gold": args.gold, "prompt": ANNOTATION_WORDING}
+    chosen = choose(args, (args.model,), settings)
+    task = _Task(read, args.limit, args.gold, chosen.teacher.tokenizer)
     if args.dry_run:
-        done = {record["id"] for record in store.read_if_there(args.work, store.ANNOTATE)}
-        there = _there(args, read, done)
-        print(f"{census.rows:,} rows ({census.repeated:,} repeated ones left out), {there:,} done")
-        dry_run(args, questions(done, lambda row, why: None), "annotate")
+        done = store.read_ids(args.work, store.ANNOTATE)
+        print(f"{census.rows:,} rows ({census.repeated:,} repeated ones left out), {task.count(done):,} done")
+        dry_run(args, store.ANNOTATE, task.questions(done, lambda record: None))
         return
-    if args.retry_failed:
-        drop_failed(args.work, store.ANNOTATE)
-    with store.open_store(args.work, store.ANNOTATE, settings) as file:
-        meter.before(store.read(args.work, store.ANNOTATE))
-        new = Counter()
-
-        def keep(record: dict) -> None:
-            file.add(record)
-            new[record["reason"] or record["status"]] += 1
-            bar.step()
-
-        def refuse(row: Row, why: tuple[str, str]) -> None:
-            keep(_record(_about(row, args.gold), _unasked(*why)))
-
-        with Progress("annotate", "row", census.rows, _there(args, read, file.done), meter) as bar:
-            feed = Feed(questions(file.done, refuse))
-            for reply in chosen.teacher.answers(feed):
-                keep(_record(reply.question.about, reply))
-    summary = ", ".join(f"{count:,} {name}" for name, count in new.most_common()) or "nothing to do"
-    repeated = f"; {census.repeated:,} repeated rows left out" if census.repeated else ""
-    print(f"annotate: {summary}{repeated}; in all {meter}", file=sys.stderr)
+    note = f"; {census.repeated:,} repeated rows left out" if census.repeated else ""
+    with results(args, store.ANNOTATE, chosen, census.rows, task.count, note) as (done, keep):
+        for reply in chosen.teacher.answers(Feed(task.questions(done, keep))):
+            keep(_record(reply))
 
 
-def _there(args: argparse.Namespace, read: Callable[[], Iterator[Row]], done: set[str]) -> int:
-    """How many of the rows are done."""
-    return sum(key in done for key, _ in distinct(read(), args.limit)) if done else 0
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """The rows to annotate, read from the beginning by each call of `read`, and how they are asked about."""
 
+    read: Callable[[], Iterator[Row]]
+    limit: int | None
+    gold: str
+    tokenizer: object
 
-def _questions(
-    args: argparse.Namespace, read: Callable[[], Iterator[Row]], chosen: Chosen
-) -> Callable[[set[str], Callable[[Row, tuple[str, str]], None]], Iterator[Question]]:
-    """A function that gives the questions about rows that aren't done, and gives `refuse` those that can't be asked."""
+    def count(self, ids: Collection[str]) -> int:
+        """How many of the rows have one of these ids."""
+        return sum(key in ids for key, _ in distinct(self.read(), self.limit)) if ids else 0
 
-    def questions(done: set[str], refuse: Callable[[Row, tuple[str, str]], None]) -> Iterator[Question]:
-        for key, row in distinct(read(), args.limit):
+    def questions(self, done: Collection[str], keep: Callable[[Mapping], None]) -> Iterator[Question]:
+        """The questions about rows that aren't `done`. The record of a row that can't be asked about goes to `keep`."""
+        for key, row in distinct(self.read(), self.limit):
             if key in done:
                 continue
-            if why := unaskable(row, chosen.teacher.tokenizer):
-                refuse(row, why)
-                continue
-            about = _about(row, args.gold)
-            yield Question(annotation_messages(row, about["mode"]), about)
-
-    return questions
-
-
-def _about(row: Row, gold: str) -> dict[str, object]:
-    """The fields of a record that come from its row."""
-    mode = PLAIN if row.gold is None else GUIDED if gold == GUIDE else WITHHELD
-    return {
-        "id": row.id,
-        "sentence": row.sentence,
-        "source": row.source,
-        "types": None if row.types is None else list(row.types),
-        "gold": row.gold_pairs,
-        "mode": mode,
-    }
+            mode = PLAIN if row.gold is None else GUIDED if self.gold == GUIDE else WITHHELD
+            about = {
+                "id": key,
+                "sentence": row.sentence,
+                "source": row.source,
+                "types": None if row.types is None else list(row.types),
+                "gold": row.gold_pairs,
+                "mode": mode,
+            }
+            if why := unaskable(row, self.tokenizer):
+                reason, detail = why
+                keep(_record(Reply(Question((), about), reason=reason, detail=detail, requests=0)))
+            else:
+                yield Question(annotation_messages(row, mode), about)
 
 
-def _unasked(reason: str, detail: str) -> Reply:
-    return Reply(Question((), {}), reason=reason, detail=detail, requests=0)
-
-
-def _record(about: dict[str, object], reply: Reply) -> dict[str, object]:
-    key, *row = about.items()
-    state = {"status": "failed" if reply.reason else "answered", "reason": reply.reason, "detail": reply.detail}
+def _record(reply: Reply) -> dict[str, object]:
+    """The line of the file: the row's fields, the answer, and what it took."""
+    state = {"status": store.FAILED if reply.reason else "answered", "reason": reply.reason, "detail": reply.detail}
     answer = {"output": reply.output, "finish_reason": reply.finish_reason}
-    return {**dict([key]), **state, **dict(row), **answer, **reply.spent}
+    about = reply.question.about
+    return {"id": about["id"], **state, **about, **answer, **reply.spent}

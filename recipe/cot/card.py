@@ -13,14 +13,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recipe.cot.folder import SPLITS
+from recipe.cot.funnel import stages
+from recipe.cot.rules import ANY_LANGUAGE
 from recipe.cot.store import ANNOTATE, JUDGE, VALIDATE
 
+SPLITS = ("train", "dev", "test")
 UNSPECIFIED = "unspecified"
 SHOWN, BAR = 30, 40  # types and sources that are listed; characters of the longest bar
 _IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+# How the card names a stage of the funnel; `{}` is the reason that a row was lost for.
+_STAGES = {
+    "in": "in", "failed": "not annotated: `{}`", "annotated": "annotated",
+    "to_validate": "not validated", "rejected": "`{}`", "valid": "valid",
+    "to_judge": "not judged", "turned_down": "`{}`",
+}  # fmt: skip
 
 
 @dataclass
@@ -54,41 +63,46 @@ class Contents:
         return self.types.total()
 
 
-def render(
-    contents: Contents,
-    counts: Mapping[str, dict | None],
-    settings: Mapping[str, dict | None],
-    files: Mapping,
-    terms: str,
-) -> str:
-    """The card as Markdown with a YAML header.
+@dataclass(frozen=True)
+class Card:
+    """What the card is about. `files`: of the manifest; `license`: the user's words.
 
-    `counts` and `settings` of each step, None for one that has no part; `files` of the manifest; `terms`: the licence.
+    `counts` and `settings` are of each step, None for one that has no part in the dataset.
     """
-    annotated, validated, judged = (counts[step] for step in (ANNOTATE, VALIDATE, JUDGE))
+
+    contents: Contents
+    counts: Mapping[str, dict | None]
+    settings: Mapping[str, dict | None]
+    files: Mapping[str, Mapping]
+    license: str
+
+
+def render(card: Card) -> str:
+    """The card as Markdown with a YAML header."""
+    contents, settings, files, judged = card.contents, card.settings, card.files, card.counts[JUDGE]
     of_judge = settings[JUDGE] or {}
     return (
         _environment()
         .get_template("card.md.jinja")
         .render(
-            header=_header(contents, files, settings, terms),
+            header=_header(card),
             contents=contents,
-            license=terms,
-            unlicensed=terms == UNSPECIFIED,
+            license=card.license,
+            unlicensed=card.license == UNSPECIFIED,
             teacher=_model(settings[ANNOTATE]),
             judge=" and ".join(of_judge.get("judges") or []) or "none",
             judged=judged,
             min_score=f"{of_judge.get('min_score', 0):g}",
             files=[(name, files[name]["rows"], refused(files[name])) for name in sorted(files)],
-            funnel=list(_funnel(annotated, validated, judged, contents)),
-            gold=validated["gold"],
+            funnel=list(_funnel(card.counts, contents.total)),
+            gold=card.counts[VALIDATE]["gold"],
             histogram=_histogram(judged["scores"]) if judged else [],
             agreement=judged["agreement"] if judged else None,
             types=_most(contents.types),
             more_types=max(0, len(contents.types) - SHOWN),
             sources=_most(contents.sources),
             more_sources=max(0, len(contents.sources) - SHOWN),
-            spent=[(step, counts[step]) for step in (ANNOTATE, JUDGE) if counts[step]],
+            spent=[(step, card.counts[step]) for step in (ANNOTATE, JUDGE) if card.counts[step]],
             settings=[
                 (step, name, _plain(value))
                 for step, one in settings.items()
@@ -104,20 +118,21 @@ def refused(entry: Mapping) -> dict[str, int]:
     return {reason: n for one in facts for kind in ("skipped", "dropped") for reason, n in one[kind].items()}
 
 
-def _header(contents: Contents, files: Mapping, settings: Mapping[str, dict | None], terms: str) -> str:
+def _header(card: Card) -> str:
     import yaml
 
+    terms = card.license
     known = terms == UNSPECIFIED or _IDENTIFIER.fullmatch(terms)
     header: dict[str, object] = {"license": "unknown" if terms == UNSPECIFIED else terms if known else "other"}
     if not known:
         header["license_name"] = terms
-    language = (settings[VALIDATE] or {}).get("language")
-    if language and language != "any":
+    language = (card.settings[VALIDATE] or {}).get("language")
+    if language and language != ANY_LANGUAGE:
         header["language"] = [language]
     header["task_categories"] = ["token-classification"]
     header["tags"] = ["named-entity-recognition", "chain-of-thought", "synthetic"]
-    header["size_categories"] = [next((name for limit, name in _SIZES if contents.total < limit), "n>1M")]
-    lists = [split for split in SPLITS if f"{split}.json" in files]
+    header["size_categories"] = [next((name for limit, name in _SIZES if card.contents.total < limit), "n>1M")]
+    lists = [split for split in SPLITS if f"{split}.json" in card.files]
     if lists:
         data = [{"split": _HUB_SPLITS[split], "path": f"{split}.json"} for split in lists]
         header["configs"] = [{"config_name": "default", "data_files": data}]
@@ -129,25 +144,12 @@ def _model(settings: Mapping | None) -> str:
     return str(settings.get("model_name") or settings.get("model") or "not recorded")
 
 
-def _funnel(
-    annotated: Mapping, validated: Mapping, judged: Mapping | None, contents: Contents
-) -> Iterator[tuple[str, int, int | None]]:
-    yield "in", annotated["rows"], None
-    for reason, number in annotated["failed"].items():
-        yield f"not annotated: `{reason}`", -number, None
-    yield "annotated", annotated["answered"], None
-    if waiting := annotated["rows"] - validated["rows"]:
-        yield "not validated", -waiting, None
-    for reason, numbers in validated["rejected"].items():
-        if reason != "not_annotated":
-            yield f"`{reason}`", -numbers["rows"], numbers["all"]
-    yield "valid", validated["kept"], None
-    if judged is not None:
-        if waiting := validated["kept"] - judged["rows"]:
-            yield "not judged", -waiting, None
-        for reason, number in judged["rejected"].items():
-            yield f"`{reason}`", -number, None
-    yield "in this dataset", contents.total, None
+def _funnel(counts: Mapping[str, dict | None], total: int) -> Iterator[tuple[str, int, int | None]]:
+    for stage, reason, rows, every in stages(counts):
+        if stage != "kept":
+            lost = reason or stage.startswith("to_")
+            yield _STAGES[stage].format(reason), -rows if lost else rows, every
+    yield "in this dataset", total, None
 
 
 def _plain(value: object) -> str:

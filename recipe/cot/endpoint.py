@@ -1,6 +1,6 @@
 """A teacher behind an OpenAI-compatible endpoint: asked over HTTP, many questions at a time.
 
-What is done about a request that goes wrong is in recipe.cot.faults. Keys come from the environment, are sent as the
+What is done about a request that goes wrong is in recipe.cot.failures. Keys come from the environment, are sent as the
 client sends them, and are cut out of whatever else is written.
 """
 
@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from recipe.core.entities import DataError
-from recipe.cot.faults import find_fault, redact, refusal, said
-from recipe.cot.meter import BudgetSpent, Meter
-from recipe.cot.questions import Feed, Question, Reply, sampling, whole
+from recipe.cot.failures import find_failure, redact, refusal, said
+from recipe.cot.questions import BudgetSpent, Feed, Meter, Question, Reply, sampling, whole
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -64,7 +63,7 @@ def check_url(url: str) -> str:
 
 
 def read_key(name: str | None) -> str:
-    """The key in an environment variable, OPENAI_API_KEY for None; a stand-in where that is unset.
+    """The key in an environment variable, OPENAI_API_KEY for None; "none" without one.
 
     DataError if the variable that was named is unset, or holds what can't be sent.
     """
@@ -157,8 +156,7 @@ class Endpoint:
                     for task in filter(None, ready):
                         running.discard(task)
                         if (reply := task.result()) is not None:
-                            self.meter.count(reply)
-                            yield reply
+                            yield self.meter.count(reply)
                 if self._stop:
                     raise self._stop
             finally:
@@ -179,19 +177,19 @@ class Endpoint:
                 self._halt(error)
                 return None
             except (openai.OpenAIError, OSError, ValueError, asyncio.TimeoutError) as error:
-                fault = find_fault(error, self._where, self._key, options.timeout)
+                why = find_failure(error, self._where, self._key, options.timeout)
             else:
                 self._sure = True
-                return replace(reply, requests=number, seconds=time.monotonic() - started)
-            if fault.stop or (fault.reason == "http_404" and not self._sure):
-                self._halt(DataError(fault.stop or f"{self._where}: {fault.detail}; are --base-url and --model right?"))
+                break
+            if why.stop or (why.reason == "http_404" and not self._sure):
+                self._halt(DataError(why.stop or f"{self._where}: {why.detail}; are --base-url and --model right?"))
                 return None
-            if not fault.again or number == options.attempts:
+            reply = Reply(question, reason=why.reason, detail=why.detail)
+            if not why.again or number == options.attempts:
                 break
             doubled = min(options.first_wait * 2 ** (number - 1), LONGEST_WAIT)
-            await self._pause(fault.wait or doubled * random.uniform(0.5, 1.0))
-        failed = Reply(question, reason=fault.reason, detail=fault.detail)
-        return replace(failed, requests=number, seconds=time.monotonic() - started)
+            await self._pause(why.wait or doubled * random.uniform(0.5, 1.0))
+        return replace(reply, requests=number, seconds=time.monotonic() - started)
 
     def _halt(self, error: Exception) -> None:
         if not self._stop or isinstance(self._stop, BudgetSpent):
@@ -219,7 +217,7 @@ class Endpoint:
         return self._read(question, await client.post("/chat/completions", body=body, cast_to=object))
 
     def _read(self, question: Question, completion: object) -> Reply:
-        """The reply in a completion. ValueError for a body that is none."""
+        """The reply in a completion. ValueError for another body."""
         try:
             choice = completion["choices"][0]
             message, finish_reason = choice["message"], choice.get("finish_reason")
@@ -229,13 +227,13 @@ class Endpoint:
             raise ValueError("a body that is no chat completion") from error
         if not isinstance(text, str):
             raise ValueError("a chat completion whose content is no text")
-        tokens = [_count(completion.get("usage"), name) for name in ("prompt_tokens", "completion_tokens")]
-        spent = {"input_tokens": tokens[0], "output_tokens": tokens[1], "cost": self.meter.price(*tokens)}
+        usage = completion.get("usage")
+        tokens = {"input_tokens": _count(usage, "prompt_tokens"), "output_tokens": _count(usage, "completion_tokens")}
         if refused or finish_reason == "content_filter":
-            return Reply(question, reason="refused", detail=redact(str(refused or finish_reason), self._key), **spent)
+            return Reply(question, reason="refused", detail=redact(str(refused or finish_reason), self._key), **tokens)
         output = whole(text, reasoning if isinstance(reasoning, str) else None)
         known = finish_reason if finish_reason in ("stop", "length") else None
-        return Reply(question, output, finish_reason=known, **spent)
+        return Reply(question, output, finish_reason=known, **tokens)
 
 
 def _count(usage: object, name: str) -> int | None:

@@ -14,7 +14,7 @@ normalised sentence alone, so a sentence is never in two. --out appears whole or
 from __future__ import annotations
 
 import argparse
-import hashlib
+import contextlib
 import json
 import platform
 import subprocess
@@ -26,11 +26,13 @@ from pathlib import Path
 from recipe.core.entities import DataError
 from recipe.core.files import sha256, staged
 from recipe.corpora.sentence_overlap import words
-from recipe.cot.card import UNSPECIFIED, Contents, refused, render
-from recipe.cot.folder import CARD, MANIFEST, SPLITS, JsonLists, check_out
+from recipe.cot.card import SPLITS, UNSPECIFIED, Card, Contents, refused, render
 from recipe.cot.funnel import read_funnel
-from recipe.cot.store import ANNOTATE, JUDGE, VALIDATE, path_of, read
+from recipe.cot.rows import digest
+from recipe.cot.store import ANNOTATE, JUDGE, VALIDATE, path_of, read_kept, read_settings
 
+CARD, MANIFEST = "README.md", "manifest.json"
+OURS = {CARD, MANIFEST, *(f"{split}.{ending}" for split in SPLITS for ending in ("json", "parquet"))}
 FORMATS = ("ner-cot", "sft", "both")
 TO_PARQUET = Path(__file__).resolve().parents[2] / "data_prep" / "to_parquet.py"
 
@@ -66,12 +68,11 @@ def run(args: argparse.Namespace) -> None:
     """Write the dataset, or nothing. DataError where nothing is left to write or --out holds something else."""
     if args.max_tokens is not None and args.tokenizer is None:
         raise DataError("--max-tokens: needs --tokenizer DIR to count with")
-    check_out(args.out)
-    judged = None if args.no_judge else _kept_by_judge(args.work)
-    contents = Contents()
+    _check_out(args.out)
+    rows, contents = _rows(args), Contents()
     with staged(args.out) as stage:
-        with JsonLists(stage) as files:
-            for row in _rows(args.work, judged):
+        with _JsonLists(stage) as files:
+            for row in rows:
                 split = split_of(row["sentence"], args.splits, args.seed)
                 files.write(split, ner_cot(row))
                 contents.add(split, row)
@@ -89,8 +90,8 @@ def run(args: argparse.Namespace) -> None:
                 path.unlink()
             else:
                 entries[path.name] = {"rows": contents.rows[split], "sha256": sha256(path), **about}
-        card = render(contents, about["counts"], about["settings"], entries, args.license)
-        (stage / CARD).write_text(card, encoding="utf-8")
+        card = Card(contents, about["counts"], about["settings"], entries, args.license)
+        (stage / CARD).write_text(render(card), encoding="utf-8")
         manifest = json.dumps(entries, ensure_ascii=False, indent=2, sort_keys=True)
         (stage / MANIFEST).write_text(manifest + "\n", encoding="utf-8")
     for name, entry in entries.items():
@@ -103,18 +104,13 @@ def run(args: argparse.Namespace) -> None:
 # -------------------------------------------------------------------------------------------------------------- rows
 
 
-def _kept_by_judge(work: Path) -> set[str]:
-    """The ids of the rows that the judge kept."""
-    if not path_of(work, JUDGE).is_file():
-        raise DataError(f"{path_of(work, JUDGE)}: not there; run `python -m recipe.cot judge`, or give --no-judge")
-    return {record["id"] for record in read(work, JUDGE) if record["status"] == "kept"}
-
-
-def _rows(work: Path, judged: set[str] | None) -> Iterator[dict]:
-    """The records of validate.jsonl that are kept; of these the `judged` ones, unless that is None."""
-    for record in read(work, VALIDATE):
-        if record["status"] == "kept" and (judged is None or record["id"] in judged):
-            yield record
+def _rows(args: argparse.Namespace) -> Iterator[dict]:
+    """The records of validate.jsonl that are kept, and kept by the judge unless --no-judge is given."""
+    judge = path_of(args.work, JUDGE)
+    if not args.no_judge and not judge.is_file():
+        raise DataError(f"{judge}: not there; run `python -m recipe.cot judge`, or give --no-judge")
+    judged = None if args.no_judge else {record["id"] for record in read_kept(args.work, JUDGE)}
+    return (record for record in read_kept(args.work, VALIDATE) if judged is None or record["id"] in judged)
 
 
 def ner_cot(row: Mapping) -> dict:
@@ -132,9 +128,8 @@ def ner_cot(row: Mapping) -> dict:
 
 def split_of(sentence: str, shares: Mapping[str, float], seed: int) -> str:
     """The split of a sentence: where a hash of the seed and its normalised words falls among the shares."""
-    text = f"{seed}\n{' '.join(words(sentence)) or sentence}"
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    point, end = int.from_bytes(digest, "big") / 2**64, 0.0
+    hashed = digest(f"{seed}\n{' '.join(words(sentence)) or sentence}")
+    point, end = int(hashed, 16) / 2**64, 0.0
     for split, share in shares.items():
         end += share
         if point < end:
@@ -143,6 +138,32 @@ def split_of(sentence: str, shares: Mapping[str, float], seed: int) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------- files
+
+
+def _check_out(out: Path) -> None:
+    """DataError unless `out` is free, or holds an earlier export and nothing else."""
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: is a file; --out names a folder")
+    others = sorted({path.name for path in out.iterdir()} - OURS) if out.exists() else []
+    if others:
+        raise DataError(f"{out}: holds {others[0]!r}, which is no part of an export; name another folder")
+
+
+class _JsonLists(contextlib.ExitStack):
+    """JSON lists under way, one for each split that has a row."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder, self._open = folder, {}
+
+    def write(self, split: str, record: Mapping) -> None:
+        """Add a record to the list of a split."""
+        begun = split in self._open
+        if not begun:
+            file = self.enter_context((self._folder / f"{split}.json").open("w", encoding="utf-8"))
+            self.callback(file.write, "\n]\n")  # called before the file is closed
+            self._open[split] = file
+        self._open[split].write((",\n" if begun else "[\n") + json.dumps(record, ensure_ascii=False))
 
 
 def _to_parquet(stage: Path, splits: list[str], args: argparse.Namespace) -> dict[str, dict]:
@@ -164,16 +185,8 @@ def _to_parquet(stage: Path, splits: list[str], args: argparse.Namespace) -> dic
     return entries
 
 
-def _settings(work: Path, step: str) -> dict | None:
-    """The settings that a step's results were made by; None for a step that wasn't run."""
-    try:
-        return json.loads((work / f"{step}.manifest.json").read_text(encoding="utf-8"))["settings"]
-    except (OSError, ValueError, KeyError):
-        return None
-
-
 def _about(args: argparse.Namespace) -> dict:
-    """What the manifest says of the JSON files: where they come from, and how; None for a step that has no part."""
+    """What the manifest says of the JSON files: where they come from, and how; None for a step without a part."""
     steps = [ANNOTATE, VALIDATE] if args.no_judge else [ANNOTATE, VALIDATE, JUDGE]
     counts = read_funnel(args.work)
     names = ("reasoning-ner-verl", "datasketch", "py3langid")
@@ -181,7 +194,7 @@ def _about(args: argparse.Namespace) -> dict:
         "command": "cot export",
         "arguments": {"splits": args.splits, "seed": args.seed, "no_judge": args.no_judge, "license": args.license},
         "sources": {str(path_of(args.work, step)): sha256(path_of(args.work, step)) for step in steps},
-        "settings": {step: _settings(args.work, step) if step in steps else None for step in counts},
+        "settings": {step: read_settings(args.work, step) if step in steps else None for step in counts},
         "counts": {step: figures if step in steps else None for step, figures in counts.items()},
         "versions": {name: _version(name) for name in names} | {"python": platform.python_version()},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from recipe.core.entities import DataError
 from recipe.core.files import fingerprint
-from recipe.cot.meter import BudgetSpent, Meter
-from recipe.cot.questions import Feed, Question, Reply, sampling, whole
+from recipe.cot.questions import BudgetSpent, Feed, Meter, Question, Reply, sampling, whole
 from recipe.generate.engine import Decoding, Engine, Request
 from recipe.generate.predictions import Prediction
 from recipe.models.folder import fit_lengths, load_tokenizer, model_folder
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """A model folder and how it is asked; what a run on one machine and one on a cluster have in common."""
+class TeacherModel:
+    """A model folder and how it is asked, on one machine and on a cluster."""
 
     folder: Path
     tokenizer: PreTrainedTokenizerBase
@@ -57,40 +57,59 @@ class Model:
         temperature, seed = sampling(self.temperature, self.seed, question.attempt)
         return temperature, seed if temperature else None
 
-    def too_long(self, question: Question) -> Reply:
-        """The reply to a question that `encode` refuses."""
-        limit = self.decoding.max_model_len
-        return Reply(question, reason="too_long", detail=f"no room for an answer within {limit} tokens", requests=0)
 
-
-def load(
-    model: str,
-    max_model_len: int | None,
-    max_tokens: int | None,
-    dtype: str,
-    tensor_parallel_size: int,
-    batch: int,
-    temperature: float,
-    seed: int,
-) -> Model:
-    """A folder, or a model of the hub; DataError for what is none, or has no chat template."""
+def load(model: str, args: argparse.Namespace) -> TeacherModel:
+    """A folder, or a model of the hub, with the options of vLLM; DataError for what has no model or chat template."""
     from recipe.eos import wanted_eos
 
     folder = model_folder(model)
-    max_model_len, fitting = fit_lengths(folder, max_model_len, max_tokens)
-    if max_tokens is None:  # half of a short model, so that there is room for questions
-        fitting = min(fitting, max_model_len // 2)
+    max_model_len, max_new_tokens = fit_lengths(folder, args.max_model_len, args.max_tokens or None)
+    if not args.max_tokens:  # half of a short model, so that there is room for questions
+        max_new_tokens = min(max_new_tokens, max_model_len // 2)
     tokenizer = load_tokenizer(folder)
     if not tokenizer.chat_template:
         raise DataError(f"{folder}: has no chat template; save one with the tokenizer (chat_template.jinja)")
-    decoding = Decoding(max_model_len, fitting, dtype, tensor_parallel_size, batch)
-    return Model(folder, tokenizer, tuple(wanted_eos(folder, tokenizer)), decoding, temperature, seed)
+    decoding = Decoding(max_model_len, max_new_tokens, args.dtype, args.tensor_parallel_size, args.batch)
+    stop_ids = tuple(wanted_eos(folder, tokenizer))
+    return TeacherModel(folder, tokenizer, stop_ids, decoding, args.temperature or 0.0, args.seed or 0)
+
+
+class Prompts:
+    """The feed's questions with their token ids, as long as the budget lasts.
+
+    Like the feed it may be empty now and not later. `stopped` is the error at the limit.
+    """
+
+    def __init__(self, model: TeacherModel, meter: Meter, feed: Feed) -> None:
+        self.model, self.stopped = model, None
+        self._meter, self._feed = meter, feed
+        self._refused: list[Reply] = []
+
+    def take(self) -> tuple[Question, list[int]] | None:
+        """The next question that can be asked, counted by the meter; None if there is no more."""
+        while not self.stopped and (question := next(self._feed, None)):
+            if (ids := self.model.encode(question)) is None:
+                detail = f"no room for an answer within {self.model.decoding.max_model_len} tokens"
+                self._refused.append(Reply(question, reason="too_long", detail=detail, requests=0))
+                continue
+            try:
+                self._meter.take()
+            except BudgetSpent as error:
+                self.stopped = error
+            else:
+                return question, ids
+        return None
+
+    def refused(self) -> Iterator[Reply]:
+        """The replies to questions that were too long, once."""
+        refused, self._refused = self._refused, []
+        return iter(refused)
 
 
 class Local:
     """The teacher."""
 
-    def __init__(self, model: Model, meter: Meter) -> None:
+    def __init__(self, model: TeacherModel, meter: Meter) -> None:
         self.model, self.meter = model, meter
         self.tokenizer = model.tokenizer
 
@@ -99,33 +118,28 @@ class Local:
 
         BudgetSpent at the limit, after all replies to what was under way.
         """
-        asked = _Requests(self.model, self.meter, feed)
+        asked, model = _Requests(self.model, self.meter, feed), self.model
         if asked.wait_for_one():
-            model = self.model
             with (
                 Engine(model.folder, model.decoding, model.stop_ids, model.tokenizer) as engine,
                 closing(engine.run(asked)) as predictions,
             ):
                 for prediction in predictions:
                     yield from asked.refused()
-                    reply = asked.reply(prediction)
-                    self.meter.count(reply)
-                    yield reply
+                    yield self.meter.count(asked.reply(prediction))
         yield from asked.refused()
         if asked.stopped:
             raise asked.stopped
 
 
-class _Requests:
-    """The feed as requests to the engine. Like the feed it may be empty now and not later."""
+class _Requests(Prompts):
+    """Prompts as requests to the engine."""
 
-    def __init__(self, model: Model, meter: Meter, feed: Feed) -> None:
-        self._model, self._meter, self._feed = model, meter, feed
+    def __init__(self, model: TeacherModel, meter: Meter, feed: Feed) -> None:
+        super().__init__(model, meter, feed)
         self._asked: dict[int, tuple[Question, int, float]] = {}
-        self._refused: list[Reply] = []
         self._first: Request | None = None
         self._number = 0
-        self.stopped: BudgetSpent | None = None
 
     def wait_for_one(self) -> bool:
         """True if there is a request; it is still there to be taken."""
@@ -139,25 +153,12 @@ class _Requests:
         if first := self._first:
             self._first = None
             return first
-        while not self.stopped:
-            question = next(self._feed)
-            if (ids := self._model.encode(question)) is None:
-                self._refused.append(self._model.too_long(question))
-                continue
-            try:
-                self._meter.take()
-            except BudgetSpent as error:
-                self.stopped = error
-                break
-            self._number += 1
-            self._asked[self._number] = question, len(ids), time.monotonic()
-            return Request(self._number, ids, *self._model.sampling(question))
-        raise StopIteration
-
-    def refused(self) -> Iterator[Reply]:
-        """The replies to questions that were too long, once."""
-        refused, self._refused = self._refused, []
-        return iter(refused)
+        if (taken := self.take()) is None:
+            raise StopIteration
+        question, ids = taken
+        self._number += 1
+        self._asked[self._number] = question, len(ids), time.monotonic()
+        return Request(self._number, ids, *self.model.sampling(question))
 
     def reply(self, made: Prediction) -> Reply:
         """The reply in a completion; its seconds count from when vLLM was given the question."""
@@ -168,6 +169,5 @@ class _Requests:
             finish_reason=made.finish_reason,
             input_tokens=length,
             output_tokens=made.output_tokens,
-            cost=self._meter.price(length, made.output_tokens),
             seconds=time.monotonic() - started,
         )

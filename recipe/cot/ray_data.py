@@ -13,16 +13,15 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from recipe.core.entities import DataError
-from recipe.cot.local import Model
-from recipe.cot.meter import BudgetSpent, Meter
-from recipe.cot.questions import Feed, Question, Reply, whole
+from recipe.cot.local import Prompts, TeacherModel
+from recipe.cot.questions import Feed, Meter, Question, Reply, whole
 from recipe.generate.engine import SAMPLER, vllm_dtype
 
 if TYPE_CHECKING:
-    import pyarrow
     from ray.data import Dataset
 
 BLOCK = 1024  # questions in a block of the dataset
@@ -32,9 +31,9 @@ _WITHOUT_GPU = {"TORCH_COMPILE_DISABLE": "1", "VLLM_CPU_KVCACHE_SPACE": "4"}
 
 
 class OnRay:
-    """The teacher. `replicas`: how many copies of the model there are; None for as many as the cluster has room for."""
+    """The teacher. `replicas`: how many copies of the model there are; None for as many as the cluster holds."""
 
-    def __init__(self, model: Model, meter: Meter, replicas: int | None = None) -> None:
+    def __init__(self, model: TeacherModel, meter: Meter, replicas: int | None = None) -> None:
         self.model, self.meter, self.replicas = model, meter, replicas
         self.tokenizer = model.tokenizer
 
@@ -44,45 +43,25 @@ class OnRay:
         All that is in the feed goes to the cluster's object store, which spills to disk; what is put back meanwhile is
         asked when all of that is answered. BudgetSpent at the limit, after the replies to what was sent.
         """
-        self._spent: BudgetSpent | None = None
-        started = False
+        asked, started = Prompts(self.model, self.meter, feed), False
         try:
-            while not self._spent:
-                blocks, rows = [], []
-                for question in feed:
-                    if (ids := self.model.encode(question)) is None:
-                        yield self.model.too_long(question)
-                        continue
-                    if not self._take():
-                        break
-                    rows.append(self._row(question, ids))
-                    if len(rows) == BLOCK:
-                        started = started or start()
-                        blocks.append(_put(rows))
-                        rows = []
-                if rows:
+            while True:
+                blocks = []
+                while rows := [self._row(*one) for one in islice(iter(asked.take, None), BLOCK)]:
                     started = started or start()
                     blocks.append(_put(rows))
+                yield from asked.refused()
                 if not blocks:
                     break
                 for row in self._run(blocks):
-                    reply = self._reply(row)
-                    self.meter.count(reply)
-                    yield reply
+                    yield self.meter.count(self._reply(row))
         finally:
             if started:
                 import ray
 
                 ray.shutdown()
-        if self._spent:
-            raise self._spent
-
-    def _take(self) -> bool:
-        try:
-            self.meter.take()
-        except BudgetSpent as error:
-            self._spent = error
-        return not self._spent
+        if asked.stopped:
+            raise asked.stopped
 
     def _row(self, question: Question, ids: list[int]) -> dict[str, object]:
         temperature, seed = self.model.sampling(question)
@@ -101,10 +80,11 @@ class OnRay:
             "max_num_seqs": limits.batch,
             "tensor_parallel_size": limits.tensor_parallel_size,
             "disable_log_stats": True,
+            **({} if gpus else {"enforce_eager": True}),
         }
         config = vLLMEngineProcessorConfig(
             model_source=str(self.model.folder.resolve()),
-            engine_kwargs=kwargs | ({} if gpus else {"enforce_eager": True}),
+            engine_kwargs=kwargs,
             batch_size=TASK,
             max_concurrent_batches=math.ceil(limits.batch / TASK) + 1,
             concurrency=self.replicas or self._room(gpus),
@@ -116,11 +96,8 @@ class OnRay:
             tokenize_stage=False,
             detokenize_stage=False,
         )
-        fixed = {
-            "max_tokens": limits.max_new_tokens,
-            "stop_token_ids": list(self.model.stop_ids),
-            "detokenize": False,
-        }
+        stop_ids = list(self.model.stop_ids)
+        fixed = {"max_tokens": limits.max_new_tokens, "stop_token_ids": stop_ids, "detokenize": False}
 
         def ask(row: dict) -> dict:
             return {"sampling_params": {**fixed, "temperature": row["temperature"], "seed": row["seed"]}}
@@ -158,7 +135,6 @@ class OnRay:
             finish_reason="length" if cut and not ended else "stop",
             input_tokens=length,
             output_tokens=len(ids),
-            cost=self.meter.price(length, len(ids)),
             seconds=float(row["time_taken_llm"]),
         )
 
@@ -190,13 +166,8 @@ def start() -> bool:
 
 def _put(rows: list[dict]) -> object:
     """A block in the object store."""
+    import pyarrow as pa
     import ray
 
-    return ray.put(_table(rows))
-
-
-def _table(rows: list[dict]) -> pyarrow.Table:
-    import pyarrow as pa
-
     numbers = {"tokenized_prompt": pa.list_(pa.int64()), "temperature": pa.float64(), "seed": pa.int64()}
-    return pa.Table.from_pylist(rows, schema=pa.schema({"question": pa.string(), **numbers}))
+    return ray.put(pa.Table.from_pylist(rows, schema=pa.schema({"question": pa.string(), **numbers})))

@@ -26,7 +26,6 @@ from recipe.core.entities import (
     IGNORED_TYPES,
     DataError,
     Entity,
-    Example,
     clean_types,
     from_ground_truth,
     has_lone_surrogate,
@@ -41,6 +40,11 @@ ENDINGS = (".txt", ".jsonl", ".json", ".parquet")
 _COLUMNS = ("sentence", "text", "types", "schema", "entities", "source", "data_source", "reward_model")
 
 
+def digest(*texts: str) -> str:
+    """16 hex digits that depend on the texts alone."""
+    return blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A text to annotate. `types` is None if the teacher chooses them, `gold` is None if the row has no gold."""
@@ -53,8 +57,7 @@ class Row:
     @property
     def id(self) -> str:
         """16 hex digits that only a row of the same content has."""
-        content = json.dumps([self.source, self.sentence, self.types, self.gold_pairs])
-        return blake2b(content.encode(), digest_size=8).hexdigest()
+        return digest(json.dumps([self.source, self.sentence, self.types, self.gold_pairs]))
 
     @property
     def gold_pairs(self) -> list[list[str]] | None:
@@ -94,8 +97,6 @@ def open_rows(args: argparse.Namespace) -> Callable[[], Iterator[Row]]:
     DataError for files that are not there; the function raises it for a record that can't be read.
     """
     types = split_types(args.types) if args.types is not None else None
-    if args.limit is not None and args.limit < 1:
-        raise DataError(f"--limit {args.limit}: at least 1 is needed")
     if args.corpora:
         found, missing = corpora.find_datasets(args.corpora, args.datasets)
         if missing:
@@ -103,7 +104,12 @@ def open_rows(args: argparse.Namespace) -> Callable[[], Iterator[Row]]:
         for dataset in found:
             if not dataset.file(args.split).is_file() and not (dataset.may_lack_splits and not args.datasets):
                 raise DataError(f"{dataset.file(args.split)}: no such file; name other --datasets or another --split")
-        return lambda: _of_datasets([d for d in found if d.file(args.split).is_file()], args.split)
+        there = [dataset for dataset in found if dataset.file(args.split).is_file()]
+        return lambda: (
+            Row(example.sentence, example.dataset, example.types, example.entities)
+            for dataset in there
+            for example in corpora.read_dataset(dataset, args.split)
+        )
     if args.datasets:
         raise DataError("--datasets: names folders of --corpora; give that in place of --input")
     for path in args.input:
@@ -140,16 +146,6 @@ def distinct(rows: Iterable[Row], limit: int | None, census: Census | None = Non
 
 
 # --------------------------------------------------------------------------------------------------------- readers
-
-
-def _of_datasets(datasets: Iterable[corpora.Dataset], split: str) -> Iterator[Row]:
-    for dataset in datasets:
-        for example in corpora.read_dataset(dataset, split):
-            yield _of_example(example, example.dataset)
-
-
-def _of_example(example: Example, source: str) -> Row:
-    return Row(example.sentence, source, example.types, example.entities)
 
 
 def _of_file(path: Path, types: tuple[str, ...] | None) -> Iterator[Row]:
@@ -201,7 +197,11 @@ def _read(value: object, where: str, name: str, types: tuple[str, ...] | None) -
     if not isinstance(source, str) or has_lone_surrogate(source):
         raise Wrong("bad_source", "'source' is no string that can be written to a file")
     if "reward_model" in value:
-        return _of_example(_ground_truth(value["reward_model"], where), source)
+        try:
+            example = from_ground_truth(value["reward_model"]["ground_truth"])
+        except (KeyError, TypeError, DataError) as error:
+            raise DataError(f"{where}: no gold in reward_model; write the Parquet file again") from error
+        return Row(example.sentence, source, example.types, example.entities)
     given = [key for key in ("sentence", "text") if key in value]
     if len(given) != 1 or not isinstance(value[given[0]], str):
         raise Wrong("bad_sentence", "it needs one string, 'sentence' or 'text'")
@@ -211,13 +211,6 @@ def _read(value: object, where: str, name: str, types: tuple[str, ...] | None) -
         return Row(value[given[0]], source, types)
     types, gold = _gold(value["entities"], types)
     return Row(value[given[0]], source, types, gold)
-
-
-def _ground_truth(reward_model: object, where: str) -> Example:
-    try:
-        return from_ground_truth(reward_model["ground_truth"])
-    except (KeyError, TypeError, DataError) as error:
-        raise DataError(f"{where}: no gold in reward_model; write the Parquet file again") from error
 
 
 def _gold(records: object, types: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, tuple[Entity, ...]]:

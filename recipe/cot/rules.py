@@ -7,7 +7,7 @@
 | `cut_off` | the token limit ended the output |
 | `no_think_block` | there is not exactly one think block, or nothing is in it |
 | `unparsable` | no entities can be read from the answer without guessing. What is repaired (a fence, text around the JSON, a list of items: recipe.answers) is kept and counted, as export writes the layout anew |
-| `off_schema` | an entity's type is none of the row's; where the teacher chose: none that can be asked for |
+| `off_schema` | the row doesn't have an entity's type; where the teacher chose: a type can't be asked for |
 | `no_types` | the teacher chose the types and named nothing: there is nothing to ask for |
 | `not_in_sentence` | a name doesn't stand in the sentence, or is given more often than it does (recipe.core.align) |
 | `undiscussed` | a name doesn't occur in the reasoning as words of its own, case and white space aside |
@@ -16,8 +16,8 @@
 | `control_token` | sentence, types, names or reasoning hold text that a tokenizer reads as a control token |
 | `wrong_language` | the reasoning, names in quotation marks aside, is not in --language. Below JUDGED_WORDS words: not asked |
 | `too_short` | its reasoning has fewer than --min-words words |
-| `disagrees_with_gold` | with --require-gold-agreement alone: the entities are not those of the gold |
-| `near_duplicate` | the sentence, whatever its types, is nearly that of a row kept before (recipe.cot.duplicates; a matter of validate) |
+| `disagrees_with_gold` | with --require-gold-agreement alone: the entities differ from the gold |
+| `near_duplicate` | the sentence, whatever its types, is nearly the sentence of a row kept before (recipe.cot.validate) |
 
 A rule is a function of that name that says True for a row that breaks it. None raises, whatever a model wrote, and all
 time is linear in the output, once for each name that it has.
@@ -61,8 +61,8 @@ class Limits:
 class Annotated:
     """A row as the rules see it: what the teacher wrote, read. `spans` are in the order of `entities`.
 
-    `types` are those of the row or, where the teacher chose (`chosen`), those that its entities have. An entity is
-    spelt as the sentence has it. `counts` are against the gold, None without one or without an answer to compare.
+    `types` are the row's own or, where the teacher chose (`chosen`), the types of its entities. An entity is spelt as
+    the sentence has it. `counts` are against the gold, None without gold or without an answer to compare.
     """
 
     sentence: str

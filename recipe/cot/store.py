@@ -17,9 +17,11 @@ from pathlib import Path
 
 from recipe.core.entities import DataError
 from recipe.core.files import append_to, whole
-from recipe.generate.predictions import check_manifest
+from recipe.generate.predictions import check_manifest, manifest_of
 
 ANNOTATE, VALIDATE, JUDGE = "annotate", "validate", "judge"
+KEPT, REJECTED, FAILED = "kept", "rejected", "failed"
+_ELSEWHERE = "give another --work"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,9 @@ def open_store(work: Path, step: str, settings: Mapping[str, object]) -> Iterato
     DataError if another process is writing it, if it was made with other `settings`, or if a line in it can't be read.
     """
     path = path_of(work, step)
-    with append_to(path, "give another --work") as file:
-        check_manifest(path, settings, {}, started=file.tell() > 0, elsewhere="give another --work")
-        done = {str(record["id"]) for record in read(work, step)}
+    with append_to(path, _ELSEWHERE) as file:
+        check_manifest(path, settings, {}, started=file.tell() > 0, elsewhere=_ELSEWHERE)
+        done = read_ids(work, step)
 
         def add(record: Mapping[str, object]) -> None:
             if record["id"] in done:
@@ -56,22 +58,16 @@ def open_store(work: Path, step: str, settings: Mapping[str, object]) -> Iterato
         yield Store(done, add)
 
 
-def drop(work: Path, step: str, unwanted: Callable[[Mapping[str, object]], bool]) -> int:
-    """Take the unwanted records out of a step's file, so that its rows are dealt with again; how many there were.
+def drop_failed(work: Path, step: str) -> None:
+    """Take failed records out of a step's file, so that their rows are asked about again.
 
-    The file is written anew beside the old one, so a kill leaves one of the two. A file that isn't there has none.
+    The file is written anew beside the old one, so a kill leaves one of the two.
     """
     path = path_of(work, step)
-    if not path.is_file() or not any(unwanted(record) for record in read(work, step)):
-        return 0
-    dropped = 0
-    with append_to(path, "give another --work"), whole(path) as anew, anew.open("wb") as file:
-        for record in read(work, step):
-            if unwanted(record):
-                dropped += 1
-            else:
-                file.write(_line(record))
-    return dropped
+    if not path.is_file() or all(record["status"] != FAILED for record in read(work, step)):
+        return
+    with append_to(path, _ELSEWHERE), whole(path) as anew, anew.open("wb") as file:
+        file.writelines(_line(record) for record in read(work, step) if record["status"] != FAILED)
 
 
 def _line(record: Mapping[str, object]) -> bytes:
@@ -102,7 +98,19 @@ def read(work: Path, step: str) -> Iterator[dict]:
             yield record
 
 
-def read_if_there(work: Path, step: str) -> Iterator[dict]:
-    """The records of a step as `read` gives them; none for a step that wasn't run."""
-    if path_of(work, step).exists():
-        yield from read(work, step)
+def read_kept(work: Path, step: str) -> Iterator[dict]:
+    """The records of a step whose rows were kept."""
+    return (record for record in read(work, step) if record["status"] == KEPT)
+
+
+def read_ids(work: Path, step: str) -> set[str]:
+    """The ids of a step's records; none for a step that wasn't run."""
+    return {str(record["id"]) for record in read(work, step)} if path_of(work, step).exists() else set()
+
+
+def read_settings(work: Path, step: str) -> dict | None:
+    """The settings that a step's results were made with; None for a step that wasn't run."""
+    try:
+        return json.loads(manifest_of(path_of(work, step)).read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, KeyError):
+        return None

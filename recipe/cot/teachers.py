@@ -1,28 +1,33 @@
-"""Which teacher is asked, and the options of each: an endpoint, vLLM on this machine, vLLM on a Ray cluster."""
+"""Teachers: which one is asked, the options of each, and how a step goes through its rows with the one it has.
+
+A teacher is an OpenAI-compatible endpoint, vLLM on this machine, or vLLM on a Ray cluster.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from recipe.core.entities import DataError
-from recipe.cot.meter import Meter
+from recipe.cot import store
+from recipe.cot.questions import Feed, Meter, Question, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from transformers import PreTrainedTokenizerBase
-
-    from recipe.cot.questions import Feed, Reply
 
 ENDPOINT, VLLM, RAY = TEACHERS = ("endpoint", "vllm", "ray")
 MAX_TOKENS = 4096
+CHARACTERS = 4  # of a token, where no tokenizer says better
 
 
 class Teacher(Protocol):
-    """Who is asked. `tokenizer` is that of its model where it is at hand."""
+    """Who is asked. `tokenizer`: the one of its model, where it is at hand."""
 
     tokenizer: PreTrainedTokenizerBase | None
 
@@ -31,47 +36,47 @@ class Teacher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A teacher, not started yet, and the settings that its answers depend on; nothing secret among them."""
+    """A teacher, not started yet, its meter, and the settings that a step's results depend on; no secret in them."""
 
     teacher: Teacher
     settings: dict[str, object]
+    meter: Meter
 
 
-def choose(args: argparse.Namespace, meter: Meter, models: tuple[str, ...]) -> Chosen:
+# ---------------------------------------------------------------------------------------------------------- choice
+
+
+def choose(args: argparse.Namespace, models: tuple[str, ...], settings: Mapping[str, object]) -> Chosen:
     """The teacher that the options name. DataError for options that don't go together or a model that isn't there.
 
-    An endpoint is looked at here, so that a wrong key or name costs seconds and no money.
+    `settings` are the step's own. An endpoint is looked at here, so that a wrong key or name costs seconds and no
+    money.
     """
     _check_numbers(args)
-    if args.teacher == ENDPOINT:
-        return _endpoint(args, meter, models)
+    meter = Meter(args.price_input, args.price_output, args.max_requests)
+    teacher, answers_depend_on = (_endpoint if args.teacher == ENDPOINT else _folder)(args, models, meter)
+    return Chosen(teacher, {**answers_depend_on, **settings}, meter)
+
+
+def _folder(args: argparse.Namespace, models: tuple[str, ...], meter: Meter) -> tuple[Teacher, dict[str, object]]:
     for name in ("base_url", "api_key_env", "body"):
         if getattr(args, name) is not None:
-            raise DataError(f"--{name.replace('_', '-')}: is for --teacher endpoint")
+            raise DataError(f"{_option(name)}: is for --teacher endpoint")
     if len(models) > 1:
         raise DataError(f"--teacher {args.teacher}: holds one model at a time; two need --teacher endpoint")
-    from recipe.cot import local
+    from recipe.cot.local import Local, load
 
-    model = local.load(
-        models[0],
-        args.max_model_len,
-        args.max_tokens or None,
-        args.dtype,
-        args.tensor_parallel_size,
-        args.batch,
-        args.temperature or 0.0,
-        args.seed or 0,
-    )
+    model = load(models[0], args)
     # One teacher, wherever it runs: what was begun on one machine goes on on a cluster.
     settings = {"teacher": VLLM, **model.settings}
     if args.teacher == VLLM:
-        return Chosen(local.Local(model, meter), settings)
+        return Local(model, meter), settings
     from recipe.cot.ray_data import OnRay
 
-    return Chosen(OnRay(model, meter, args.replicas), settings)
+    return OnRay(model, meter, args.replicas), settings
 
 
-def _endpoint(args: argparse.Namespace, meter: Meter, models: tuple[str, ...]) -> Chosen:
+def _endpoint(args: argparse.Namespace, models: tuple[str, ...], meter: Meter) -> tuple[Teacher, dict[str, object]]:
     from recipe.cot.endpoint import OPENAI, Endpoint, Options, check_url, read_body, read_key
 
     options = Options(
@@ -90,30 +95,36 @@ def _endpoint(args: argparse.Namespace, meter: Meter, models: tuple[str, ...]) -
     if not args.dry_run:
         endpoint.check(models)
     # Not the address: a server that comes back elsewhere is the same teacher.
-    named = ("temperature", "max_tokens", "seed", "body")
-    settings = {"teacher": ENDPOINT, "model": models[0], **{name: getattr(options, name) for name in named}}
-    return Chosen(endpoint, settings)
+    named = ("model", "temperature", "max_tokens", "seed", "body")
+    return endpoint, {"teacher": ENDPOINT, **{name: getattr(options, name) for name in named}}
+
+
+# --------------------------------------------------------------------------------------------------------- options
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def at_least_one(args: argparse.Namespace, *names: str) -> None:
+    """DataError for an option that is given and below 1."""
+    for name in names:
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise DataError(f"{_option(name)} {value}: at least 1 is needed")
 
 
 def _check_numbers(args: argparse.Namespace) -> None:
-    for name in ("concurrency", "attempts", "batch", "tensor_parallel_size", "replicas", "max_model_len"):
-        if (value := getattr(args, name)) is not None and value < 1:
-            raise DataError(f"--{name.replace('_', '-')} {value}: at least 1 is needed")
+    at_least_one(args, "concurrency", "attempts", "batch", "tensor_parallel_size", "replicas", "max_model_len")
     for name in ("timeout", "backoff"):
         if not 0 < getattr(args, name) < float("inf"):
-            raise DataError(f"--{name} {getattr(args, name)}: more than 0 seconds are needed")
+            raise DataError(f"{_option(name)} {getattr(args, name)}: more than 0 seconds are needed")
     for name in ("max_tokens", "max_requests", "price_input", "price_output"):
         if (value := getattr(args, name)) is not None and not 0 <= value < float("inf"):
-            raise DataError(f"--{name.replace('_', '-')} {value}: 0 or more is needed")
+            raise DataError(f"{_option(name)} {value}: 0 or more is needed")
     if args.temperature is not None and not 0 <= args.temperature <= 2:
         raise DataError(f"--temperature {args.temperature}: between 0 and 2 is needed")
     if (args.price_input is None) != (args.price_output is None):
         raise DataError("--price-input and --price-output: give both or neither")
-
-
-def new_meter(args: argparse.Namespace) -> Meter:
-    """A meter with the prices and the limit of the options."""
-    return Meter(args.price_input, args.price_output, args.max_requests)
 
 
 def _temperature(text: str) -> float | None:
@@ -152,3 +163,63 @@ def add_arguments(parser: argparse.ArgumentParser, temperature: float) -> None:
     add("--tensor-parallel-size", type=int, default=1, metavar="N", help="GPUs that share the model; default 1")
     add("--batch", type=int, default=256, metavar="N", help="sequences decoded at a time; default 256")
     add("--replicas", type=int, metavar="N", help="copies of the model on the cluster; default: one on each GPU")
+
+
+# ------------------------------------------------------------------------------------------------------------ steps
+
+
+@contextlib.contextmanager
+def results(
+    args: argparse.Namespace,
+    step: str,
+    chosen: Chosen,
+    rows: int,
+    count: Callable[[Collection[str]], int],
+    note: str = "",
+) -> Iterator[tuple[set[str], Callable[[Mapping], None]]]:
+    """The ids that a step's file holds, and a function that adds a record to it, under a bar over the `rows`.
+
+    `count` says how many of the rows are among ids. At the end a line says what was added, and the `note`.
+    """
+    from tqdm import tqdm
+
+    if args.retry_failed:
+        store.drop_failed(args.work, step)
+    with store.open_store(args.work, step, chosen.settings) as file:
+        chosen.meter.before(store.read(args.work, step))
+        new: Counter[str] = Counter()
+        with tqdm(total=rows, initial=count(file.done), desc=step, unit="row") as bar:
+
+            def keep(record: Mapping) -> None:
+                file.add(record)
+                new[record["reason"] or record["status"]] += 1
+                bar.set_postfix_str(str(chosen.meter), refresh=False)
+                bar.update()
+
+            yield file.done, keep
+    summary = ", ".join(f"{number:,} {name}" for name, number in new.most_common()) or "nothing to do"
+    print(f"{step}: {summary}{note}; in all {chosen.meter}", file=sys.stderr)
+
+
+def dry_run(args: argparse.Namespace, step: str, questions: Iterable[Question]) -> None:
+    """Print a whole prompt, how many would be asked, and the tokens that they have."""
+    count, asked, tokens = _counter(args), 0, 0
+    for asked, question in enumerate(questions, 1):
+        if asked == 1:
+            for message in question.messages:
+                print(f"--- {message['role']} ---\n{message['content']}")
+            print("---")
+        tokens += sum(count(message["content"]) for message in question.messages)
+    how = "counted by the tokenizer" if args.tokenizer else f"at {CHARACTERS} characters each; --tokenizer counts them"
+    print(f"{asked:,} to {step}, about {tokens:,} input tokens ({how})")
+    if args.price_input is not None:
+        print(f"input costs about {args.price_input * tokens / 1e6:.4g}; what answers cost depends on the teacher")
+
+
+def _counter(args: argparse.Namespace) -> Callable[[str], int]:
+    if not args.tokenizer:
+        return lambda text: -(-len(text) // CHARACTERS)
+    from recipe.models.folder import load_tokenizer
+
+    tokenizer = load_tokenizer(args.tokenizer)
+    return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])

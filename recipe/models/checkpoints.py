@@ -48,6 +48,17 @@ def steps(run: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
+def newest(run: Path) -> int:
+    """The step that verl's tracker file names, which it writes after a checkpoint is whole; 0 if it names none."""
+    text = _tracked(run)
+    return int(text) if text.isdecimal() else 0
+
+
+def _tracked(run: Path) -> str:
+    tracker = Path(run) / TRACKER
+    return tracker.read_text(encoding="utf-8").strip() if tracker.is_file() else ""
+
+
 def find_checkpoint(run: Path, step: int | None = None) -> Checkpoint:
     """The checkpoint of a step; without one, that of verl's tracker file, else the highest that is whole.
 
@@ -69,7 +80,9 @@ def find_checkpoint(run: Path, step: int | None = None) -> Checkpoint:
         if step not in there:
             raise DataError(f"{run}: no checkpoint of step {step}; there are {listing}")
         return open_checkpoint(run, step)
-    tracked = _tracked(run)
+    tracked = newest(run)
+    if not tracked and (run / TRACKER).is_file():
+        raise DataError(f"{run / TRACKER}: holds {_tracked(run)[:40]!r}, not a step; remove it or give --step")
     if tracked in there:
         return open_checkpoint(run, tracked)
     problem = None
@@ -121,14 +134,3 @@ def _is_zip(path: Path) -> bool:
         file.seek(max(0, path.stat().st_size - _END_OF_ZIP))
         file.read()
         return zipfile.is_zipfile(file)
-
-
-def _tracked(run: Path) -> int | None:
-    """The step in verl's tracker file, which it writes after a checkpoint is whole; None if there is no such file."""
-    tracker = run / TRACKER
-    if not tracker.is_file():
-        return None
-    text = tracker.read_text(encoding="utf-8").strip()
-    if not text.isdecimal():
-        raise DataError(f"{tracker}: holds {text[:40]!r}, not a step; remove it or give --step")
-    return int(text)

@@ -2,8 +2,8 @@
 
     python -m recipe.plan grpo_qwen3_8b --gpus 8 --memory 80
 
-Nothing is loaded: the model's shape comes from its config.json, or by its name from recipe/plan/models.yaml. The exit
-status is 0 if it fits, 1 if it does not, 2 for wrong input. A row of what is printed, GiB a GPU:
+Nothing is loaded: the model's shape comes from its config.json, or by its name from recipe/models/published.yaml. The
+exit status is 0 if it fits, 1 if it does not, 2 for wrong input. A row of what is printed, GiB a GPU:
 
     update        37.0 of 80   parameters 3.8  gradients 3.8  optimizer 7.6  gathered 3.0  activations 7.5 ...
 """
@@ -17,10 +17,8 @@ from collections.abc import Sequence
 from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError
 from recipe.plan import remedies, work
-from recipe.plan.memory import host, phases, shortfalls
-from recipe.plan.reading import load
-from recipe.plan.settings import GIB, Settings, devices
-from recipe.plan.vllm_cache import cache
+from recipe.plan.memory import cache, host, phases, shortfalls
+from recipe.plan.settings import GIB, Settings, devices, load
 
 
 def as_dict(settings: Settings, rates: work.Rates) -> dict:
@@ -39,8 +37,8 @@ def as_dict(settings: Settings, rates: work.Rates) -> dict:
         "derived": {setting.key: setting.value for setting in settings.derived},
         "phases": {phase.name: {"need": phase.need, "parts": phase.parts} for phase in phases(settings)},
         "host_memory": host(settings),
-        "checkpoint": work.checkpoint_bytes(settings),
-        "disk": work.disk_bytes(settings),
+        "checkpoint": settings.checkpoint,
+        "disk": settings.disk,
         "steps": work.steps(settings),
         "step": {"tokens": done.tokens, "flops": done.flops, "seconds": done.seconds},
         "assumed": {name: getattr(rates, name) for name in rates.__slots__},
@@ -86,8 +84,8 @@ def as_text(settings: Settings, rates: work.Rates) -> str:
         f"assumed    {rates.prompt:g} + {rates.response:g} tokens a row at most; {rates.utilization:.0%} of "
         f"{device.flops / 1e12:g} TFLOP/s, recomputation included; {rates.bandwidth:.0%} of "
         f"{device.bandwidth / 1e12:g} TB/s; {rates.link / 1e9:g} GB/s to the host",
-        f"disk       {work.checkpoint_bytes(settings) / 1e9:.1f} GB a checkpoint; with one being written and "
-        f"{settings.keep} kept {work.disk_bytes(settings) / 1e9:.1f} GB",
+        f"disk       {settings.checkpoint / 1e9:.1f} GB a checkpoint; with one being written and "
+        f"{settings.keep.most - 1} kept {settings.disk / 1e9:.1f} GB",
     ]
     if planned:
         lines.append(

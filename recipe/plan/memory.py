@@ -9,18 +9,21 @@ A phase has one row of parts, those that exist together at its worst moment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 
-from recipe.plan import passes, vllm_cache
 from recipe.plan.settings import GIB, Settings
-from recipe.plan.vllm_cache import cache
 
 # Assumed, not computed: a process's CUDA context with NCCL's buffers and cuBLAS' workspaces, and what the allocator
 # can't use again, as a share of what comes and goes.
-CONTEXT, FRAGMENTED = GIB, 0.1
-_STAYS = ("parameters", "gradients", "optimizer")
+_CONTEXT, _FRAGMENTED = GIB, 0.1
 # Assumed on a CPU: what the libraries' threads, kernels and buffers take once a step runs.
-RUNTIME_CPU = 64 * 2**20
+_RUNTIME_CPU = 64 * 2**20
+# Assumed: vLLM's CUDA context, and its CUDA graphs.
+_VLLM_CONTEXT, _VLLM_GRAPHS = GIB // 2, GIB
+_CACHE_CPU = GIB  # VLLM_CPU_KVCACHE_SPACE of recipe/cpu.py
+_FUSED_CHUNK = 512  # tokens for which verl's fused output layer has logits at a time
+_STAYS = ("parameters", "gradients", "optimizer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,16 @@ class Phase:
 
 def phases(settings: Settings) -> list[Phase]:
     """The phases of a step, each at its worst moment."""
-    found = [_update(settings)]
+    found = {}
     if settings.rollout:
-        found = [_rollout(settings), _sync(settings), _scoring(settings), *found]
-        if settings.reference:
-            found.insert(3, _reference(settings))
-    return [replace(phase, parts=_complete(settings, phase.parts)) for phase in found]
+        found["rollout"], found["weight sync"] = _rollout(settings), _sync(settings)
+        # For old log-probabilities verl always asks for the entropy, too.
+        found["log-probs"] = {**_states(settings, loaded=True), **_forward(settings, entropy=True)}
+        if settings.reference:  # its parameters come from host memory layer by layer
+            states = _states(settings, loaded=bool(settings.lora_rank))
+            found["reference"] = {**states, **_forward(settings, entropy=False)}
+    found["update"] = _update(settings)
+    return [Phase(name, _complete(settings, parts), settings.device.memory) for name, parts in found.items()]
 
 
 def shortfalls(settings: Settings) -> list[str]:
@@ -73,25 +80,25 @@ def _complete(settings: Settings, parts: dict[str, int]) -> dict[str, int]:
     moving = sum(size for name, size in parts.items() if name not in _STAYS and not name.startswith("vLLM"))
     awake = "vLLM cache" in parts
     if settings.device.cpu:
-        extra = {"runtime": RUNTIME_CPU}
+        extra = {"runtime": _RUNTIME_CPU}
     else:
-        asleep = vllm_cache.asleep(settings) if settings.rollout and not awake else 0
-        extra = {"runtime": CONTEXT + asleep + int(FRAGMENTED * moving)}
+        asleep = _asleep(settings) if settings.rollout and not awake else 0
+        extra = {"runtime": _CONTEXT + asleep + int(_FRAGMENTED * moving)}
     if settings.rollout and not settings.rollout.sleeps and not awake:
         extra["vLLM, not asleep"] = cache(settings).budget
     return {name: size for name, size in {**parts, **extra}.items() if size}
 
 
-def _parameters(settings: Settings, loaded: bool) -> int:
-    if settings.offload_policy or (settings.param_offload and not loaded):
-        return 0
-    return settings.kept * settings.master // settings.shards
-
-
-def _moments(settings: Settings, loaded: bool) -> int:
-    if settings.offload_policy or (settings.optimizer_offload and not loaded):
-        return 0
-    return 2 * settings.trained * settings.master // settings.shards
+def _states(settings: Settings, loaded: bool = False, training: bool = False) -> dict[str, int]:
+    """What FSDP holds in shards: offloaded parameters while they are loaded, gradients and moments in training."""
+    if settings.offload_policy:
+        return {}
+    parameters, trained = settings.kept * settings.master, settings.trained * settings.master
+    return {
+        "parameters": parameters // settings.shards if loaded or not settings.param_offload else 0,
+        "gradients": trained // settings.shards if training else 0,
+        "optimizer": 2 * trained // settings.shards if training or not settings.optimizer_offload else 0,
+    }
 
 
 def host(settings: Settings) -> int:
@@ -107,76 +114,161 @@ def host(settings: Settings) -> int:
     return total + shard * settings.param_offload + 2 * gradients * settings.optimizer_offload
 
 
-def _update(settings: Settings) -> Phase:
-    """The worst of three moments of a training step: logits, the backward pass of a layer, the optimizer."""
-    model, number = settings.model, settings.compute
-    state = {
-        "parameters": _parameters(settings, loaded=True),
-        "gradients": 0 if settings.offload_policy else settings.trained * settings.master // settings.shards,
-        "optimizer": _moments(settings, loaded=True),
-    }
+def _update(settings: Settings) -> dict[str, int]:
+    """The worst of four moments of a training step: logits, the backward pass of a layer or the ends, the optimizer."""
+    model, number, states = settings.model, settings.compute, _states(settings, loaded=True, training=True)
     full = 0 if settings.lora_rank else 1  # a frozen matrix has no gradient
     reduce = settings.reduce * (1 + 1 / settings.shards)
     end = model.embedding * number * full  # the output layer's gradient; tied, it waits for the embedding's
     head = {
-        "gathered": passes.gathered(settings) + end,
-        "activations": passes.activations(settings),
-        "logits": passes.logits(settings, settings.tokens, True, settings.entropy),
+        "gathered": _gathered(settings) + end,
+        "activations": _activations(settings),
+        "logits": _logits(settings, settings.tokens, True, settings.entropy),
     }
     layer = {
-        "gathered": passes.gathered(settings) + int(model.layer * full * (2 * number + reduce)) + end * model.tied,
-        "activations": passes.activations(settings)
-        + passes.transient(settings, settings.tokens)
-        + (passes.one_layer(settings, settings.tokens) if settings.checkpointing else 0),
+        "gathered": _gathered(settings) + int(model.layer * full * (2 * number + reduce)) + end * model.tied,
+        "activations": _activations(settings)
+        + _transient(settings, settings.tokens)
+        + (_one_layer(settings, settings.tokens) if settings.checkpointing else 0),
     }
     last = {"gathered": int(model.embedding * full * (2 * number + reduce))}
     # AdamW's loop over all tensors at once has one more tensor of each size; on a CPU it goes one by one.
-    step = {} if settings.offload_policy else {"optimizer's step": 0 if settings.device.cpu else state["gradients"]}
-    moments = [{**state, **moment} for moment in (head, layer, last, step)]
-    return Phase("update", max(moments, key=lambda parts: sum(parts.values())), settings.device.memory)
+    step = {"optimizer's step": 0 if settings.device.cpu else states.get("gradients", 0)}
+    return max(({**states, **moment} for moment in (head, layer, last, step)), key=lambda parts: sum(parts.values()))
 
 
-def _scoring(settings: Settings) -> Phase:
-    """Old log-probabilities, for which verl always asks for the entropy, too."""
-    state = {"parameters": _parameters(settings, loaded=True), "optimizer": _moments(settings, loaded=False)}
-    return Phase(
-        "log-probs", {**state, **passes.forward(settings, settings.scored_tokens, True)}, settings.device.memory
-    )
-
-
-def _reference(settings: Settings) -> Phase:
-    """The reference model's log-probabilities; its parameters come from host memory layer by layer."""
-    state = {
-        "parameters": _parameters(settings, loaded=bool(settings.lora_rank)),
-        "optimizer": _moments(settings, loaded=False),
-    }
-    return Phase(
-        "reference", {**state, **passes.forward(settings, settings.scored_tokens, False)}, settings.device.memory
-    )
-
-
-def _rollout(settings: Settings) -> Phase:
+def _rollout(settings: Settings) -> dict[str, int]:
     found = cache(settings)
-    parts = {
-        "parameters": _parameters(settings, loaded=False),
-        "optimizer": _moments(settings, loaded=False),
-        "vLLM weights": found.weights,
-        "vLLM working": found.working,
-        "vLLM cache": found.bytes,
-    }
-    return Phase("rollout", parts, settings.device.memory)
+    vllm = {"vLLM weights": found.weights, "vLLM working": found.working, "vLLM cache": found.bytes}
+    return {**_states(settings), **vllm}
 
 
-def _sync(settings: Settings) -> Phase:
+def _sync(settings: Settings) -> dict[str, int]:
     """Weights on their way to vLLM, in a bucket, each tensor gathered in fp32; the cache isn't there yet."""
-    rollout = settings.rollout
-    weights = cache(settings).weights
-    parts = {
-        "parameters": _parameters(settings, loaded=False),
-        "optimizer": _moments(settings, loaded=False),
-        "gathered": settings.model.embedding * settings.master + rollout.bucket,
-        "vLLM weights": weights,
+    found, gathered = cache(settings), settings.model.embedding * settings.master + settings.rollout.bucket
+    parts = {**_states(settings), "gathered": gathered, "vLLM weights": found.weights}
+    return parts if settings.rollout.sleeps else {**parts, "vLLM cache": found.bytes}
+
+
+# --------------------------------------------------------------------------------------- a pass over the model
+
+
+def _gathered(settings: Settings) -> int:
+    """Whole layers in the dtype of the computation: the one at work, the next one, and the matrices at both ends.
+
+    A tied embedding belongs to FSDP's root group, which stays whole from the forward to the end of the backward pass.
+    Without tying, embedding and output layer are groups of their own and come and go.
+    """
+    model = settings.model
+    layers = 2 * model.layer * settings.compute
+    return layers + model.embedding * settings.compute
+
+
+def _masked(settings: Settings, tokens: int) -> int:
+    """Columns of the mask that SDPA needs; FlashAttention needs none."""
+    return 0 if settings.flash else (tokens if settings.packed else settings.length)
+
+
+def _one_layer(settings: Settings, tokens: int) -> int:
+    """What autograd keeps of one layer, without checkpointing."""
+    return tokens * settings.model.saved(settings.compute, settings.liger, _masked(settings, tokens))
+
+
+def _activations(settings: Settings) -> int:
+    """What autograd keeps for the backward pass of a micro-batch: every layer, or with checkpointing its input."""
+    model, tokens = settings.model, settings.tokens
+    ends = tokens * model.hidden * (4 + 2 * settings.compute)  # the last norm
+    if settings.checkpointing:
+        return ends + model.layers * tokens * model.hidden * settings.compute
+    return ends + model.layers * _one_layer(settings, tokens)
+
+
+def _transient(settings: Settings, tokens: int) -> int:
+    """A layer's own working memory, forward or backward: three tensors as wide as its widest product."""
+    return 3 * tokens * settings.compute * max(settings.model.mlp, settings.model.query)
+
+
+def _logits(settings: Settings, tokens: int, gradient: bool, entropy: bool) -> int:
+    """Logits of a micro-batch and what is made of them.
+
+    verl has Liger's fused cross entropy off, so Liger changes nothing here; its own fused kernels do, which
+    have logits for 512 tokens at a time. Else there is one tensor of tokens x vocabulary, a copy where the temperature
+    is not 1, and then: with flash-attn its cross entropy, which writes the gradient over the logits; without it
+    PyTorch's, row by row: in fp32 three more tensors at the worst moment, in bf16 the fp32 log-softmax and two
+    gradients. Entropy takes a softmax and a product in fp32 unless it is compiled.
+    """
+    vocabulary, number = settings.model.vocabulary, settings.compute
+    if settings.fused:
+        head = settings.model.embedding * 4 if gradient else 0
+        return min(tokens, _FUSED_CHUNK) * vocabulary * 12 + head
+    each = number * (1 if settings.temperature == 1 else 2)
+    if gradient and not settings.flash:
+        each += 12 if number == 4 else 8
+    if entropy and not settings.compiled:
+        each += 8
+    return tokens * vocabulary * each
+
+
+def _forward(settings: Settings, entropy: bool) -> dict[str, int]:
+    """Parts of a pass without gradients: the larger of a layer's working memory and the logits."""
+    tokens = settings.scored_tokens
+    width = 4 * settings.model.hidden + settings.model.query + 2 * settings.model.key
+    layer = tokens * settings.compute * width + _transient(settings, tokens)
+    if not settings.flash:
+        layer += tokens * _masked(settings, tokens) * settings.compute
+    head = _logits(settings, tokens, False, entropy)
+    return {
+        "gathered": _gathered(settings),
+        "activations": layer if layer > head else 0,
+        "logits": head if head >= layer else 0,
     }
-    if not rollout.sleeps:
-        parts["vLLM cache"] = cache(settings).bytes
-    return Phase("weight sync", parts, settings.device.memory)
+
+
+# --------------------------------------------------------------------------------------- vLLM
+
+
+def _asleep(settings: Settings) -> int:
+    """Bytes that vLLM keeps while it sleeps."""
+    return _VLLM_CONTEXT + _VLLM_GRAPHS * (not settings.rollout.eager)
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """vLLM's memory on one GPU in bytes, and what its cache holds: `tokens`, and `sequences` of the greatest length."""
+
+    budget: int
+    weights: int
+    working: int
+    bytes: int
+    tokens: int
+    sequences: int
+
+
+def cache_bytes(settings: Settings) -> int:
+    """Bytes of vLLM's cache for one token on one GPU: key and value of each layer."""
+    rollout, model = settings.rollout, settings.model
+    heads = max(1, model.kv_heads // rollout.tensor_parallel)
+    return 2 * model.layers * heads * model.head_dim * rollout.number
+
+
+def cache(settings: Settings) -> Cache:
+    """How vLLM divides its budget, gpu_memory_utilization of the device: weights, working memory, and the rest.
+
+    Working memory is what its profiling run would find: a forward pass over max_num_batched_tokens, and logits in
+    fp32 with a sorted copy for max_num_seqs sequences.
+    """
+    rollout, model = settings.rollout, settings.model
+    weights = model.parameters * rollout.number // rollout.tensor_parallel
+    width = 4 * model.hidden + (2 * model.query + 3 * model.mlp) // rollout.tensor_parallel
+    layer = rollout.batched_tokens * rollout.number * width
+    working = max(layer, rollout.sequences * model.vocabulary * 12)
+    if settings.device.cpu:  # vLLM's CPU build has a cache of fixed size, and recipe/cpu.py keeps weights twice
+        return Cache(2 * weights + working + _CACHE_CPU, 2 * weights, working, *_holds(settings, _CACHE_CPU))
+    working += _asleep(settings)
+    budget = int(rollout.utilization * settings.device.memory)
+    return Cache(budget, weights, working, *_holds(settings, max(0, budget - weights - working)))
+
+
+def _holds(settings: Settings, size: int) -> tuple[int, int, int]:
+    tokens = size // cache_bytes(settings)
+    return size, tokens, min(settings.rollout.sequences, math.floor(tokens / settings.rollout.length))

@@ -9,9 +9,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from recipe.plan.memory import phases, shortfalls
+from recipe.plan.memory import cache, cache_bytes, phases, shortfalls
 from recipe.plan.settings import Settings
-from recipe.plan.vllm_cache import cache, cache_bytes
 
 _STEP = 512  # tokens by which a micro-batch is cut
 
@@ -49,7 +48,7 @@ def enough_gpus(settings: Settings, most: int = 512) -> int | None:
     """The next power of two of GPUs on which it fits as it is; None if there is none up to `most`."""
     number = settings.gpus
     while (number := number * 2) <= most:
-        if settings.mini_batch % number or (settings.batch % number and not settings.rollout):
+        if settings.mini_batch % number:
             return None
         share = math.ceil(settings.mini_batch / number) * settings.length
         shards = number if settings.shards == settings.gpus else settings.shards

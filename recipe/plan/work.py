@@ -9,11 +9,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from recipe.plan.memory import cache, cache_bytes
 from recipe.plan.settings import Settings
-from recipe.plan.vllm_cache import cache, cache_bytes
-
-# fp32 parameters and two AdamW moments, as verl writes them, in bytes a parameter.
-_WEIGHTS, _MOMENTS = 4, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +97,6 @@ def _moved(settings: Settings, tokens: float) -> dict[str, float]:
     if settings.optimizer_offload:
         moved["update"] += 4 * trained * settings.master
     return moved
-
-
-def checkpoint_bytes(settings: Settings) -> int:
-    """Bytes of one checkpoint of all ranks together."""
-    return settings.kept * _WEIGHTS + settings.trained * _MOMENTS
-
-
-def disk_bytes(settings: Settings) -> int:
-    """Bytes at the most: a new checkpoint is written before the oldest goes."""
-    return (settings.keep + 1) * checkpoint_bytes(settings)
 
 
 def steps(settings: Settings) -> int | None:

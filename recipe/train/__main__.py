@@ -147,7 +147,7 @@ def _quoted(value: str | Sequence[str]) -> str:
 def newest_step(run: Path) -> int:
     """Step of the newest checkpoint that is whole, 0 if there is none. DataError for a tracker file without a step."""
     tracker = run / TRACKER
-    step = retention.newest(run)
+    step = checkpoints.newest(run)
     if not step and tracker.is_file():  # verl's GRPO writes it in place: a kill may leave it empty
         there = ", ".join(map(str, checkpoints.steps(run))) or "none"
         raise DataError(f"{tracker}: names no step; write one of these into it ({there}), or remove the folder")
@@ -325,7 +325,7 @@ def train(
     if status == 0:
         print(_done(plan.run, plan.steps))
     else:
-        newest = retention.newest(plan.run)
+        newest = checkpoints.newest(plan.run)
         last = max(newest, _last_step(Path(environment["VERL_FILE_LOGGER_PATH"])))
         again = f"the same command resumes it after step {newest}, its newest checkpoint's"
         if status == supervise.WATCHER_ENDED:
@@ -336,7 +336,7 @@ def train(
 
 def _done(run: Path, steps: int) -> str:
     """What is said of a run that came to its end."""
-    saved = retention.newest(run)
+    saved = checkpoints.newest(run)
     to_do = f"next: python -m recipe.merge {run}" if saved else "no checkpoint, as trainer.save_freq has it"
     return f"{run}: {saved or steps} steps done{_lost(run, steps)}; {to_do}"
 

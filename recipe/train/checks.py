@@ -21,8 +21,10 @@ from recipe import answers, eos
 from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError, from_ground_truth
 from recipe.models.chat import encode_prompts
+from recipe.models.checkpoints import newest
 from recipe.train import backbone, derived, retention
 from recipe.train import config as experiment
+from recipe.train.batches import batch_size
 from recipe.train.reward import configured_reward
 
 if TYPE_CHECKING:
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
 _WRITE_IT = "write it with: python data_prep/to_parquet.py {}"
 # GRPO's rows that are tokenized together.
 _BATCH = 1000
-# fp32 parameters and two AdamW moments, as verl writes them, in bytes a parameter; with LoRA only the adapter has them.
-_CHECKPOINT_BYTES, _LORA_CHECKPOINT_BYTES = 12, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +71,23 @@ def check(name: str, overrides: Sequence[str] = (), ranks: int | None = None) ->
     config, settings = _derive(name, overrides, config, folder)
     if stage == "sft":
         rows = _check_sft_data(config, tokenizer)
-        batch = int(config.data.train_batch_size)
-        if batch % world:
-            raise DataError(f"data.train_batch_size={batch} does not divide by {world} ranks; change one of them")
     else:
         eos.check_eos(folder, tokenizer)
         rows = _check_grpo_data(config, tokenizer)
-        batch = _check_grpo_batches(config, world)
+        _check_grpo(config)
+    batch = batch_size(config, world)
     if rows < batch:
         raise DataError(f"{config.data.train_files}: {rows} rows, data.train_batch_size={batch}; lower the latter")
     epochs = int(config.trainer.total_epochs)
-    steps = int(config.trainer.total_training_steps or rows // batch * epochs)
-    if steps > rows // batch * epochs:
+    most = rows // batch * epochs
+    steps = int(config.trainer.total_training_steps or most)
+    if steps > most:
         raise DataError(
             f"trainer.total_training_steps={steps}, but {rows} rows in batches of {batch} over {epochs} epochs "
-            f"are {rows // batch * epochs} steps; raise trainer.total_epochs"
+            f"are {most} steps; raise trainer.total_epochs"
         )
-    done = retention.newest(run) >= steps  # nothing more is written
-    need = (
-        0
-        if done
-        else _check_disk(run, folder, config, _LORA_CHECKPOINT_BYTES if section.get("lora_rank") else _CHECKPOINT_BYTES)
-    )
+    done = newest(run) >= steps  # nothing more is written
+    need = 0 if done else _check_disk(run, folder, config, bool(section.get("lora_rank")))
     lines = (
         f"stage      {stage}, {steps} steps of {batch} rows, {world} rank(s) on {config.trainer.device}",
         f"data       {config.data.train_files}: {rows} rows",
@@ -237,7 +232,8 @@ def _check_gold(row: dict[str, Any], reward: Callable[..., dict], name: str) -> 
         )
 
 
-def _check_grpo_batches(config: DictConfig, world: int) -> int:
+def _check_grpo(config: DictConfig) -> None:
+    """DataError for what verl itself refuses, and for a group of one."""
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
 
@@ -245,28 +241,15 @@ def _check_grpo_batches(config: DictConfig, world: int) -> int:
         validate_config(config, need_reference_policy(config), need_critic(config))
     except (AssertionError, ValueError, TypeError) as error:
         raise DataError(f"verl refuses the configuration: {' '.join(str(error).split())}") from error
-    batch, mini = int(config.data.train_batch_size), int(config.actor_rollout_ref.actor.ppo_mini_batch_size)
     completions = int(config.actor_rollout_ref.rollout.n)
     if completions < 2:
         raise DataError(f"actor_rollout_ref.rollout.n={completions}: a group needs two completions to be compared")
-    if batch % mini:
-        raise DataError(f"data.train_batch_size={batch} does not divide by ppo_mini_batch_size={mini}; change one")
-    if mini * completions % world:
-        raise DataError(
-            f"ppo_mini_batch_size={mini} x rollout.n={completions} completions do not divide by {world} ranks"
-        )
-    tensor_parallel = int(config.actor_rollout_ref.rollout.tensor_model_parallel_size)
-    if world % tensor_parallel:
-        raise DataError(f"rollout.tensor_model_parallel_size={tensor_parallel} does not divide {world} ranks")
-    return batch
 
 
-def _check_disk(run: Path, folder: Path, config: DictConfig, each: int) -> int:
-    """Bytes that checkpoints take at their most, at `each` a parameter; DataError if the disk hasn't as much."""
-    parameters = backbone.parameters(folder)
-    kept = retention.kept(config.trainer)
-    number = (kept.number or 1) + 1  # once resumed, verl writes the new one before the oldest of those it found goes
-    need = parameters * each * number
+def _check_disk(run: Path, folder: Path, config: DictConfig, lora: bool) -> int:
+    """Bytes that checkpoints take at their most, an adapter left out; DataError if the disk hasn't as much."""
+    parameters, kept = backbone.parameters(folder), retention.kept(config.trainer)
+    need = kept.most * retention.checkpoint_bytes(parameters, 0 if lora else parameters)
     at = run.absolute()
     while not at.exists():
         at = at.parent
@@ -274,7 +257,7 @@ def _check_disk(run: Path, folder: Path, config: DictConfig, each: int) -> int:
     if free + there < need:
         held = f", and {there / 1e9:.1f} GB in {run} that the run makes room with" if there else ""
         raise DataError(
-            f"{at}: {free / 1e9:.1f} GB free{held}; {number} checkpoints take about {need / 1e9:.1f} GB; "
+            f"{at}: {free / 1e9:.1f} GB free{held}; {kept.most} checkpoints take about {need / 1e9:.1f} GB; "
             "free some, keep fewer, or set trainer.default_local_dir"
         )
     return need

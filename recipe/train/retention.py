@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.core.entities import DataError
-from recipe.models.checkpoints import TRACKER, open_checkpoint, steps
+from recipe.models.checkpoints import TRACKER, newest, open_checkpoint, steps
 
 _KEYS = ("max_ckpt_to_keep", "max_actor_ckpt_to_keep")  # SFT's and GRPO's
 # All that verl's FSDP trainers write into global_step_N and its actor/. What else is there, somebody put there.
@@ -33,6 +33,11 @@ class Kept:
 
     number: int | None
     key: str
+
+    @property
+    def most(self) -> int:
+        """Checkpoints on disk at one time: once resumed, verl writes the new one before the oldest it found goes."""
+        return (self.number or 1) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +55,9 @@ def kept(trainer: Mapping) -> Kept:
     return Kept(number if isinstance(number, int) and number > 0 else None, f"trainer.{key}")
 
 
-def newest(run: Path) -> int:
-    """The step that verl's tracker file names, 0 if it names none."""
-    tracker = run / TRACKER
-    text = tracker.read_text(encoding="utf-8").strip() if tracker.is_file() else ""
-    return int(text) if text.isdecimal() else 0
+def checkpoint_bytes(parameters: int, trained: int) -> int:
+    """Bytes of one checkpoint, all ranks together: fp32 parameters, and two AdamW moments of the trained ones."""
+    return 4 * parameters + 8 * trained
 
 
 def going(run: Path, keep: Kept) -> list[Going]:

@@ -24,8 +24,7 @@ from watched_sft import ROOT, watch
 
 from recipe.core.files import write_json
 from recipe.plan.memory import phases
-from recipe.plan.reading import load
-from recipe.plan.settings import GIB
+from recipe.plan.settings import GIB, load
 
 # Shape of a random model (None: the shipped one), and what differs from sft_tiny.
 CASES = {

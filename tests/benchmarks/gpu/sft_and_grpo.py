@@ -52,8 +52,7 @@ def measure_sft(folder: Path, model: Path, data: Path, liger: bool, packed: bool
     from watched_sft import watch
 
     from recipe.plan.memory import phases
-    from recipe.plan.reading import load
-    from recipe.plan.settings import GIB
+    from recipe.plan.settings import GIB, load
 
     overrides = ["hardware=sft_gpu_1", f"model.path={model}", f"data.train_files={data}", *attention("model")]
     overrides += [f"model.use_liger={liger}", f"model.use_remove_padding={packed}", "data.max_length=2048"]
@@ -82,8 +81,7 @@ def measure_grpo(folder: Path, model: Path, data: Path, steps: int) -> dict:
     """A GRPO run: mean seconds by phase after the warm-up, and the highest memory that verl logged, in GiB."""
     from recipe.models.run_log import read_metrics
     from recipe.plan.memory import phases
-    from recipe.plan.reading import load
-    from recipe.plan.settings import GIB
+    from recipe.plan.settings import GIB, load
 
     run, name = folder / "run", "grpo_qwen3_1_7b"
     overrides = ["hardware=gpu_1", f"actor_rollout_ref.model.path={model}", *attention("actor_rollout_ref.model")]

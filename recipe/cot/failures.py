@@ -26,7 +26,7 @@ _LOOKS_LIKE_KEY = re.compile(r"\b(?:sk|key|gsk|xai|hf|AIza)[-_][A-Za-z0-9*_\-]{6
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Failure:
     """`reason` and `detail` are for the row's record. `again`: after `wait` seconds, None for no wish of the server's.
 
     `stop` is the line that asking ends with, if it has to.
@@ -39,26 +39,26 @@ class Fault:
     stop: str | None = None
 
 
-def find_fault(error: Exception, where: str, key: str, timeout: float) -> Fault:
-    """The fault behind an error of the client, of the endpoint at `where`."""
+def find_failure(error: Exception, where: str, key: str, timeout: float) -> Failure:
+    """What an error of the client means, at the endpoint `where`."""
     import openai
 
     line = said(error, key)
     if isinstance(error, openai.APIStatusError):
         status, code = error.status_code, str(getattr(error, "code", None) or "")
         if status in (401, 403):
-            return Fault(stop=refusal(where, status))
+            return Failure(stop=refusal(where, status))
         if code in ("insufficient_quota", "model_not_found"):
-            return Fault(stop=f"{where}: {line}")
+            return Failure(stop=f"{where}: {line}")
         if status in _AGAIN or status >= 500:
-            return Fault(f"http_{status}", line, again=True, wait=retry_after(error.response.headers))
+            return Failure(f"http_{status}", line, again=True, wait=retry_after(error.response.headers))
         too_long = status in (400, 413, 422) and _TOO_LONG.search(f"{code} {line}")
-        return Fault("too_long" if too_long else f"http_{status}", line)
+        return Failure("too_long" if too_long else f"http_{status}", line)
     if isinstance(error, openai.APITimeoutError | asyncio.TimeoutError):
-        return Fault("timeout", f"no answer within {timeout:g} s", again=True)
+        return Failure("timeout", f"no answer within {timeout:g} s", again=True)
     if isinstance(error, openai.APIConnectionError):
-        return Fault("connection", said(error.__cause__ or error, key), again=True)
-    return Fault("bad_response", line, again=True)
+        return Failure("connection", said(error.__cause__ or error, key), again=True)
+    return Failure("bad_response", line, again=True)
 
 
 def refusal(where: str, status: int) -> str:
