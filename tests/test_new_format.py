@@ -16,6 +16,9 @@ from recipe.core.entities import Answer, DataError, Entity, from_ground_truth
 from recipe.corpora.texts import Record
 from recipe.evaluate.__main__ import main as evaluate
 from recipe.generate.predictions import Prediction
+from recipe.predict.model import MANIFEST, trained_on
+from recipe.predict.questions import Inquiry
+from recipe.predict.replies import assemble
 from recipe.predict.windows import Window
 from reward_fns import entity_tags, ner
 
@@ -113,9 +116,9 @@ def test_saved_predictions_are_evaluated(prepared, module, tmp_path):
 def test_a_prediction_is_asked_for_and_read(monkeypatch, tmp_path, module):
     monkeypatch.setitem(answers.FORMATS, "xml", module)
     manifest = {"train.parquet": {"arguments": {"answer_format": "xml"}}}
-    (tmp_path / predict.MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
     settings, record = (
-        predict.Settings(**predict.trained_on(tmp_path)),
+        predict.Settings(**trained_on(tmp_path)),
         Record(SENTENCE["sentence"], ("person", "place")),
     )
     asked = settings.asked(record.text, record.types)
@@ -123,8 +126,8 @@ def test_a_prediction_is_asked_for_and_read(monkeypatch, tmp_path, module):
     assert len(asked) == (1 if module is XML else 2)
     outputs = ["<person>Ann</person>", "<place>New Rome</place>"]
     outputs = ["\n".join(outputs)] if module is XML else outputs
-    plan = predict.Plan(record, (Window(0, len(record.text), 0, len(record.text)),), ((1,),) * len(outputs))
-    result = predict.assemble(0, plan, [Prediction(i, text) for i, text in enumerate(outputs)], settings)
+    plan = Inquiry(record, (Window(0, len(record.text), 0, len(record.text)),), ((1,),) * len(outputs))
+    result = assemble(0, plan, [Prediction(i, text) for i, text in enumerate(outputs)], settings)
     assert [(found.type, found.name) for found in result.entities] == SENTENCE["entities"]
     assert (result.answers, result.unparsable) == (len(outputs), 0)
 
