@@ -15,7 +15,8 @@ from data_prep.rows import RowRules, Texts, render
 from recipe.core.entities import DataError, Example
 from recipe.core.sampling import lowest, quotas, row_key, share_size
 from recipe.corpora import Reading
-from recipe.corpora.datasets import Dataset, read_dataset
+from recipe.corpora.dataset import Dataset
+from recipe.corpora.datasets import read_dataset
 from recipe.evaluate import left_out
 from recipe.evaluate.left_out import count_gold
 

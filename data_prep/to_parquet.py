@@ -51,7 +51,8 @@ from recipe.core.command_line import exit_status
 from recipe.core.entities import DataError, Example
 from recipe.core.files import sha256
 from recipe.corpora import Columns, Reading
-from recipe.corpora.datasets import Dataset, dataset_of_file, sentence_files, sentences
+from recipe.corpora.dataset import Dataset
+from recipe.corpora.datasets import dataset_of_file, sentence_files, sentences
 from recipe.corpora.json_files import read_text
 from recipe.evaluate import left_out
 

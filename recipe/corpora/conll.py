@@ -36,7 +36,7 @@ from recipe.corpora.reading import FIRST_AND_LAST, Columns, Reading
 from recipe.corpora.records import Wrong, check_labels, unknown_type
 
 if TYPE_CHECKING:
-    from recipe.corpora.datasets import Dataset
+    from recipe.corpora.dataset import Dataset
 
 SPLIT_FILES: Mapping[str, tuple[str, ...]] = {
     "train": ("train",),

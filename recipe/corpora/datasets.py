@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 from recipe import corpora
 from recipe.answers.think import template_reasoning
 from recipe.core.entities import DataError, Example
 from recipe.corpora import instructuie, ner_cot
+from recipe.corpora.dataset import Dataset
 from recipe.corpora.json_files import read_text
 from recipe.corpora.parquet import read_sentences
 from recipe.corpora.reading import STRICT, Reading
@@ -45,33 +45,6 @@ _RESAMPLED = re.compile(r"_sample_\d+$")
 
 
 # -------------------------------------------------------------------------------------------------------- datasets
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """A dataset's folder, and its name without `_sample_15000`: resampling makes no other dataset."""
-
-    name: str
-    folder: Path
-    layout: ModuleType
-
-    def file(self, split: str) -> Path:
-        """The split's file, or the one that should be there."""
-        return self.layout.file(self.folder, split)
-
-    def files(self, split: str) -> tuple[Path, ...]:
-        """The files that the split's examples are read from."""
-        return tuple(dict.fromkeys((self.file(split), *self.label_files)))
-
-    @property
-    def label_files(self) -> tuple[Path, ...]:
-        """The files that the types are read from."""
-        return self.layout.label_files(self.folder)
-
-    @property
-    def may_lack_splits(self) -> bool:
-        """True where datasets are for training or for testing."""
-        return getattr(self.layout, "MAY_LACK_SPLITS", False)
 
 
 def dataset_at(folder: Path, name: str | None = None) -> Dataset:

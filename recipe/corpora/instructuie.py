@@ -18,7 +18,7 @@ from recipe.corpora.reading import Reading
 from recipe.corpora.records import check_labels, check_record, read_entities, read_schema, sentences_of
 
 if TYPE_CHECKING:
-    from recipe.corpora.datasets import Dataset
+    from recipe.corpora.dataset import Dataset
 
 LABELS = "labels.json"
 

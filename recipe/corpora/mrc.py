@@ -24,7 +24,7 @@ from recipe.corpora.reading import STRICT, Reading
 from recipe.corpora.records import Wrong, check_text, kind_of
 
 if TYPE_CHECKING:
-    from recipe.corpora.datasets import Dataset
+    from recipe.corpora.dataset import Dataset
 
 # CoNLL-2003's tags by the names that InstructUIE uses.
 TYPE_NAMES: Mapping[str, str] = {"per": "person", "loc": "location", "org": "organization"}

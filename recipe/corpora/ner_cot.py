@@ -18,7 +18,7 @@ from recipe.corpora.reading import STRICT, Reading
 from recipe.corpora.records import check_record, check_text, read_entities, read_schema, sentences_of
 
 if TYPE_CHECKING:
-    from recipe.corpora.datasets import Dataset
+    from recipe.corpora.dataset import Dataset
 
 
 def found(_folder: Path) -> bool:

@@ -1,0 +1,34 @@
+"""A dataset: its name, its folder, and the layout that reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset's folder, and its name without `_sample_15000`: resampling makes no other dataset."""
+
+    name: str
+    folder: Path
+    layout: ModuleType
+
+    def file(self, split: str) -> Path:
+        """The split's file, or the one that should be there."""
+        return self.layout.file(self.folder, split)
+
+    def files(self, split: str) -> tuple[Path, ...]:
+        """The files that the split's examples are read from."""
+        return tuple(dict.fromkeys((self.file(split), *self.label_files)))
+
+    @property
+    def label_files(self) -> tuple[Path, ...]:
+        """The files that the types are read from."""
+        return self.layout.label_files(self.folder)
+
+    @property
+    def may_lack_splits(self) -> bool:
+        """True where datasets are for training or for testing."""
+        return getattr(self.layout, "MAY_LACK_SPLITS", False)
