@@ -87,7 +87,7 @@ def toolkit(nvcc: str) -> str:
 
 
 def find_nvcc(given: Mapping[str, str]) -> str | None:
-    """Path of nvcc: CUDA_HOME's, the PATH's, or that of the usual place."""
+    """Path of nvcc: CUDA_HOME's, the PATH's, or the one in the usual place."""
     if home := given.get("CUDA_HOME") or given.get("CUDA_PATH"):
         return shutil.which(f"{home}/bin/nvcc")
     return shutil.which("nvcc", path=given.get("PATH")) or shutil.which(USUAL / "bin" / "nvcc")

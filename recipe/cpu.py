@@ -7,7 +7,7 @@ run with `check()`: verl itself reports a plugin that fails to load at DEBUG lev
 A Ray `GPU` is a logical slot here (`ray.init(num_gpus=N)` promises N of them), so verl's placement works unchanged.
 
 Four things upstream assume an accelerator, and one goes wrong without; they are patched at run time, all in this file,
-for the versions in `SEEN` only: vLLM's is that of the GPU set, or the one that goes with a later CPU build of PyTorch.
+for the versions in `SEEN` only: vLLM's are the GPU set's and the one for a later CPU build of PyTorch.
 tests/test_cpu.py fails when a patch is no longer needed. `align_windows` isn't verl's alone: it holds for every vLLM
 here whose workers are processes of their own.
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import os
-from contextlib import contextmanager
+from contextlib import nullcontext
 from types import ModuleType
 
 from recipe.core.entities import DataError
@@ -127,7 +127,7 @@ def patch_vllm() -> None:
 def align_windows() -> None:
     """Layers with a sliding window (Mistral) get vLLM's least block, 16 tokens; a worker takes the kernel for 32.
 
-    It picks the kernel by the cache's usual block, which in a process of its own is never set to that of the layers,
+    It picks the kernel by the cache's usual block, which in a process of its own is never set to the layers' block,
     and vLLM ends with `Check failed: input.block_size % attn_impl::BlockSizeAlignment == 0`.
     """
     from vllm.v1.attention.backend import MultipleOf
@@ -223,22 +223,17 @@ def _register() -> None:
         def device_count(self) -> int:
             return 1
 
-        def set_device(self, device_index: int) -> None:
-            pass
-
-        def synchronize(self, device_index: int | None = None) -> None:
-            pass
-
         def manual_seed(self, seed: int) -> None:
             torch.manual_seed(seed)
 
         manual_seed_all = manual_seed
 
-        def set_allocator_settings(self, settings: str) -> None:
-            pass
+        def nothing(self, *_: object, **__: object) -> None:
+            """Answers a call that has nothing to do without an accelerator."""
 
-        def empty_cache(self) -> None:
-            pass
+        set_device = synchronize = set_allocator_settings = empty_cache = nothing
+        profiler_start = profiler_stop = cudart = nothing
+        nvtx_range = nullcontext
 
         def get_device_capability(self, device_index: int = 0) -> tuple[None, None]:
             return None, None
@@ -248,16 +243,6 @@ def _register() -> None:
 
         def visible_devices_envvar(self) -> str:
             return "CUDA_VISIBLE_DEVICES"  # what Ray sets for its GPU slots
-
-        @contextmanager
-        def nvtx_range(self, msg: str):
-            yield
-
-        def profiler_start(self) -> None:
-            pass
-
-        def profiler_stop(self) -> None:
-            pass
 
         def ray_resource_name(self) -> str:
             return "GPU"
@@ -270,9 +255,6 @@ def _register() -> None:
 
         def rollout_env_vars(self) -> dict[str, str]:
             return {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
-
-        def cudart(self) -> None:
-            return None
 
 
 @functools.cache

@@ -14,11 +14,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError
-from recipe.core.files import write_json
+from recipe.core.files import read_json, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -53,7 +53,7 @@ def end_ids(path: Path) -> list[int]:
     DataError for what no library takes for an id, and for a `pad_token_id` that is not one number or null: transformers
     would refuse that, too, when it loads the folder.
     """
-    config = _read_json(path)
+    config = read_json(path)
     pad, ends = config.get("pad_token_id"), config.get("eos_token_id")
     if pad is not None and type(pad) is not int:
         raise DataError(f"{path}: pad_token_id is {json.dumps(pad)}; write one number or null")
@@ -95,7 +95,7 @@ def write_eos(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) ->
     folder = Path(folder)
     ids = wanted_eos(folder, tokenizer)
     path = folder / "generation_config.json"
-    config = _read_json(path)
+    config = read_json(path)
     if end_ids(path) != ids:
         try:
             write_json(path, {**config, "eos_token_id": ids})
@@ -112,18 +112,6 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         raise DataError(f"{folder}: not a model folder (no config.json)")
     read_eos(folder)  # transformers reads the files with the tokenizer, and refuses them in many lines
     return AutoTokenizer.from_pretrained(folder)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}); copy the file from the base model again") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: a JSON object is expected; copy the file from the base model again")
-    return value
 
 
 def _own_end(tokenizer: PreTrainedTokenizerBase) -> list[int]:

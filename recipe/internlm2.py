@@ -12,7 +12,6 @@ A `dynamic` rope_scaling is left out: it changes nothing within max_position_emb
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from recipe.core.command_line import command_parser, exit_status, unwind_on_sigterm
 from recipe.core.entities import DataError
-from recipe.core.files import staged
+from recipe.core.files import read_json, staged, write_json
 from recipe.eos import read_eos, write_eos
 from recipe.models.folder import model_folder
 
@@ -61,7 +60,7 @@ def convert(source: Path, out: Path) -> None:
     """Write `source` as a Llama folder to `out`, shard by shard. DataError if it is no InternLM2 that is known here."""
     from transformers import LlamaConfig
 
-    config = _read(source / "config.json")
+    config = read_json(source / "config.json")
     if config.get("model_type") != "internlm2":
         raise DataError(f"{source / 'config.json'}: model_type {config.get('model_type')!r}, not internlm2")
     scaling = config.get("rope_scaling") or {}
@@ -115,8 +114,7 @@ def _write_weights(source: Path, work: Path, queries: int, heads: int) -> None:
         save_file(shard, work / name, {"format": "pt"})
         index |= dict.fromkeys(shard, name)
         size += sum(weight.nbytes for weight in shard.values())
-    text = json.dumps({"metadata": {"total_size": size}, "weight_map": index}, indent=2)
-    (work / "model.safetensors.index.json").write_text(text + "\n", encoding="utf-8")
+    write_json(work / "model.safetensors.index.json", {"metadata": {"total_size": size}, "weight_map": index})
 
 
 def _tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
@@ -142,7 +140,7 @@ def build_tokenizer(source: Path) -> PreTrainedTokenizerFast:
         raise DataError(f"{path}: missing; copy it from the hub")
     extractor = SentencePieceExtractor(str(path))
     vocabulary, _, merges = extractor.extract()
-    settings = _read(source / "tokenizer_config.json") if (source / "tokenizer_config.json").is_file() else {}
+    settings = read_json(source / "tokenizer_config.json")
     size = len(vocabulary)
     control = {i: name for i, name in _control(settings).items() if i < size}
     vocabulary = {control.get(i, piece): i for piece, i in vocabulary.items()}
@@ -167,13 +165,6 @@ def _control(settings: Mapping[str, Any]) -> dict[int, str]:
     """The control tokens that the folder names itself, else InternLM2-Chat's."""
     named = {int(i): token["content"] for i, token in (settings.get("added_tokens_decoder") or {}).items()}
     return {i: name for i, name in named.items() if i > 2} or CONTROL
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: can't be read ({error}); copy the file from the hub again") from error
 
 
 def main(argv: list[str] | None = None) -> int:

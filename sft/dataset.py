@@ -88,7 +88,7 @@ class AnswerDataset(Dataset):
                 pass
 
     def _encoded(self, rows: Sequence[tuple]) -> Iterator[tuple[list[int], list[int], list[int] | None]]:
-        """For each row the prompt's ids, those of answer and end token, and the answer's part of the begin mask."""
+        """For each row the prompt's ids, the ids of answer and end token, and the answer's part of the begin mask."""
         names = [f"{path}, row {index}" for path, index, *_ in rows]
         for name, (*_, messages, _) in zip(names, rows, strict=True):
             if not _is_turn(messages):

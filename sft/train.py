@@ -56,14 +56,14 @@ class AnswerTrainer(SFTTrainer):
         self.ckpt_handler.load_checkpoint, self.ckpt_handler.save_checkpoint = load_checkpoint, save_checkpoint
 
     def fit(self) -> None:
-        """Train; RuntimeError if the last checkpoint isn't that of the last planned step."""
+        """Train; RuntimeError if the last planned step has no checkpoint."""
         super().fit()
         if self.rank == 0:
             check_complete(self.config.trainer.default_local_dir, self.total_training_steps)
 
 
 def check_complete(run: str, planned: int) -> None:
-    """Raise RuntimeError unless the run's newest checkpoint is that of step `planned`."""
+    """Raise RuntimeError unless the run's newest checkpoint is of step `planned`."""
     if (done := newest(Path(run))) != planned:
         raise RuntimeError(
             f"{run}: {done} of {planned} steps are in the newest checkpoint. The trainer stopped early; "

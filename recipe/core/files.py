@@ -1,6 +1,6 @@
 """How files are written: whole or not at all, or line by line with nothing lost but the line that a kill cut short.
 
-And what tells one from another: the digests of a file, and of a model's folder.
+And how they are read and compared: a model folder's JSON, the digests of a file and of a model's folder.
 """
 
 from __future__ import annotations
@@ -12,22 +12,34 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from recipe.core.entities import DataError
 
 
 @contextlib.contextmanager
-def append_to(path: Path, remedy: str) -> Iterator[BinaryIO]:
-    """The file, locked, made if need be, at its end and after a newline. DataError if another process writes it."""
+def locked(path: Path, taken: str) -> Iterator[BinaryIO]:
+    """The file, made if need be, at its end and locked; a file system without locks gives it all the same.
+
+    DataError with the message `taken` if another process holds it.
+    """
     import fcntl
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(f"{path}: another process is writing it; wait for it, or {remedy}") from error
+        except BlockingIOError:
+            raise DataError(taken) from None
+        except OSError:
+            pass
+        yield file
+
+
+@contextlib.contextmanager
+def append_to(path: Path, remedy: str) -> Iterator[BinaryIO]:
+    """The file, locked, at its end and after a newline. DataError if another process writes it."""
+    with locked(path, f"{path}: another process is writing it; wait for it, or {remedy}") as file:
         _drop_half_line(file)
         yield file
 
@@ -62,6 +74,19 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write an indented JSON file, whole or not at all."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of a model folder, {} without the file. DataError for anything else in it."""
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error}); copy the file from the base model again") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: a JSON object is expected; copy the file from the base model again")
+    return value
 
 
 def sha256(path: Path) -> str:

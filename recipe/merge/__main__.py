@@ -6,8 +6,8 @@
     outputs/grpo_qwen3_8b/merged/global_step_40
     python -m recipe.merge outputs/grpo_qwen3_8b_lora --adapter-only     # .../adapter/global_step_40, in peft's layout
 
-verl's own merger joins the shards (SFT's or GRPO's), in bf16 and safetensors. What is added around it: the weights are
-those of the policy (`recipe.merge.policy`), in its precision or in --dtype, LoRA folded in; tokenizer, chat template
+verl's own merger joins the shards (SFT's or GRPO's), in bf16 and safetensors. What is added around it: the weights
+become the policy's (`recipe.merge.policy`), in its precision or in --dtype, LoRA folded in; tokenizer, chat template
 and generation_config come along, with the end of turn among the EOS ids (`recipe.eos`); a model card says where the
 model comes from. Then the folder is loaded, generates, and is compared with the shards, which are read a second time
 without verl: every weight, bit by bit, and the logits on prompts and answers of the task. The folder appears only when
@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import logging
 import shutil
 import sys
@@ -30,7 +29,7 @@ from pathlib import Path
 
 from recipe.core.command_line import command_parser, exit_status, unwind_on_sigterm
 from recipe.core.entities import DataError
-from recipe.core.files import staged
+from recipe.core.files import read_json, staged, write_json
 from recipe.eos import end_ids, read_eos, write_eos
 from recipe.merge.fidelity import (
     FLOAT_TOLERANCE,
@@ -115,13 +114,13 @@ def write_weights(checkpoint: Checkpoint, target: Path, policy: str, dtype: str,
         _edit(target / "config.json", dtype=str(torch_dtype(dtype)).removeprefix("torch."))
         index = target / "model.safetensors.index.json"
         if index.is_file():
-            _edit(index, metadata={**json.loads(index.read_text(encoding="utf-8"))["metadata"], "total_size": size})
+            _edit(index, metadata={**read_json(index)["metadata"], "total_size": size})
     for path in target.glob("*.safetensors"):
         path.chmod((target / "config.json").stat().st_mode)  # safetensors writes them for the owner alone
 
 
 def _edit(path: Path, **fields: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **fields}, indent=2) + "\n", "utf-8")
+    write_json(path, {**read_json(path), **fields})
 
 
 def export(checkpoint: Checkpoint, out: Path, device: str = "cpu", dtype: str | None = None) -> Findings:

@@ -8,7 +8,6 @@ away, and so may the folding of an adapter, whose policy never was one matrix.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from recipe.merge.policy import (
 from recipe.merge.shards import load_shards
 from recipe.models import card as model_card
 from recipe.models.checkpoints import Checkpoint
+from recipe.models.folder import model_config
 from recipe.models.lora import Lora, base_weights, fold_lora, plain_names, plain_weight, read_lora, write_adapter
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _check_tokenizer(
 
 
 def check_weights(state: dict[str, torch.Tensor], lora: Lora | None, target: Path, dtype: str) -> None:
-    """Every weight in the folder is that of `state`, folded and rounded; one left out is tied to one that is there."""
+    """MergeError unless the folder holds the weights of `state`, folded and rounded; a tied one may be left out."""
     import torch
     from safetensors import safe_open
 
@@ -215,14 +215,10 @@ def check_weights(state: dict[str, torch.Tensor], lora: Lora | None, target: Pat
                     raise MergeError(f"{name}: not the policy's weight in {dtype}")
                 absent.discard(name)
     for name in sorted(absent):
-        if name != TIED or not _ties(target):
+        if name != TIED or not model_config(target).get("tie_word_embeddings"):
             raise MergeError(f"{name}: in the checkpoint, but not in the exported model")
         if not torch.equal(wanted(name), wanted(EMBEDDING)):
             raise MergeError(f"{name}: not the policy's weight in {dtype}")
-
-
-def _ties(folder: Path) -> bool:
-    return bool(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("tie_word_embeddings"))
 
 
 def _check_generation(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recipe.core.entities import DataError
+from recipe.models.safetensors_header import Tensor, tensors
 
 if TYPE_CHECKING:
     import torch
@@ -140,49 +141,35 @@ def beside_base(
 
     `base` is a folder, or a model in the hub's cache. A model with other weights under that name counts as gone.
     """
-    files = _files(base)
-    if not files or state.keys() - files.keys() - {TIED}:
+    stored = _stored(base)
+    if not stored or state.keys() - stored.keys() - {TIED}:
         return None
-    if any(_shape(files[name], name) != list(state[name].shape) for name in state.keys() & files.keys()):
+    if any(stored[name].shape != tuple(state[name].shape) for name in state.keys() & stored.keys()):
         return None
-    return _pairs(state, files)
+    return _pairs(state, stored)
 
 
-def _pairs(state: Mapping[str, torch.Tensor], files: Mapping[str, Path]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _pairs(
+    state: Mapping[str, torch.Tensor], stored: Mapping[str, Tensor]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     from safetensors import safe_open
 
     for name, end in state.items():
-        stored = name if name in files else EMBEDDING  # a tied output layer, which the run may have untied
-        if stored == name or not end.equal(state[EMBEDDING]):
-            with safe_open(files[stored], "pt") as file:
-                yield file.get_tensor(stored), end
+        start = name if name in stored else EMBEDDING  # a tied output layer, which the run may have untied
+        if start == name or not end.equal(state[EMBEDDING]):
+            with safe_open(stored[start].file, "pt") as file:
+                yield file.get_tensor(start), end
 
 
-def _files(base: str | None) -> dict[str, Path]:
+def _stored(base: str | None) -> dict[str, Tensor]:
+    """What the base's files hold, by name; empty if they aren't here or can't be read."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-    from safetensors import SafetensorError, safe_open
 
     if base is None:
         return {}
     folder = Path(base).expanduser()
-    if not folder.is_dir():
-        try:
-            folder = Path(snapshot_download(base, local_files_only=True))
-        except (HFValidationError, LocalEntryNotFoundError):
-            return {}
-    found = {}
-    for path in folder.glob("*.safetensors"):
-        try:
-            with safe_open(path, "pt") as file:
-                found |= dict.fromkeys(file.keys(), path)
-        except SafetensorError:
-            return {}
-    return found
-
-
-def _shape(path: Path, name: str) -> list[int]:
-    from safetensors import safe_open
-
-    with safe_open(path, "pt") as file:
-        return list(file.get_slice(name).get_shape())
+    try:
+        return tensors(folder if folder.is_dir() else Path(snapshot_download(base, local_files_only=True)))
+    except (DataError, HFValidationError, LocalEntryNotFoundError):
+        return {}

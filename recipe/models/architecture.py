@@ -5,7 +5,6 @@ named("models/sft_qwen3_8b").parameters     # 8_190_735_360
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recipe.core.entities import DataError
+from recipe.core.files import read_json
 
 # What a model's type decides and no configuration says: norms on query and key; biases on query, key and value.
 _QK_NORM = {"qwen3": True, "qwen2": False, "llama": False, "mistral": False, "internlm2": False}
@@ -33,7 +33,7 @@ class Architecture:
     mlp: int
     vocabulary: int
     tied: bool
-    positions: int | None = None  # that the model was made for, where it is told
+    positions: int | None = None  # that the model was made for, if its configuration says so
     qk_norm: bool = False
     qkv_bias: bool = False
     output_bias: bool = False
@@ -155,11 +155,7 @@ def read(path: str, hf_config: str | None = None) -> Architecture:
     given = Path(hf_config or path).expanduser()
     file = given if given.suffix == ".json" else given / "config.json"
     if file.is_file():
-        try:
-            config = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{file}: is not JSON ({error})") from error
-        return from_config(config, str(file.parent))
+        return from_config(read_json(file), str(file.parent))
     if hf_config:
         raise DataError(f"{file}: no such file; give a model's config.json or its folder")
     return named(path)

@@ -60,7 +60,7 @@ def _tracked(run: Path) -> str:
 
 
 def find_checkpoint(run: Path, step: int | None = None) -> Checkpoint:
-    """The checkpoint of a step; without one, that of verl's tracker file, else the highest that is whole.
+    """The checkpoint of a step; without one, the step in verl's tracker file, else the highest whole one.
 
     `run` may also be a `global_step_N` folder itself. DataError says what is missing and what there is instead.
     """

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipe.core.entities import DataError
+from recipe.core.files import read_json
 from recipe.eos import read_eos
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def fit_lengths(folder: Path, max_model_len: int | None, max_new_tokens: int | N
 
     DataError for a length that was asked for and is too long.
     """
-    limit = _model_limit(folder)
+    limit = positions(folder)
     if max_model_len is None:
         max_model_len = min(MAX_MODEL_LEN, limit)
     elif max_model_len > limit:
@@ -64,15 +64,13 @@ def fit_lengths(folder: Path, max_model_len: int | None, max_new_tokens: int | N
     return max_model_len, max_new_tokens
 
 
-def _model_limit(folder: Path) -> int:
+def positions(folder: Path) -> int:
+    """How many tokens a model holds, a large number where its configuration doesn't say."""
     value = model_config(folder).get("max_position_embeddings")
     return value if isinstance(value, int) else 1 << 30
 
 
 def model_config(folder: Path) -> dict:
     """The language model's part of config.json."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{folder / 'config.json'}: not JSON ({error}); copy the file from the base model") from error
+    config = read_json(folder / "config.json")
     return config.get("text_config", config)

@@ -40,6 +40,11 @@ def lost_steps(run: Path, newest: int) -> list[int]:
     return [step for step in steps if all(name.startswith("val") for name in figures.get(step, ()))]
 
 
+def last_step(path: Path) -> int:
+    """The newest step in one start's file, 0 without any."""
+    return max((step for step, _ in _lines(path)), default=0) if path.is_file() else 0
+
+
 def _files(run: Path) -> list[Path]:
     """A file for each start, oldest first."""
     return sorted([*Path(run).glob("*.jsonl"), *Path(run).glob("metrics/*.jsonl")])

@@ -1,4 +1,4 @@
-"""What stands in a folder's safetensors files, from their headers alone: no weight is read.
+"""What a folder's safetensors files hold, from their headers alone: no weight is read.
 
 tensors(Path("recipe/tiny_model/base"))["model.embed_tokens.weight"]     # Tensor(shape=(4096, 256), dtype='F32')
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from recipe.core.entities import DataError
@@ -15,10 +15,11 @@ from recipe.core.entities import DataError
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor's shape, and its dtype as the format spells it: F32, BF16, ..."""
+    """A tensor's shape, its dtype as the format spells it (F32, BF16, ...), and the file that holds it."""
 
     shape: tuple[int, ...]
     dtype: str
+    file: Path | None = field(default=None, compare=False)
 
     @property
     def numbers(self) -> int:
@@ -38,7 +39,7 @@ def tensors(folder: Path) -> dict[str, Tensor]:
             with safe_open(path, "numpy") as file:
                 for name in file.keys():  # noqa: SIM118 - not a dictionary
                     part = file.get_slice(name)
-                    found[name] = Tensor(tuple(part.get_shape()), part.get_dtype())
+                    found[name] = Tensor(tuple(part.get_shape()), part.get_dtype(), path)
         except (OSError, SafetensorError) as error:
             said = " ".join(str(error).split())[:120]
             raise DataError(f"{path}: can't be read as safetensors ({said}); fetch or write the model again") from error

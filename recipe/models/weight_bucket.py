@@ -29,7 +29,7 @@ _SHARED_MEMORY = Path("/dev/shm")
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model's type and the shapes of its tensors: those of its files, else its largest ones by its architecture.
+    """A model's type and the shapes of its tensors: all that its files hold, else the largest by its architecture.
 
     No shapes where neither tells them, and nothing then follows from them.
     """

@@ -68,7 +68,7 @@ def environment(on_cpu: bool, mark: str, given: Mapping[str, str]) -> dict[str, 
     extra = {key: value for key, value in cpu.ENVIRONMENT.items() if key not in given} if on_cpu else {}
     path = os.pathsep.join(filter(None, [str(ROOT), given.get("PYTHONPATH")]))
     found = {**given, **extra, "PYTHONPATH": path, MARK: mark, "PYTHONUNBUFFERED": "1"}
-    found.pop("RAY_ADDRESS", None)  # this node's cluster is told on its command line
+    found.pop("RAY_ADDRESS", None)  # the node's command line names its cluster
     return found
 
 

@@ -50,7 +50,7 @@ class Node:
 
     @property
     def name(self) -> str:
-        """Its address, and what tells it from another on the same host."""
+        """Its address, and the head of its id: a host may have several."""
         return f"{self.ip} ({self.id[:8]})"
 
 

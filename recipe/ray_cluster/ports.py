@@ -1,4 +1,4 @@
-"""The ports of a Ray node: a block of 1,000 from its first on, of which no two are the same; a batch job has its own.
+"""The ports of a Ray node: a block of 1,000 from its first on, each used once; a batch job has its own.
 
 first + 0 ... 5      its services: node manager, object manager, dashboard's agents, metrics, runtime environments
 first + 6            a head's Ray Client
@@ -50,7 +50,7 @@ class Ports:
         return found
 
     def flags(self, role: str) -> list[str]:
-        """`ray start`'s. DataError if two of them would be the same port, or one is none."""
+        """`ray start`'s. DataError for a number that is no port, or that two of them would share."""
         services = self.services(role)
         for name, port in services.items():
             if not 1024 <= port <= 65535 or self.workers[-1] > 65535:

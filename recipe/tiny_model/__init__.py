@@ -1,1 +1,1 @@
-"""The small model that stands in where there is no GPU (python -m recipe.tiny_model)."""
+"""The small model for machines without a GPU (python -m recipe.tiny_model)."""

@@ -1,8 +1,8 @@
-"""A language model small enough to train on two CPU cores: it stands in for Qwen3-8B-Base where there is no GPU.
+"""A language model small enough to train on two CPU cores: it takes the place of Qwen3-8B-Base without a GPU.
 
     python -m recipe.tiny_model --out tiny                     # trained from scratch
     python -m recipe.tiny_model --out random --random          # random weights, in seconds, for tests
-    python -m recipe.tiny_model --out tiny --eval              # held-out scores of what stands in tiny
+    python -m recipe.tiny_model --out tiny --eval              # held-out scores of the model in tiny
 
 The folder is a Hugging Face one: transformers' own Qwen3ForCausalLM (4.2M parameters, bf16) and a byte-level BPE
 tokenizer of 4,096 entries with Qwen's chat tokens and template. It is a *base* model: trained on plain-text questions

@@ -1,6 +1,6 @@
 """Plain-text questions about sentences, with answers to copy: what `recipe.tiny_model` is trained on.
 
-Two kinds of question share all forms. Entities: which names of a type stand in a sentence, from a corpus' train split.
+Two kinds of question share all forms. Entities: which names of a type a sentence has, from a corpus' train split.
 Rules: capitalized words, numbers, the word after another, a span between two words, or the sentence itself; a model
 learns to find and copy from those long before it learns what a chemical is. One row, a pair of prompt and answer:
 
@@ -124,7 +124,7 @@ def key(sentence: str) -> str:
 
 
 def read_corpus(data: Path) -> Corpus:
-    """Every dataset under `data`/IE_INSTRUCTIONS/NER; train without what stands in any dev or test split."""
+    """Every dataset under `data`/IE_INSTRUCTIONS/NER; train without the sentences of any dev or test split."""
     root = data / "IE_INSTRUCTIONS" / "NER"
     folders = sorted(path.parent for path in root.glob("*/train.json"))
     if not folders:

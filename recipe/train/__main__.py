@@ -7,15 +7,13 @@ It prints the verl command that it runs, so that the same can be run by hand. On
 rendezvous of its nodes, RDZV_ENDPOINT) every node is compared with this one first (`recipe.ray_cluster.nodes` says what
 must be visible where), and a run that loses one ends, to be resumed. A run's folder then holds `config.yaml`,
 `run.json` (experiment, overrides, versions, state), `manifest.json` (of the data; of a second folder's
-`manifest_2.json`), `log.txt`, `metrics/*.jsonl` (one
-file a start), `rollouts/` and `validation/` (GRPO), and verl's `global_step_N/`. The same command again resumes an
-interrupted run and does nothing for a finished one.
+`manifest_2.json`), `log.txt`, `metrics/*.jsonl` (one file a start), `rollouts/` and `validation/` (GRPO), and verl's
+`global_step_N/`. The same command again resumes an interrupted run and does nothing for a finished one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import shutil
@@ -23,18 +21,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from recipe import cpu
 from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError
-from recipe.core.files import write_json, write_text
+from recipe.core.files import locked, write_json, write_text
 from recipe.generate.engine import SAMPLER
 from recipe.models import checkpoints
 from recipe.models.checkpoints import TRACKER
-from recipe.models.run_log import lost_steps
+from recipe.models.run_log import last_step, lost_steps
 from recipe.ray_cluster import placement, supervise
 from recipe.ray_cluster.join import join
 from recipe.train import checks as preflight
@@ -105,8 +104,8 @@ def _from_home(config) -> dict[str, str | list[str]]:
     """Those of these settings that begin with `~`, which verl takes for the name of a folder."""
     from omegaconf import OmegaConf
 
-    begins = {key: preflight.files(OmegaConf.select(config, key)) for key in _absolute(config)}
-    return {key: value for key, value in _absolute(config).items() if any(f[0] == "~" for f in begins[key])}
+    given = {key: preflight.files(OmegaConf.select(config, key)) for key in _PATHS}
+    return {key: paths for key, paths in _absolute(config).items() if any(path[0] == "~" for path in given[key])}
 
 
 def _join(plan: preflight.Plan, config, environment: Mapping[str, str]) -> list[str] | None:
@@ -120,10 +119,8 @@ def _join(plan: preflight.Plan, config, environment: Mapping[str, str]) -> list[
     join(address)
     if address.startswith("ray://"):  # what it connects to is not told
         return None
-    tool, run = (
-        [sys.executable, "-m", "recipe.ray_cluster.nodes"],
-        ["--address", address, "--run", str(plan.run.absolute())],
-    )
+    tool = [sys.executable, "-m", "recipe.ray_cluster.nodes"]
+    run = ["--address", address, "--run", str(plan.run.absolute())]
     size = ["--nodes", str(config.trainer.nnodes), "--slots", str(config.trainer.n_gpus_per_node)]
     size += ["--cpus", str(placement.cpus_needed(config))]
     read = {key: paths for key, paths in _absolute(config).items() if key in (*_READ, *_ADAPTER)}
@@ -152,15 +149,6 @@ def newest_step(run: Path) -> int:
         there = ", ".join(map(str, checkpoints.steps(run))) or "none"
         raise DataError(f"{tracker}: names no step; write one of these into it ({there}), or remove the folder")
     return step
-
-
-def _last_step(log: Path) -> int:
-    """Step of the last whole line of verl's file of figures, 0 if there is none."""
-    steps = [0]
-    for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            steps.append(int(json.loads(line)["step"]))
-    return steps[-1]
 
 
 def _lost(run: Path, step: int) -> str:
@@ -208,37 +196,19 @@ def _versions() -> dict[str, str]:
     return found
 
 
-@contextlib.contextmanager
-def _alone_on_this_host() -> Iterator[None]:
-    """Hold the host's lock: verl's weight-sync socket has Ray's job id for a name, the same in every local Ray."""
-    import fcntl
-
+def _alone_on_this_host() -> AbstractContextManager:
+    """The host's lock: verl's weight-sync socket has Ray's job id for a name, the same in every local Ray."""
     path = Path(tempfile.gettempdir()) / "reasoning-ner-grpo.lock"
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DataError(
-                f"{path}: another GRPO run with a Ray of its own is going on here; wait for it, or share a cluster "
-                "through RAY_ADDRESS"
-            ) from None
-        yield
+    return locked(
+        path,
+        f"{path}: another GRPO run with a Ray of its own is going on here; wait for it, or share a cluster "
+        "through RAY_ADDRESS",
+    )
 
 
-@contextlib.contextmanager
-def _alone_in(run: Path) -> Iterator[None]:
-    """Hold the run's folder, in which two trainings at once would write, and remove, each other's checkpoints."""
-    import fcntl
-
-    run.mkdir(parents=True, exist_ok=True)
-    with (run / "log.txt").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"{run}: is being trained already; wait for it, or end it first") from None
-        except OSError:  # a file system without locks
-            pass
-        yield
+def _alone_in(run: Path) -> AbstractContextManager:
+    """The lock of a run's folder: two trainings at once would write, and remove, each other's checkpoints."""
+    return locked(run / "log.txt", f"{run}: is being trained already; wait for it, or end it first")
 
 
 def train(
@@ -259,7 +229,7 @@ def train(
     if moved := _absolute(config, root) if root else _from_home(config):
         overrides = [*overrides, *(f"{key}={_quoted(value)}" for key, value in moved.items())]
         config = experiment.compose(name, overrides)
-    on_cpu, stage = config.trainer.device == "cpu", preflight.stage_of(config)
+    on_cpu, stage = config.trainer.device == "cpu", experiment.stage_of(config)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if on_cpu:
         # SFT takes a rank a core. Threads that spin while they wait would take the cores from each other.
@@ -326,7 +296,7 @@ def train(
         print(_done(plan.run, plan.steps))
     else:
         newest = checkpoints.newest(plan.run)
-        last = max(newest, _last_step(Path(environment["VERL_FILE_LOGGER_PATH"])))
+        last = max(newest, last_step(Path(environment["VERL_FILE_LOGGER_PATH"])))
         again = f"the same command resumes it after step {newest}, its newest checkpoint's"
         if status == supervise.WATCHER_ENDED:
             again += f", once the cluster has {config.trainer.nnodes} nodes again"

@@ -1,6 +1,6 @@
 """Whether a model folder can be trained here: its architecture, chat template, tokens and positions, and LoRA on it.
 
-`recipe.preflight` asks. What a backbone needs beyond its folder stands in hydra_configs/model: a base without a chat
+`recipe.preflight` asks. hydra_configs/model has what a backbone needs beyond its folder: a base without a chat
 template (Llama) gets one there as `custom_chat_template`, which SFT saves with the model; InternLM2 is converted first
 (`recipe.internlm2`). A missing pad token is no matter: verl takes the end token, and nothing is padded.
 """
@@ -14,8 +14,7 @@ from recipe.core.entities import DataError
 from recipe.eos import end_of_turn_id
 from recipe.models import safetensors_header
 from recipe.models.chat import check_template, lacks_bos
-from recipe.models.folder import load_tokenizer, model_config, model_folder
-from recipe.models.weight_bucket import Model
+from recipe.models.folder import load_tokenizer, model_config, model_folder, positions
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -70,18 +69,12 @@ def parameters(folder: Path) -> int:
 
 def check_lengths(config: DictConfig, stage: str, folder: Path) -> None:
     """DataError if the run's sequences may be longer than the model has positions for."""
-    limit = int(model_config(folder).get("max_position_embeddings", 1 << 30))
+    limit = positions(folder)
     keys = ("max_length",) if stage == "sft" else ("max_prompt_length", "max_response_length")
     length = sum(int(config.data[key]) for key in keys)
     if length > limit:
         said = " + ".join(f"data.{key}" for key in keys)
         raise DataError(f"{said}={length}: {folder} has {limit} positions; ask for fewer tokens")
-
-
-def shape(folder: Path) -> tuple[Model, int | None]:
-    """The model's type and tensors, and how many positions it has, where that is told."""
-    config = model_config(folder)
-    return Model.of_folder(folder, config), config.get("max_position_embeddings")
 
 
 def check_lora(section: DictConfig) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from recipe.core.entities import DataError
+from recipe.train.config import stage_of
 
 
 def batch_size(config: Mapping[str, Any], world: int) -> int:
     """Rows or prompts of a step. DataError unless they go evenly over `world` ranks."""
     batch = int(config["data"]["train_batch_size"])
-    if "actor_rollout_ref" not in config:
+    if stage_of(config) == "sft":
         if batch % world:
             raise DataError(f"data.train_batch_size={batch} does not divide by {world} ranks; change one of them")
         return batch

@@ -22,9 +22,12 @@ from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError, from_ground_truth
 from recipe.models.chat import encode_prompts
 from recipe.models.checkpoints import newest
+from recipe.models.folder import model_config, positions
+from recipe.models.weight_bucket import Model
 from recipe.train import backbone, derived, retention
 from recipe.train import config as experiment
 from recipe.train.batches import batch_size
+from recipe.train.config import stage_of
 from recipe.train.reward import configured_reward
 
 if TYPE_CHECKING:
@@ -103,17 +106,11 @@ def _derive(
     name: str, overrides: Sequence[str], config: DictConfig, folder: Path
 ) -> tuple[DictConfig, tuple[derived.Derived, ...]]:
     """The configuration with the settings that follow from model and machine, and these. DataError for wrong ones."""
-    model, positions = backbone.shape(folder)
-    machine = derived.Machine.here(config)
+    model, machine = Model.of_folder(folder, model_config(folder)), derived.Machine.here(config)
     settings = derived.derive(config, overrides, model, machine)
     config = experiment.compose(name, [*overrides, *(setting.override for setting in settings)])
-    derived.check(config, model, machine, positions)
+    derived.check(config, model, machine, positions(folder))
     return config, settings
-
-
-def stage_of(config: DictConfig) -> str:
-    """`grpo` or `sft`, by the verl trainer whose configuration this is."""
-    return "grpo" if "actor_rollout_ref" in config else "sft"
 
 
 def _check_device(device: str, name: str, stage: str) -> None:
@@ -216,7 +213,7 @@ def _check_grpo_data(config: DictConfig, tokenizer) -> int:
 def _check_gold(row: dict[str, Any], reward: Callable[..., dict], name: str) -> None:
     """DataError unless the row's gold, written as an answer, is worth more than an answer that can't be read.
 
-    Where the gold is that there is none, a reward may pay nothing for saying so.
+    Where the gold has no entity, a reward may pay nothing for saying so.
     """
     try:
         truth = row["reward_model"]["ground_truth"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,11 @@ def compose(name: str, overrides: Sequence[str] = (), config_dir: Path = CONFIG_
     Hydra takes half a second, so a process composes each experiment once. Each caller gets a copy.
     """
     return copy.deepcopy(_compose(name, tuple(overrides), config_dir))
+
+
+def stage_of(config: Mapping) -> str:
+    """`grpo` or `sft`, by the verl trainer whose configuration this is."""
+    return "grpo" if "actor_rollout_ref" in config else "sft"
 
 
 @functools.lru_cache(maxsize=256)

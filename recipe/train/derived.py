@@ -22,6 +22,7 @@ from recipe.models import weight_bucket
 from recipe.models.weight_bucket import Model
 from recipe.ray_cluster.placement import CPUS_KEY, cpus_needed
 from recipe.train import flash_attention
+from recipe.train.config import stage_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -45,7 +46,7 @@ class Machine:
     def here(cls, config: DictConfig) -> Machine:
         """This machine, for the run of a configuration."""
         lacks = "flash-attn needs a GPU" if config.trainer.device == "cpu" else flash_attention.missing()
-        if not _grpo(config) or os.environ.get("RAY_ADDRESS"):
+        if stage_of(config) == "sft" or os.environ.get("RAY_ADDRESS"):
             return cls(lacks)
         from ray._private.utils import get_num_cpus
 
@@ -73,7 +74,9 @@ class Derived:
 def derive(config: DictConfig, overrides: Sequence[str], model: Model, machine: Machine) -> tuple[Derived, ...]:
     """The settings that an experiment, composed with these overrides, still lacks."""
     given = _keys(overrides)
-    found = _attention(config, model, machine) + (_rollout(config, model, machine) if _grpo(config) else [])
+    found = _attention(config, model, machine)
+    if stage_of(config) == "grpo":
+        found += _rollout(config, model, machine)
     return tuple(setting for setting in found if setting.key not in given)
 
 
@@ -87,7 +90,7 @@ def check(config: DictConfig, model: Model, machine: Machine, positions: int | N
     key = f"{_section(config)}.{_ATTENTION}"
     if _select(config, key) == VERLS_ATTENTION and machine.lacks_flash:
         raise DataError(f"{key}={VERLS_ATTENTION}: {machine.lacks_flash}; set it to sdpa, or leave it out")
-    if not _grpo(config):
+    if stage_of(config) == "sft":
         return
     weight_bucket.check(config, model)
     _check_length(config, positions)
@@ -156,9 +159,5 @@ def _select(config: DictConfig, key: str) -> Any:
     return OmegaConf.select(config, key)
 
 
-def _grpo(config: DictConfig) -> bool:
-    return "actor_rollout_ref" in config
-
-
 def _section(config: DictConfig) -> str:
-    return "actor_rollout_ref.model" if _grpo(config) else "model"
+    return "actor_rollout_ref.model" if stage_of(config) == "grpo" else "model"

@@ -40,14 +40,6 @@ class Kept:
         return (self.number or 1) + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Going:
-    """A checkpoint's folder that is to be removed, and why."""
-
-    folder: Path
-    why: str
-
-
 def kept(trainer: Mapping) -> Kept:
     """What the section `trainer` of a configuration keeps, as verl reads it."""
     key = next((key for key in reversed(_KEYS) if key in trainer), _KEYS[0])
@@ -60,28 +52,28 @@ def checkpoint_bytes(parameters: int, trained: int) -> int:
     return 4 * parameters + 8 * trained
 
 
-def going(run: Path, keep: Kept) -> list[Going]:
-    """The folders of checkpoints that the run needs no more, ascending: older than those kept, or not whole.
+def _going(run: Path, keep: Kept) -> dict[Path, str]:
+    """The folders of checkpoints that the run needs no more, ascending, and why: older than those kept, or not whole.
 
     OSError where one can't be read: it may be whole.
     """
     if keep.number is None or not (there := steps(run)):
-        return []
+        return {}
     last = newest(run)
     whole = [step for step in there if _is_whole(run, step)]
     if last not in whole and (whole or (run / TRACKER).exists()):
-        return []  # a run that verl can't resume, or that isn't only verl's
+        return {}  # a run that verl can't resume, or that isn't only verl's
     stay = [step for step in whole if step <= last][-keep.number :]
-    found = []
+    found = {}
     for step in there:
         folder = run / f"global_step_{step}"
         if not _is_verls(folder):
             continue
         if step not in whole:
-            found.append(Going(folder, "not whole, left by an end while it was written or removed"))
+            found[folder] = "not whole, left by an end while it was written or removed"
         elif step < last and step not in stay:
             number = f"{keep.number} newer {'one is' if keep.number == 1 else 'ones are'} there"
-            found.append(Going(folder, f"{number}, and {keep.key}={keep.number}"))
+            found[folder] = f"{number}, and {keep.key}={keep.number}"
     return found
 
 
@@ -92,15 +84,15 @@ def tidy(run: Path, keep: Kept) -> list[str]:
     """
     lines = []
     try:
-        found = going(run, keep)
+        found = _going(run, keep)
     except OSError as error:
         return [f"kept       {run}: all its checkpoints, since they can't be looked at ({error})"]
-    for each in found:
+    for folder, why in found.items():
         try:
-            shutil.rmtree(each.folder)
-            lines.append(f"removed    {each.folder}: {each.why}")
+            shutil.rmtree(folder)
+            lines.append(f"removed    {folder}: {why}")
         except OSError as error:
-            lines.append(f"kept       {each.folder}: {each.why}, but it can't be removed ({error})")
+            lines.append(f"kept       {folder}: {why}, but it can't be removed ({error})")
     return lines
 
 
@@ -109,8 +101,7 @@ def replaced(run: Path, keep: Kept) -> int:
     if keep.number is None or not run.is_dir():
         return 0
     last = newest(run)
-    folders = {each.folder for each in going(run, keep)}
-    folders |= {
+    folders = _going(run, keep).keys() | {
         run / f"global_step_{step}"
         for step in steps(run)
         if step <= last and _is_whole(run, step) and _is_verls(run / f"global_step_{step}")
