@@ -69,13 +69,9 @@ def run(args: argparse.Namespace) -> None:
     if args.max_tokens is not None and args.tokenizer is None:
         raise DataError("--max-tokens: needs --tokenizer DIR to count with")
     _check_out(args.out)
-    rows, contents = _rows(args), Contents()
+    rows = _rows(args)
     with staged(args.out) as stage:
-        with _JsonLists(stage) as files:
-            for row in rows:
-                split = split_of(row["sentence"], args.splits, args.seed)
-                files.write(split, ner_cot(row))
-                contents.add(split, row)
+        contents = _write_lists(stage, rows, args)
         if not contents.rows["train"]:
             what = "valid" if args.no_judge else "valid and kept by the judge"
             raise DataError(f"{args.work}: no row for train that is {what}; see python -m recipe.cot stats")
@@ -149,21 +145,19 @@ def _check_out(out: Path) -> None:
         raise DataError(f"{out}: holds {others[0]!r}, which is no part of an export; name another folder")
 
 
-class _JsonLists(contextlib.ExitStack):
-    """JSON lists under way, one for each split that has a row."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        self._folder, self._open = folder, {}
-
-    def write(self, split: str, record: Mapping) -> None:
-        """Add a record to the list of a split."""
-        begun = split in self._open
-        if not begun:
-            file = self.enter_context((self._folder / f"{split}.json").open("w", encoding="utf-8"))
-            self.callback(file.write, "\n]\n")  # called before the file is closed
-            self._open[split] = file
-        self._open[split].write((",\n" if begun else "[\n") + json.dumps(record, ensure_ascii=False))
+def _write_lists(stage: Path, rows: Iterator[dict], args: argparse.Namespace) -> Contents:
+    """Write a JSON list for each split that has a row, row by row; what is in them."""
+    contents, files = Contents(), {}
+    with contextlib.ExitStack() as stack:
+        for row in rows:
+            split = split_of(row["sentence"], args.splits, args.seed)
+            if split not in files:
+                files[split] = stack.enter_context((stage / f"{split}.json").open("w", encoding="utf-8"))
+                stack.callback(files[split].write, "\n]\n")  # called before the file is closed
+            begin = ",\n" if contents.rows[split] else "[\n"
+            files[split].write(begin + json.dumps(ner_cot(row), ensure_ascii=False))
+            contents.add(split, row)
+    return contents
 
 
 def _to_parquet(stage: Path, splits: list[str], args: argparse.Namespace) -> dict[str, dict]:

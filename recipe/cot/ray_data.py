@@ -73,7 +73,7 @@ class OnRay:
         import ray
         from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
-        limits, gpus = self.model.decoding, ray.cluster_resources().get("GPU", 0) > 0
+        limits, gpus = self.model.decoding, int(ray.cluster_resources().get("GPU", 0))
         kwargs = {
             "dtype": vllm_dtype(self.model.folder, limits.dtype),
             "max_model_len": limits.max_model_len,
@@ -87,9 +87,9 @@ class OnRay:
             engine_kwargs=kwargs,
             batch_size=TASK,
             max_concurrent_batches=math.ceil(limits.batch / TASK) + 1,
-            concurrency=self.replicas or self._room(gpus),
+            concurrency=self.replicas or max(1, gpus // limits.tensor_parallel_size),
             placement_group_config=None if gpus else {"bundles": [{"CPU": 1}]},
-            runtime_env={"env_vars": environment(gpus, os.environ)},
+            runtime_env={"env_vars": environment(gpus > 0, os.environ)},
             should_continue_on_error=True,
             log_engine_metrics=False,
             chat_template_stage=False,
@@ -116,11 +116,6 @@ class OnRay:
         except ray.exceptions.RayError as error:
             why = str(error).strip().splitlines() or [type(error).__name__]
             raise DataError(f"Ray: {why[-1].strip()[:300]}; the same command goes on from here") from error
-
-    def _room(self, gpus: bool) -> int:
-        import ray
-
-        return max(1, int(ray.cluster_resources()["GPU"]) // self.model.decoding.tensor_parallel_size) if gpus else 1
 
     def _reply(self, row: Mapping) -> Reply:
         question = Question(**json.loads(row["question"]))

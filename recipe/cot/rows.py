@@ -18,7 +18,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import islice
 from pathlib import Path
 
 from recipe.answers.control_tokens import find_control_token
@@ -131,18 +130,16 @@ class Census:
 def distinct(rows: Iterable[Row], limit: int | None, census: Census | None = None) -> Iterator[tuple[str, Row]]:
     """Each row once with its id, the first `limit` of them; counted in `census`. Memory: 8 bytes of each id."""
     census, seen = census or Census(), set()
-
-    def new() -> Iterator[tuple[str, Row]]:
-        for row in rows:
-            key = row.id
-            if (number := int(key, 16)) in seen:
-                census.repeated += 1
-                continue
-            seen.add(number)
-            census.rows += 1
-            yield key, row
-
-    return islice(new(), limit)
+    for row in rows:
+        key = row.id
+        if (number := int(key, 16)) in seen:
+            census.repeated += 1
+            continue
+        seen.add(number)
+        census.rows += 1
+        yield key, row
+        if census.rows == limit:
+            return
 
 
 # --------------------------------------------------------------------------------------------------------- readers

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.core.entities import DataError
@@ -24,22 +23,16 @@ KEPT, REJECTED, FAILED = "kept", "rejected", "failed"
 _ELSEWHERE = "give another --work"
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
-    """A step's file, open for writing. `done`: the ids it holds; `add` puts one more record on disk."""
-
-    done: set[str]
-    add: Callable[[Mapping[str, object]], None]
-
-
 def path_of(work: Path, step: str) -> Path:
     """The file of a step."""
     return Path(work) / f"{step}.jsonl"
 
 
 @contextlib.contextmanager
-def open_store(work: Path, step: str, settings: Mapping[str, object]) -> Iterator[Store]:
-    """Open a step's file to go on with it.
+def open_store(
+    work: Path, step: str, settings: Mapping[str, object]
+) -> Iterator[tuple[set[str], Callable[[Mapping[str, object]], None]]]:
+    """Open a step's file to go on with it: the ids it holds, and a function that puts one more record on disk.
 
     DataError if another process is writing it, if it was made with other `settings`, or if a line in it can't be read.
     """
@@ -55,7 +48,7 @@ def open_store(work: Path, step: str, settings: Mapping[str, object]) -> Iterato
             file.flush()
             done.add(str(record["id"]))
 
-        yield Store(done, add)
+        yield done, add
 
 
 def drop_failed(work: Path, step: str) -> None:

@@ -185,18 +185,18 @@ def results(
 
     if args.retry_failed:
         store.drop_failed(args.work, step)
-    with store.open_store(args.work, step, chosen.settings) as file:
+    with store.open_store(args.work, step, chosen.settings) as (done, add):
         chosen.meter.before(store.read(args.work, step))
         new: Counter[str] = Counter()
-        with tqdm(total=rows, initial=count(file.done), desc=step, unit="row") as bar:
+        with tqdm(total=rows, initial=count(done), desc=step, unit="row") as bar:
 
             def keep(record: Mapping) -> None:
-                file.add(record)
+                add(record)
                 new[record["reason"] or record["status"]] += 1
                 bar.set_postfix_str(str(chosen.meter), refresh=False)
                 bar.update()
 
-            yield file.done, keep
+            yield done, keep
     summary = ", ".join(f"{number:,} {name}" for name, number in new.most_common()) or "nothing to do"
     print(f"{step}: {summary}{note}; in all {chosen.meter}", file=sys.stderr)
 

@@ -79,14 +79,14 @@ def run(args: argparse.Namespace) -> None:
     next(read(work, ANNOTATE), None)  # before anything is written
     with path_of(work, ANNOTATE).open("rb") as file:
         total = sum(1 for _ in file)
-    with open_store(work, VALIDATE, asdict(limits) | {"similarity": similarity}) as store:
+    with open_store(work, VALIDATE, asdict(limits) | {"similarity": similarity}) as (done, add):
         index = _index(work, similarity)
-        with tqdm(total=total, initial=len(store.done), unit=" rows", disable=None, leave=False) as bar:
+        with tqdm(total=total, initial=len(done), unit=" rows", disable=None, leave=False) as bar:
             for record in read(work, ANNOTATE):
-                if record["id"] in store.done:
+                if record["id"] in done:
                     continue
                 checked = check(record, limits, index)
-                store.add(checked)
+                add(checked)
                 if index is not None and checked["status"] == KEPT:
                     index.add(checked["id"], checked["sentence"])
                 bar.update()
