@@ -8,8 +8,6 @@ for PyTorch's CUDA, and gcc and Python's headers, with which Triton builds at ru
 GPU, and a remark on one without. Called by launch/setup.sh: cpu, gpu, or gpu --without-gpu.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import shutil

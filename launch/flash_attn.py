@@ -7,8 +7,6 @@ Runs go on without it, so the exit status is 0 either way, and the line says why
 environment says already (CUDA_HOME, FLASH_ATTN_CUDA_ARCHS, MAX_JOBS, ...) is not overruled.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

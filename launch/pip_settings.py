@@ -6,8 +6,6 @@
 Prints one NAME=value a line, leaving out what the environment sets already. Called by launch/setup.sh.
 """
 
-from __future__ import annotations
-
 import ast
 import os
 import subprocess

@@ -3,8 +3,6 @@
 python -m recipe.constrained --types person,location            # the grammar, for `structured_outputs` over HTTP
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 

@@ -12,8 +12,6 @@ tests/test_cpu.py fails when a patch is no longer needed. `align_windows` isn't 
 here whose workers are processes of their own.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib.metadata
 import os

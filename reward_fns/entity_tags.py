@@ -27,8 +27,6 @@ Names are compared as sets, so that to repeat one doesn't pay, and costs no more
 `strict` by their exact text, `published` by the normalisation of recipe.core.metrics. `f1` compares these sets.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial

@@ -28,8 +28,6 @@ Validation averages these over sentences, which is not the micro F1 of a dataset
 `2 mean(n_match) / (mean(n_pred) + mean(n_gold))`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial

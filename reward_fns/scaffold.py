@@ -1,7 +1,5 @@
 """What the reward functions share: their settings, a completion beside its gold, and the parts that all have."""
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Mapping

@@ -7,8 +7,6 @@ A row's `messages` column: [{"role": "user", "content": prompt}, {"role": "assis
 answers `extra_info.types`, if there, lists the types asked for: the loss's mask needs it where one holds parentheses.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any

@@ -5,8 +5,6 @@ In an SFT configuration, where no `loss`, or null, means verl's own:
     loss: {name: recall_oriented, alpha: 1.2, beta: 1.0, confidence: true, detach_confidence: false}
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from functools import partial

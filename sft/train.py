@@ -8,8 +8,6 @@ an epoch, where the restored data loader is already exhausted, the next epoch is
 issue 7401).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import hydra

@@ -12,8 +12,6 @@ One table for each answer format that the reward can read: mean rewards on sente
 and on a mix of both, which is what a policy earns that always answers so. Exit status 1 if one beats the honest answer.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import math

@@ -6,8 +6,6 @@
 Those that begin with "right" hold the gold answer and cheat with what stands around it.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace

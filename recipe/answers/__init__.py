@@ -26,8 +26,6 @@ It may have these, too; without one, the default holds:
     bare_types(example)             an answer of every type and no name, to attack a reward with; default: DataError
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 

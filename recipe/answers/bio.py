@@ -11,8 +11,6 @@ repeated, merged, split or misspelt leave the rest in place. It never raises; it
 length for a sentence of a given length.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence

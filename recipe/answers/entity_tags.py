@@ -16,8 +16,6 @@ name is written as often as it is mentioned; an empty tag names nothing. A name 
 its time is linear in the length of the completion.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -15,8 +15,6 @@ r"""The JSON answer format of ReasoningNER: a chain of thought, then `{"entities
 raises, and its time is linear in the length of the completion.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Sequence

@@ -8,8 +8,6 @@ The token limit may cut an answer. `whole_names` reads what is whole in it, so t
 whatever the model writes, the answer can be read.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """The wording of a prompt: placeholders are filled in one pass, so that text that comes in is not scanned."""
 
-from __future__ import annotations
-
 import json
 import re
 

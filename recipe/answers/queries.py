@@ -9,8 +9,6 @@ worked = worked_examples(dev, seed=42)                       # {"person": (Examp
 template_for("person", "A person's name.", worked["person"]) # the prompt's wording, {{SENTENCE}} still open
 """
 
-from __future__ import annotations
-
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

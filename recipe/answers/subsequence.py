@@ -1,7 +1,5 @@
 """A longest common subsequence of two sequences: what an answer kept of the sentence it should have copied."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterator, Sequence
 
 

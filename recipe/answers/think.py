@@ -1,7 +1,5 @@
 """The think block that goes before an answer, whatever the answer's format."""
 
-from __future__ import annotations
-
 from recipe.core.entities import DataError, Example
 
 OPEN, CLOSE = "<think>", "</think>"

@@ -6,8 +6,6 @@ The sentences are in type_descriptions.yaml: under `any` what a type means in ge
 dataset's guidelines narrow or widen that.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 from pathlib import Path

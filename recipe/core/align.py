@@ -16,8 +16,6 @@ before another
 It does not depend on the order in which the names are given.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections import defaultdict

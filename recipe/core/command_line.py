@@ -1,7 +1,5 @@
 """How a command begins and ends: its parser and the numbers it takes, its exit status, and one line of complaint."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

@@ -1,7 +1,5 @@
 """Entities, labelled sentences and the rules for type names: the nouns every other module shares."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -3,8 +3,6 @@
 And how they are read and compared: a model folder's JSON, the digests of a file and of a model's folder.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -7,8 +7,6 @@ A row is chosen by a hash of the seed and its own content, so neither the order 
 datasets matters, and a row stays chosen when others are added or removed around it, as long as there is room.
 """
 
-from __future__ import annotations
-
 import hashlib
 import heapq
 from collections.abc import Iterable, Mapping, Sequence

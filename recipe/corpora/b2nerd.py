@@ -1,7 +1,5 @@
 """B2NERD's layout: InstructUIE's, in {NER_en,NER_zh,NER_en_other}/<Dataset>, each for training or for testing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from recipe.corpora import instructuie

@@ -1,7 +1,5 @@
 """A dataset: its name, its folder, and the layout that reads it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType

@@ -6,8 +6,6 @@
 Memory holds one record and a read buffer, whatever a file's size.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

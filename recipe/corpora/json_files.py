@@ -7,8 +7,6 @@
 Time is linear in the file's size; memory holds one record and a read buffer.
 """
 
-from __future__ import annotations
-
 import codecs
 import itertools
 import json

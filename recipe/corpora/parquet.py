@@ -1,7 +1,5 @@
 """The sentences of Parquet files that data_prep/to_parquet.py wrote."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How a corpus is read: which types and columns count, what reasoning examples carry, and what a bad record does."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass

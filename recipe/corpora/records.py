@@ -3,8 +3,6 @@
 A function that doesn't know the file raises Wrong; the reader of the file, with `refuse`, makes that a DataError.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path

@@ -7,8 +7,6 @@ normalised   the same under Unicode's NFKC and case folding, where a run of whit
              Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces: there a character is a word.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import unicodedata

@@ -8,8 +8,6 @@ A pipe is read as JSON Lines if its first line is a JSON object, else as a text 
 those of the command line.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence

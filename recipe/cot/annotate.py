@@ -14,8 +14,6 @@ says so. Gold that a row brings may guide the teacher ("gold_guided") or be with
 either way, and compared with the gold by the next step.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Names that come from a corpus or a model are escaped, so that none of them ends a cell of a table or becomes HTML.
 """
 
-from __future__ import annotations
-
 import functools
 import html
 import re

@@ -11,8 +11,6 @@ train.parquet and dev.parquet are made by that very command. Which split a row i
 normalised sentence alone, so a sentence is never in two. --out appears whole or not at all.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

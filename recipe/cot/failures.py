@@ -9,8 +9,6 @@
 What is kept of an error is one short line, with anything in it that is a key, or looks like one, cut out.
 """
 
-from __future__ import annotations
-
 import asyncio
 import email.utils
 import re

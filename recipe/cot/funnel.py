@@ -13,8 +13,6 @@ breaks, in the column `rows`, and under each in the column `all`. The JSON file 
 and has null for a step that wasn't run, and for tokens and cost that nobody told.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping

@@ -15,8 +15,6 @@ can't be read are asked for again, then the row is rejected ("unparsable_score")
 asked has the status "failed".
 """
 
-from __future__ import annotations
-
 import argparse
 import heapq
 import math

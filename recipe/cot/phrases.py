@@ -16,8 +16,6 @@ Texts are compared without case, with white space squeezed, one kind of quotatio
 decomposition. All time is linear in the text.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterator

@@ -7,8 +7,6 @@ Each text stands between two marked lines, whose mark only this row has; teacher
 between is an instruction. Gold that guides the teacher comes after the text.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 

@@ -4,8 +4,6 @@ A teacher has `answers(feed)`, which takes questions when it has room for them a
 order they come. While it is at work, its user may put a question back into the feed, to be asked once more.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace

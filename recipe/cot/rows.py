@@ -11,8 +11,6 @@ A row without types takes the types of --types, else the types of its gold. With
 that occurs twice counts once, and an empty text is no row.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Callable, Iterable, Iterator

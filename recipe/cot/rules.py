@@ -23,8 +23,6 @@ A rule is a function of that name that says True for a row that breaks it. None 
 time is linear in the output, once for each name that it has.
 """  # noqa: E501
 
-from __future__ import annotations
-
 import functools
 import re
 from bisect import bisect_right

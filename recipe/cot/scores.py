@@ -5,8 +5,6 @@
 Both are whole numbers from 0 to 10. `read_scores` never raises, and its time is linear in the answer's length.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -7,8 +7,6 @@ Beside each lies WORK/<step>.manifest.json: the settings that its results depend
 a file never mixes two teachers. An id is there once; a step that starts again passes over the ids that it has.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping

@@ -32,8 +32,6 @@ nothing; `unparsable` is their share. `reasoning_tokens` and `answer_tokens` are
 closed or not, and of the rest, in tokens of the model; without a model they are `reasoning_words` and `answer_words`.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections import Counter

@@ -7,8 +7,6 @@ can be exchanged one part after another, of the change when its turn comes (Shap
 difference, depend on no order, and change their signs when the two are swapped.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations

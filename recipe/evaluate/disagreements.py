@@ -18,8 +18,6 @@ An entity takes the first class that fits, and each gold entity answers for one 
 parsed answers gold = matched + missed + type + boundary + boundary and type, and predicted = matched + all the others.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

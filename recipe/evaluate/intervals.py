@@ -4,8 +4,6 @@ Counts are arrays of (sentences, rules, 3): matched, predicted and gold of each 
 sentences give the micro F1 of a dataset, so a resample is a row of weights times that array.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -11,8 +11,6 @@ A figure of the split counts that gold as missed. It is a bound from below, and 
 that were scored on all sentences.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping

@@ -13,8 +13,6 @@ sentences of a split; so are ours: the gold of the sentences that preparation le
 (recipe.evaluate.left_out).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -7,8 +7,6 @@
 A model scores otherwise on other names of the same types, so figures with different `labels` never share a column.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Evaluation rows: read from Parquet, grouped into the sentences that are scored."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -6,8 +6,6 @@
 A shape says what a scores.json must hold: a type, a list of shapes, or a dictionary with a shape for each key.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The figures of a set of answers (scores.json): by dataset and type, with intervals, disagreements and lengths."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import Counter, defaultdict

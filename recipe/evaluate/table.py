@@ -1,7 +1,5 @@
 """The table that an evaluation prints."""
 
-from __future__ import annotations
-
 from recipe.evaluate.disagreements import KINDS
 from recipe.evaluate.left_out import in_words, of_sentences
 

@@ -9,8 +9,6 @@ type        SemEval 2013 task 9 "type": right type and some overlap counts one  
 A predicted entity that the sentence doesn't hold counts as predicted and unmatched under the last three.
 """
 
-from __future__ import annotations
-
 import functools
 from collections import Counter
 from collections.abc import Iterable

@@ -6,8 +6,6 @@
 The manifest beside a file (predictions.manifest.json) names the rows and the model by their digests.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping

@@ -18,8 +18,6 @@ A file that holds the policy exactly differs by the order of sums alone. A coars
 So may the folding of an adapter, whose policy never was one matrix: where that would lose much, fp32 is written.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import logging

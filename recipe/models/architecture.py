@@ -3,8 +3,6 @@
 named("models/sft_qwen3_8b").parameters     # 8_190_735_360
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ Everything is read from what a run leaves behind; what is not there is left out:
     RUN/metrics/*.jsonl or RUN/*.jsonl           verl's `file` logger: {"step": 8, "data": {"val/loss": 1.93}}
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any

@@ -8,8 +8,6 @@ RUN/global_step_40/actor/                            GRPO: the policy's shards s
     huggingface/                                     config, tokenizer, generation_config; no weights
 """
 
-from __future__ import annotations
-
 import json
 import zipfile
 from dataclasses import dataclass

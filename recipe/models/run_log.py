@@ -7,8 +7,6 @@ verl's GRPO writes a step's checkpoint before its figures, its rollouts and its 
 them goes on after that step, whose figures of training then stay unknown; it is validated anew. SFT's come first.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

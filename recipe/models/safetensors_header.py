@@ -3,8 +3,6 @@
 tensors(Path("recipe/tiny_model/base"))["model.embed_tokens.weight"]     # Tensor(shape=(4096, 256), dtype='F32')
 """
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import dataclass, field

@@ -8,8 +8,6 @@ exit status is 0 if it fits, 1 if it does not, 2 for wrong input. A row of what 
     update        37.0 of 80   parameters 3.8  gradients 3.8  optimizer 7.6  gathered 3.0  activations 7.5 ...
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Sequence

@@ -7,8 +7,6 @@ the computation, activations by Korthikanti et al. 2022, logits of a whole micro
 A phase has one row of parts, those that exist together at its worst moment.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 suggest(settings)     # {"actor_rollout_ref.actor.fsdp_config.optimizer_offload": True}
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import replace

@@ -5,8 +5,6 @@ load("grpo_qwen3_8b", gpus=8, memory=80).tokens     # 24576
 The keys are those of verl 0.9.1's FSDP engine, SFT trainer and PPO trainer.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

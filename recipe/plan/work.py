@@ -3,8 +3,6 @@
 An estimate from rates, no measurement: `Rates` holds every assumption, and a plan prints them.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path

@@ -15,8 +15,6 @@ written so: the longest stays, of equally long ones the first. `read_inline` giv
 A text with an error has no entities in either.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import unicodedata

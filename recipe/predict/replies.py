@@ -7,8 +7,6 @@ Every span says where its text is, so its name is `text[start:end]` and never th
 given more often than the text has it counts as often as the text has it.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -10,8 +10,6 @@ border is the middle of the overlap. So an entity at a cut is given once, and se
 the overlap: 100 characters, or an eighth of a small window.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right

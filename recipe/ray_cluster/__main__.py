@@ -20,8 +20,6 @@ ones of the system's. --job, a batch job's number, gives a job ports of its own,
     python -m recipe.ray_cluster head --job 4711
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import os

@@ -2,8 +2,6 @@
 bridge of containers.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
 import socket

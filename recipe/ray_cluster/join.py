@@ -1,7 +1,5 @@
 """Joining a Ray cluster that others started: whether it answers, and the token that it may want."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -4,8 +4,6 @@ A node is `ray start --block` under `recipe.ray_cluster.supervise`, so that what
 it. A file in the state folder records it: {"role": "head", "address": "10.0.0.1:6379", "pid": 4711, ...}.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib.metadata
 import json

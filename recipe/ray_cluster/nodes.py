@@ -16,8 +16,6 @@ What every node must see, at the same path, on shared storage or as an equal cop
 `recipe.train` runs both; the driver, and so these commands, must be on a node of the cluster.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import time

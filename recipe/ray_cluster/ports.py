@@ -6,8 +6,6 @@ first + 7, 8         a batch job's head itself, and its dashboard (else 6379 and
 first + 100 ... 999  its workers, one a process
 """
 
-from __future__ import annotations
-
 import socket
 from dataclasses import dataclass
 

@@ -11,8 +11,6 @@ command by ending itself.
 Exit status: the command's own; 128 + signal; 124 after a stall; 125 after the watcher's end.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import os

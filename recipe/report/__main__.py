@@ -8,8 +8,6 @@ are compared again (recipe.evaluate.verdict). A folder whose answers give other 
 scores.json is refused.
 """
 
-from __future__ import annotations
-
 import argparse
 import random
 import sys

@@ -4,8 +4,6 @@ A step's figures, as recipe.models.run_log reads them from RUN/metrics/*.jsonl:
     {"critic/score/mean": 6.2, "response_length/mean": 48.1, "val-aux/bc5cdr/f1/mean@1": 0.41, ...}
 """
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Mapping

@@ -8,8 +8,6 @@ writes; validation lines also have `data_source` and the parts of the reward, of
 leaves gigabytes: files are read line by line, and of the answers that aren't shown only the scores are kept.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import random

@@ -8,8 +8,6 @@ names that overlap, neither inside the other, the one that starts later is cut i
 true`, the second `"again": true`. A page builds its elements from these; text stays text all the way.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ sentences lie in a block of JSON, with its `<`, `>` and `&` as \\u003c and the l
 text. A content security policy in the page names the one script that may run, by its hash, and forbids every request.
 """
 
-from __future__ import annotations
-
 import base64
 import functools
 import hashlib

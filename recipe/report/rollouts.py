@@ -7,8 +7,6 @@ file that a browser opens without any network. Scores are the dumps' own; the ma
 classes are recipe.evaluate.verdict's.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence

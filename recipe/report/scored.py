@@ -4,8 +4,6 @@ The keys that must be there are SHAPE below. The answers are found where scores.
 that were scored: a report never shows sentences that its figures aren't of.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

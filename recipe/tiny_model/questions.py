@@ -10,8 +10,6 @@ learns to find and copy from those long before it learns what a chemical is. One
 No row holds a chat turn, a think block or the prompt of `recipe.answers`: a base model has seen none of them.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import re

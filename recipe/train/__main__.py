@@ -11,8 +11,6 @@ must be visible where), and a run that loses one ends, to be resumed. A run's fo
 `global_step_N/`. The same command again resumes an interrupted run and does nothing for a finished one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shlex

@@ -1,7 +1,5 @@
 """How a run's batches divide over its ranks: what `recipe.preflight` demands of a run and `recipe.plan` of a plan."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

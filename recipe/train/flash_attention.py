@@ -1,7 +1,5 @@
 """Whether flash-attn 2, which verl's `flash_attention_2` means, can be used by this Python."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 

@@ -12,8 +12,6 @@ Every node checks its own view of data and model (`recipe.preflight`); the run's
 verl's SFT trainer on Ray has neither our dataset's settings nor our losses, so that torchrun it is.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Mapping

@@ -8,8 +8,6 @@ own hook, for GRPO; `sft.train` for SFT). Where no number is to be kept, nothing
 folders that hold nothing but files of verl's, and only while the checkpoint that the tracker file names is whole.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Mapping
