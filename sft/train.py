@@ -3,7 +3,7 @@
     torchrun --nproc_per_node 8 -m sft.train --config-dir hydra_configs --config-name sft_qwen3_8b
 
 The trainer is verl's own. Added to it: the loss that the configuration's `loss` describes (sft/losses.py), the removal
-of checkpoints that verl forgot at a resume (recipe/train/retention.py), and a guard against verl's resume at the end of
+of checkpoints that verl forgot at a resume (recipe/models/retention.py), and a guard against verl's resume at the end of
 an epoch, where the restored data loader is already exhausted, the next epoch is skipped and the run still exits 0 (verl
 issue 7401).
 """
@@ -17,7 +17,7 @@ from verl.utils.device import auto_set_device
 from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
 from recipe.models.checkpoints import newest
-from recipe.train.retention import AfterSave
+from recipe.models.retention import AfterSave
 from sft.losses import BEGIN_MASK, configured_loss
 
 

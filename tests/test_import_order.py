@@ -15,7 +15,7 @@ ORDER = [
 # What stands beside recipe/ sees these of its places. YAML and verl call the three; recipe/ never does.
 BESIDE = {
     "reward_fns": {"core", "answers", "corpora"},
-    "sft": {"core", "answers", "eos", "models", "train"},
+    "sft": {"core", "answers", "eos", "models"},
     "data_prep": {"core", "answers", "corpora", "models", "evaluate"},
 }
 FILES = sorted(path for top in ("recipe", *BESIDE) for path in (ROOT / top).rglob("*.py"))

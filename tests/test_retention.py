@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from recipe.train import config, retention
-from recipe.train.retention import AfterSave, Kept, kept, replaced, tidy
+from recipe.models import retention
+from recipe.models.retention import AfterSave, Kept, kept, replaced, tidy
+from recipe.train import config
 
 TWO = Kept(2, "trainer.max_ckpt_to_keep")
 

@@ -181,7 +181,7 @@ def test_how_many_checkpoints_are_kept_may_change_at_a_resume(tmp_path):
     now = {
         "max_ckpt_to_keep": 1,
         "max_actor_ckpt_to_keep": 1,
-        "checkpoint_callback_class": "recipe.train.retention.AfterSave",
+        "checkpoint_callback_class": "recipe.models.retention.AfterSave",
     }
     assert train.differences(tmp_path, {"trainer": now}) == []
 

