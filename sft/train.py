@@ -3,9 +3,9 @@
     torchrun --nproc_per_node 8 -m sft.train --config-dir hydra_configs --config-name sft_qwen3_8b
 
 The trainer is verl's own. Added to it: the loss that the configuration's `loss` describes (sft/losses.py), the removal
-of checkpoints that verl forgot at a resume (recipe/models/retention.py), and a guard against verl's resume at the end of
-an epoch, where the restored data loader is already exhausted, the next epoch is skipped and the run still exits 0 (verl
-issue 7401).
+of checkpoints that verl forgot at a resume (recipe/models/retention.py), and a guard against verl's resume at the end
+of an epoch, where the restored data loader is already exhausted, the next epoch is skipped and the run still exits 0
+(verl issue 7401).
 """
 
 from pathlib import Path
