@@ -29,7 +29,7 @@ from recipe.evaluate.left_out import (
     unknown,
     unread,
 )
-from recipe.evaluate.published import INSTRUCTUIE, INSTRUCTUIE_TYPES, Published, of_protocol
+from recipe.evaluate.published import INSTRUCTUIE, Published, instructuie_types, of_protocol
 
 PROTOCOL_DIR = Path(__file__).resolve().parents[2] / "hydra_configs" / "protocol"
 RULE = "published"
@@ -159,7 +159,7 @@ def check(protocol: Protocol, rows: Iterable) -> Coverage:
     for row in rows:
         types.setdefault(row.dataset, set()).update(row.example.types)
     present = tuple(name for name in protocol.datasets if name in types)
-    known = INSTRUCTUIE_TYPES if protocol.labels == INSTRUCTUIE else {}
+    known = instructuie_types() if protocol.labels == INSTRUCTUIE else {}
     return Coverage(
         present,
         tuple(name for name in protocol.datasets if name not in types),

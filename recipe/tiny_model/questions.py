@@ -2,7 +2,8 @@
 
 Two kinds of question share all forms. Entities: which names of a type a sentence has, from a corpus' train split.
 Rules: capitalized words, numbers, the word after another, a span between two words, or the sentence itself; a model
-learns to find and copy from those long before it learns what a chemical is. One row, a pair of prompt and answer:
+learns to find and copy from those long before it learns what a chemical is. The words around a question are in
+wordings.yaml. One row, a pair of prompt and answer:
 
     ('Read the text and list each chemical; disease.\\nText: Naloxone reverses hypertension .\\nAnswer:',
      ' {"chemical": ["Naloxone"], "disease": ["hypertension"]}')
@@ -18,63 +19,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import yaml
+
 from recipe.core.entities import DataError, clean_types, normalize_type
 
 LONGEST_SENTENCE = 900  # characters
 MOST_ANSWERS = 14
-
-# Text that says nothing about the answer: a prompt may be long, and its words should not be strangers.
-_FILLER = """\
-You will be given some text and a question about it.
-Read everything with care before you write.
-The names must be copied exactly as they are written in the sentence.
-Do not add words of your own and do not explain the answer.
-Only the types that are listed count, all others are left out.
-A type that does not occur may be left out or answered with none.
-Here is a short task for an assistant that extracts information from text.
-Think about which words belong together before you answer.
-Each name is given once, in the order of the sentence.
-The output should be valid JSON with a list of names for each type.
-If nothing fits, say so.
-An entity is a person, a place, a thing or an idea that has a name.
-A span is a piece of the sentence without a gap.
-First look for names, then decide which type fits each of them.
-The schema says which keys may be used in the object.
-Use the format that is asked for and nothing else.
-Names can be one word or several words long.
-The sentence was taken from a news report, a tweet, an article or an encyclopedia.
-Give the answer in the same language as the text.
-Inside the brackets there is one string for each name.
-The task is called information extraction, or named entity recognition.
-Words that only describe something are not names.
-Follow the instructions below, step by step.
-This is a reading task, so the answer is always found in the text itself.
-Reason about the text before you reason about the types.
-Then write the answer and stop.""".splitlines()
-
-_ASK_ONE = (
-    "List every {} in the text.",
-    "Which {} is mentioned?",
-    "Find each {}.",
-    "Extract: {}",
-    "What is the {} here?",
-    "Copy all text that is a {}.",
-    "Question: is there any {}?",
-    "Type: {}",
-)
-_ASK_MANY = (
-    "Find these types: {}",
-    "Types: {}",
-    "Use only the types {}",
-    "Label the text with {}.",
-    "Extract all of {}.",
-    "Allowed entity types:\n{}",
-    "Which of {} are mentioned?",
-    "Schema: {}",
-)
-_SENTENCE = ("Sentence: {}", "Text: {}", "Input: {}", '"{}"', "{}", "Text:\n{}", "Given the sentence\n{}")
 _RULE_WEIGHTS = (1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1, 3, 1)  # long copies are seen more often
-_ANSWER = ("Answer:", "Output:", "A:", "Result:", "Entities:", "Found:", "=>")
+_WORDINGS = yaml.safe_load(Path(__file__).with_name("wordings.yaml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,20 +245,20 @@ def write(question: Question, rng: random.Random, others: Sequence[str] = ()) ->
         second_hint, second = _answer_many(question, rng)
         hint, answer = f"{hint}, then {second_hint}", f"{answer}\n{second}"
     if one:
-        ask = rng.choice(_ASK_ONE).format(question.types[0])
+        ask = rng.choice(_WORDINGS["ask_one"]).format(question.types[0])
     else:
         types = list(question.types)
         listed = (json.dumps(types, ensure_ascii=False), ", ".join(types), "; ".join(types))
-        ask = rng.choice(_ASK_MANY).format(rng.choices(listed, (3, 1, 1))[0])
+        ask = rng.choice(_WORDINGS["ask_many"]).format(rng.choices(listed, (3, 1, 1))[0])
     ask += rng.choice((f" ({hint})", f"\nFormat: {hint}", f"\nWrite {hint}."))
-    parts = [ask, rng.choice(_SENTENCE).format(question.sentence)]
+    parts = [ask, rng.choice(_WORDINGS["sentence"]).format(question.sentence)]
     if rng.random() < 0.3:
         parts.reverse()
     if rng.random() < 0.4:
-        parts.insert(rng.choice((0, 0, 1)), " ".join(rng.sample(_FILLER, rng.randint(1, 7))))
+        parts.insert(rng.choice((0, 0, 1)), " ".join(rng.sample(_WORDINGS["filler"], rng.randint(1, 7))))
     if others and rng.random() < 0.08:
         parts.insert(0, "Background: " + " ".join(rng.sample(others, 2))[:600])
-    end = rng.choice(_ANSWER)
+    end = rng.choice(_WORDINGS["answer"])
     gap = rng.choice(("\n", "\n", "\n", "\n\n"))
     return gap.join([*parts, end]), rng.choice((" ", "\n")) + answer
 
