@@ -134,11 +134,6 @@ class Coverage:
     unchecked: tuple[str, ...] = ()
 
     @property
-    def complete(self) -> bool:
-        """True for exactly the protocol's datasets, under its names as far as they are known."""
-        return not (self.missing or self.extra or self.relabelled)
-
-    @property
     def notes(self) -> tuple[str, ...]:
         """What doesn't agree, in lines to print."""
         lines = {
