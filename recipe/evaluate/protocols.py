@@ -220,7 +220,10 @@ def comparison(protocol: Protocol, scores: Mapping, coverage: Coverage | None = 
         columns = [_Column("ours", ours, own=True)] if number == 0 else []
         if columns and rows_alone is not None:
             columns.append(_Column("rows alone", rows_alone, own=True))
-        columns += [_column(protocol, row) for row in rows if row.figures]
+        for row in rows:
+            if row.figures:
+                printed = row.average if row.protocol == protocol.name else None
+                columns.append(_Column(row.system, row.figures, printed))
         lines = _grid(protocol, columns, scored if number == 0 else None, limit) if columns else []
         alone = [f"{row.system} {row.average:.1f}" for row in rows if not row.figures and protocol.name == row.protocol]
         if alone:
@@ -229,10 +232,6 @@ def comparison(protocol: Protocol, scores: Mapping, coverage: Coverage | None = 
         if lines:
             parts += [f"\nlabel names: {group}" + ("" if number == 0 else " - not comparable with ours"), *lines]
     return "\n".join(parts)
-
-
-def _column(protocol: Protocol, row: Published) -> _Column:
-    return _Column(row.system, row.figures, row.average if row.protocol == protocol.name else None)
 
 
 def _first(protocol: Protocol) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from recipe import answers
@@ -106,7 +106,9 @@ def score(
         raise DataError(f"predictions: {len(outputs)} for {len(rows)} rows; one for each row is needed")
     tallies: dict[str, _Tally] = {}
     several = [None] * len(rows) if unread is None else unread
-    for batch in _batches(list(zip(rows, outputs, several, strict=True)), 2048):
+    answered = list(zip(rows, outputs, several, strict=True))
+    for start in range(0, len(answered), 2048):
+        batch = answered[start : start + 2048]
         texts = [answers.parts(output, row.example) for row, output, _ in batch]
         lengths = (measure or words)([text for pair in texts for text in pair])
         for number, (row, output, times) in enumerate(batch):
@@ -114,11 +116,6 @@ def score(
             tallies.setdefault(row.dataset, _Tally()).add(row, verdict, times, lengths[2 * number : 2 * number + 2])
     sentences = [sentence for tally in tallies.values() for sentence in tally.sentences]
     return _summary(tallies, "tokens" if measure else "words"), sentences
-
-
-def _batches(items: Sequence, size: int) -> Iterator[Sequence]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def _summary(tallies: dict[str, _Tally], unit: str) -> dict:
