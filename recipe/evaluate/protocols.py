@@ -176,10 +176,6 @@ class _Column:
     average: float | None = None
     own: bool = False
 
-    @property
-    def decimals(self) -> int:
-        return 2 if self.own else 1
-
 
 def comparison(protocol: Protocol, scores: Mapping, coverage: Coverage | None = None) -> str:
     """Tables of our F1 (`scores` as in scores.json) and the published one, in percent, by dataset and on average.
@@ -200,7 +196,8 @@ def comparison(protocol: Protocol, scores: Mapping, coverage: Coverage | None = 
     if not ours:
         raise DataError(f"{protocol.name}: none of its datasets was scored: {', '.join(protocol.datasets)}")
     labels = protocol.labels
-    if coverage is not None and coverage.relabelled:
+    coverage = coverage or Coverage()
+    if coverage.relabelled:
         labels = f"other names than {protocol.labels}'s in {', '.join(coverage.relabelled)}"
     if source.get("drop_else") is False and protocol.drop_else:
         labels += ", residual types kept"
@@ -211,9 +208,7 @@ def comparison(protocol: Protocol, scores: Mapping, coverage: Coverage | None = 
     for row in of_protocol(protocol.published):
         groups.setdefault(row.labels, []).append(row)
     parts = [f"{protocol.name}: {protocol.title}; F1 in percent, rule of the papers ({RULE})"]
-    if coverage is not None:
-        parts += [f"note: {note}" for note in coverage.notes]
-    parts += [f"note: {note}" for note in in_words({"datasets": scored})]
+    parts += [f"note: {note}" for note in (*coverage.notes, *in_words({"datasets": scored}))]
     if rows_alone is not None:
         parts.append("note: ours counts the gold left out as missed, as for systems scored on all sentences")
     for number, (group, rows) in enumerate(groups.items()):
@@ -265,7 +260,7 @@ def _grid(
     sizes = [max(len(column.head), 7) for column in columns]
     head = "  ".join(f"{column.head:>{size}}" for column, size in zip(columns, sizes, strict=True))
     body = (
-        "  ".join(f"{_cell(value, c.decimals):>{size}}" for value, c, size in zip(values, columns, sizes, strict=True))
+        "  ".join(f"{_cell(value, c.own):>{size}}" for value, c, size in zip(values, columns, sizes, strict=True))
         for _, values in lines
     )
     return [f"{'':{width}}  {head}", *(f"{title:{width}}  {row}" for (title, _), row in zip(lines, body, strict=True))]
@@ -302,5 +297,6 @@ def _mean(figures: Mapping[str, float], names: Sequence[str]) -> float | None:
     return sum(figures[name] for name in names) / len(names)
 
 
-def _cell(value: float | None, decimals: int) -> str:
-    return "-" if value is None else f"{value:.{decimals}f}"
+def _cell(value: float | None, own: bool) -> str:
+    """Published figures have one decimal."""
+    return "-" if value is None else f"{value:.{2 if own else 1}f}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from recipe import answers
-from recipe.core.entities import DataError, Entity, Example
+from recipe.core.entities import DataError, Example
 from recipe.core.metrics import Counts
 from recipe.evaluate.disagreements import KINDS, Disagreement
 from recipe.evaluate.rows import Row
@@ -76,10 +76,8 @@ class _Tally:
 
 
 def _as_example(index: int, disagreement: Disagreement) -> dict:
-    def pair(entity: Entity | None) -> list[str] | None:
-        return [entity.name, entity.type] if entity else None
-
-    return {"index": index, "gold": pair(disagreement.gold), "predicted": pair(disagreement.predicted)}
+    sides = {"gold": disagreement.gold, "predicted": disagreement.predicted}
+    return {"index": index, **{side: [e.name, e.type] if e else None for side, e in sides.items()}}
 
 
 def digest(example: Example) -> str:
