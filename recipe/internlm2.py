@@ -89,7 +89,7 @@ def rename(name: str, weight: torch.Tensor, queries: int, heads: int) -> dict[st
     if not name.endswith(".attention.wqkv.weight"):
         for pattern, new in _NAMES:
             name = re.sub(pattern, new, name)
-        return {name: weight}
+        return {name: weight.contiguous()}
     hidden = weight.shape[1]
     # (groups, a group's queries and then its k and v, head_dim, hidden)
     fused = weight.view(heads // queries, queries + 2, -1, hidden)
@@ -110,7 +110,7 @@ def _write_weights(source: Path, work: Path, queries: int, heads: int) -> None:
         name = f"model-{number:05}-of-{len(files):05}.safetensors"
         shard = {}
         for old, weight in _tensors(path):
-            shard |= {new: part.contiguous() for new, part in rename(old, weight, queries, heads).items()}
+            shard |= rename(old, weight, queries, heads)
         save_file(shard, work / name, {"format": "pt"})
         index |= dict.fromkeys(shard, name)
         size += sum(weight.nbytes for weight in shard.values())

@@ -172,14 +172,6 @@ def read_answers(args: argparse.Namespace) -> tuple[AnsweredSentences, bool] | N
     return whole_sentences(rows, predictions_for(args.predictions, rows, args.eval)), True
 
 
-def _left_out(path: Path, rows: Iterable[tuple[str, str]], scores: Mapping[str, Mapping], drop_else: bool) -> dict:
-    """By dataset that was scored, what preparation left out of the file with these `rows` (dataset, sentence)."""
-    from recipe.evaluate.left_out import as_scored, read_left_out
-
-    splits = read_left_out(path, Counter(dataset for dataset, _ in rows))
-    return {name: as_scored(figures["rows"], splits.get(name), drop_else) for name, figures in scores.items()}
-
-
 # ---------------------------------------------------------------------------------------------------------- command
 
 
@@ -187,7 +179,7 @@ def _run(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from recipe.core.files import write_json
-    from recipe.evaluate.left_out import in_words
+    from recipe.evaluate.left_out import as_scored, in_words, read_left_out
 
     answers = read_answers(args)
     rows = list(read_sentences(args.eval))
@@ -218,7 +210,9 @@ def _run(args: argparse.Namespace) -> None:
         scores = scores_without(whole.rows, outputs, out, drop_else)
         report["scores"] = {"without": args.without, "datasets": scores}
         print("\n" + score_table(scores, args.without))
-        print("\n".join(in_words({"datasets": _left_out(args.eval, rows, scores, drop_else)})))
+        splits = read_left_out(args.eval, Counter(dataset for dataset, _ in rows))
+        told = {name: as_scored(figures["rows"], splits.get(name), drop_else) for name, figures in scores.items()}
+        print("\n".join(in_words({"datasets": told})))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_json(args.out, report)
@@ -227,7 +221,7 @@ def _run(args: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "recipe.overlap",
-        "AnsweredSentences of an evaluation file that the training data holds, and the scores without them.",
+        "Sentences of an evaluation file that the training data holds, and the scores without them.",
         "python -m recipe.overlap data/sft/train.parquet data/grpo/train.parquet data/eval/test.parquet",
         "python -m recipe.overlap data/sft/train.parquet data/eval/test.parquet --scores scores/sft --out overlap.json",
     )

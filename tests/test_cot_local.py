@@ -83,7 +83,7 @@ def test_replicas_sample_without_a_compiler_unless_the_user_says_so(given, sampl
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    from recipe.tiny_model.__main__ import make_random
+    from random_model import make_random
 
     return make_random(tmp_path_factory.mktemp("teacher") / "model", hidden_size=128, layers=2)
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from experiment_runs import GRPO
 from omegaconf import OmegaConf
+from random_model import make_random
 from safetensors.torch import save_file
 from test_plan import TINY, identity, settings, shape_of
 from test_preflight import grpo, model, problem  # noqa: F401
@@ -25,7 +26,6 @@ from recipe.models.weight_bucket import KEY as BUCKET_KEY
 from recipe.models.weight_bucket import Model
 from recipe.ray_cluster import placement
 from recipe.ray_cluster.placement import CPUS_KEY
-from recipe.tiny_model.__main__ import make_random
 from recipe.train import __main__ as train
 from recipe.train import checks as preflight
 from recipe.train import derived, flash_attention

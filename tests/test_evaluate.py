@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from random_model import make_random
 
 from data_prep.output import write_parquet
 from data_prep.rows import RowRules, question_row, row_schema
@@ -365,8 +366,7 @@ OPTIONS = ("--max-new-tokens", "24", "--dtype", "float32")
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    tiny_model = pytest.importorskip("recipe.tiny_model.__main__")
-    return tiny_model.make_random(tmp_path_factory.mktemp("tiny") / "model", hidden_size=128, layers=2)
+    return make_random(tmp_path_factory.mktemp("tiny") / "model", hidden_size=128, layers=2)
 
 
 def start(model, data, out, *options):

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from random_model import make_random
 
 from recipe.models.run_log import read_metrics
-from recipe.tiny_model.__main__ import make_random
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data_prep" / "sample" / "IE_INSTRUCTIONS"

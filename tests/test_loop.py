@@ -16,11 +16,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from random_model import make_random
 
 from recipe.eos import read_eos
 from recipe.models.checkpoints import steps
 from recipe.models.run_log import read_metrics
-from recipe.tiny_model.__main__ import make_random
 from recipe.train import __main__ as train
 from recipe.train.__main__ import newest_step
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from random_model import make_random
 
 from recipe.core.entities import DataError
 from recipe.models import lora
 from recipe.models.checkpoints import Checkpoint
-from recipe.tiny_model.__main__ import make_random
 
 IDS = torch.arange(30).view(1, 30)
 

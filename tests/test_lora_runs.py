@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from random_model import make_random
 from safetensors.torch import load_file
 
 from recipe.merge import __main__ as merge
 from recipe.models.run_log import read_metrics
-from recipe.tiny_model.__main__ import make_random
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data_prep" / "sample" / "IE_INSTRUCTIONS"

@@ -349,8 +349,9 @@ def test_a_row_that_is_not_bio_is_named(written, tokenizer):
 @pytest.mark.long
 @pytest.mark.cpu_platform
 def test_a_rank_with_dynamic_and_two_with_fixed_micro_batches_train_alike(written, tmp_path):
+    from random_model import make_random
+
     from recipe.models.run_log import read_metrics
-    from recipe.tiny_model.__main__ import make_random
 
     names = ("Ada", "Bob", "Grace Hopper", "Zoë B.")
     examples = [

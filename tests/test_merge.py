@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from fsdp_ranks import ROOT, two_ranks
+from random_model import make_random
 from safetensors.torch import load_file, save_file
 
 from recipe.eos import end_of_turn_id, read_eos
@@ -17,7 +18,6 @@ from recipe.merge import fidelity
 from recipe.models import card as model_card
 from recipe.models.checkpoints import find_checkpoint
 from recipe.models.lora import write_adapter
-from recipe.tiny_model.__main__ import make_random
 
 SCRIPT = Path(__file__).resolve().parent / "fsdp_checkpoint.py"
 pytestmark = pytest.mark.slow

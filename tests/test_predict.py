@@ -11,6 +11,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from random_model import make_random
 
 from recipe import predict
 from recipe.answers.json_answer import render_entities
@@ -402,8 +403,7 @@ def test_a_record_without_types_anywhere_is_named(tmp_path):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    tiny_model = pytest.importorskip("recipe.tiny_model.__main__")
-    return tiny_model.make_random(tmp_path_factory.mktemp("tiny") / "model", hidden_size=128, layers=2)
+    return make_random(tmp_path_factory.mktemp("tiny") / "model", hidden_size=128, layers=2)
 
 
 def start(*arguments, stdin=subprocess.DEVNULL, **options):

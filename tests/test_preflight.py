@@ -12,6 +12,7 @@ from unittest import mock
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from random_model import make_random
 
 from recipe.answers import bio, render_prompt
 from recipe.answers.json_answer import render_entities
@@ -19,7 +20,6 @@ from recipe.core.entities import DataError, Entity, Example, to_ground_truth
 from recipe.eos import end_ids
 from recipe.models.chat import encode_prompt
 from recipe.models.folder import load_tokenizer
-from recipe.tiny_model.__main__ import make_random
 from recipe.train import __main__ as train
 from recipe.train import checks as preflight
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from random_model import make_random
 
 from recipe.core.entities import DataError
 from recipe.tiny_model import __main__ as tiny_model
@@ -30,7 +31,7 @@ def corpus():
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    return tiny_model.make_random(tmp_path_factory.mktemp("tiny") / "model", vocab_size=512, hidden_size=32, layers=2)
+    return make_random(tmp_path_factory.mktemp("tiny") / "model", vocab_size=512, hidden_size=32, layers=2)
 
 
 @pytest.fixture(scope="session")

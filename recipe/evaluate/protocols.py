@@ -29,7 +29,7 @@ from recipe.evaluate.left_out import (
     unknown,
     unread,
 )
-from recipe.evaluate.published import INSTRUCTUIE, INSTRUCTUIE_TYPES, Published, of_protocol
+from recipe.evaluate.published import INSTRUCTUIE, Published, instructuie_types, of_protocol
 
 PROTOCOL_DIR = Path(__file__).resolve().parents[2] / "hydra_configs" / "protocol"
 RULE = "published"
@@ -134,11 +134,6 @@ class Coverage:
     unchecked: tuple[str, ...] = ()
 
     @property
-    def complete(self) -> bool:
-        """True for exactly the protocol's datasets, under its names as far as they are known."""
-        return not (self.missing or self.extra or self.relabelled)
-
-    @property
     def notes(self) -> tuple[str, ...]:
         """What doesn't agree, in lines to print."""
         lines = {
@@ -159,7 +154,7 @@ def check(protocol: Protocol, rows: Iterable) -> Coverage:
     for row in rows:
         types.setdefault(row.dataset, set()).update(row.example.types)
     present = tuple(name for name in protocol.datasets if name in types)
-    known = INSTRUCTUIE_TYPES if protocol.labels == INSTRUCTUIE else {}
+    known = instructuie_types() if protocol.labels == INSTRUCTUIE else {}
     return Coverage(
         present,
         tuple(name for name in protocol.datasets if name not in types),
@@ -181,10 +176,6 @@ class _Column:
     average: float | None = None
     own: bool = False
 
-    @property
-    def decimals(self) -> int:
-        return 2 if self.own else 1
-
 
 def comparison(protocol: Protocol, scores: Mapping, coverage: Coverage | None = None) -> str:
     """Tables of our F1 (`scores` as in scores.json) and the published one, in percent, by dataset and on average.
@@ -205,7 +196,8 @@ def comparison(protocol: Protocol, scores: Mapping, coverage: Coverage | None = 
     if not ours:
         raise DataError(f"{protocol.name}: none of its datasets was scored: {', '.join(protocol.datasets)}")
     labels = protocol.labels
-    if coverage is not None and coverage.relabelled:
+    coverage = coverage or Coverage()
+    if coverage.relabelled:
         labels = f"other names than {protocol.labels}'s in {', '.join(coverage.relabelled)}"
     if source.get("drop_else") is False and protocol.drop_else:
         labels += ", residual types kept"
@@ -216,16 +208,17 @@ def comparison(protocol: Protocol, scores: Mapping, coverage: Coverage | None = 
     for row in of_protocol(protocol.published):
         groups.setdefault(row.labels, []).append(row)
     parts = [f"{protocol.name}: {protocol.title}; F1 in percent, rule of the papers ({RULE})"]
-    if coverage is not None:
-        parts += [f"note: {note}" for note in coverage.notes]
-    parts += [f"note: {note}" for note in in_words({"datasets": scored})]
+    parts += [f"note: {note}" for note in (*coverage.notes, *in_words({"datasets": scored}))]
     if rows_alone is not None:
         parts.append("note: ours counts the gold left out as missed, as for systems scored on all sentences")
     for number, (group, rows) in enumerate(groups.items()):
         columns = [_Column("ours", ours, own=True)] if number == 0 else []
         if columns and rows_alone is not None:
             columns.append(_Column("rows alone", rows_alone, own=True))
-        columns += [_column(protocol, row) for row in rows if row.figures]
+        for row in rows:
+            if row.figures:
+                printed = row.average if row.protocol == protocol.name else None
+                columns.append(_Column(row.system, row.figures, printed))
         lines = _grid(protocol, columns, scored if number == 0 else None, limit) if columns else []
         alone = [f"{row.system} {row.average:.1f}" for row in rows if not row.figures and protocol.name == row.protocol]
         if alone:
@@ -234,10 +227,6 @@ def comparison(protocol: Protocol, scores: Mapping, coverage: Coverage | None = 
         if lines:
             parts += [f"\nlabel names: {group}" + ("" if number == 0 else " - not comparable with ours"), *lines]
     return "\n".join(parts)
-
-
-def _column(protocol: Protocol, row: Published) -> _Column:
-    return _Column(row.system, row.figures, row.average if row.protocol == protocol.name else None)
 
 
 def _first(protocol: Protocol) -> str:
@@ -271,7 +260,7 @@ def _grid(
     sizes = [max(len(column.head), 7) for column in columns]
     head = "  ".join(f"{column.head:>{size}}" for column, size in zip(columns, sizes, strict=True))
     body = (
-        "  ".join(f"{_cell(value, c.decimals):>{size}}" for value, c, size in zip(values, columns, sizes, strict=True))
+        "  ".join(f"{_cell(value, c.own):>{size}}" for value, c, size in zip(values, columns, sizes, strict=True))
         for _, values in lines
     )
     return [f"{'':{width}}  {head}", *(f"{title:{width}}  {row}" for (title, _), row in zip(lines, body, strict=True))]
@@ -308,5 +297,6 @@ def _mean(figures: Mapping[str, float], names: Sequence[str]) -> float | None:
     return sum(figures[name] for name in names) / len(names)
 
 
-def _cell(value: float | None, decimals: int) -> str:
-    return "-" if value is None else f"{value:.{decimals}f}"
+def _cell(value: float | None, own: bool) -> str:
+    """Published figures have one decimal."""
+    return "-" if value is None else f"{value:.{2 if own else 1}f}"

@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from recipe import answers
-from recipe.core.entities import DataError, Entity, Example
+from recipe.core.entities import DataError, Example
 from recipe.core.metrics import Counts
 from recipe.evaluate.disagreements import KINDS, Disagreement
 from recipe.evaluate.rows import Row
@@ -76,10 +76,8 @@ class _Tally:
 
 
 def _as_example(index: int, disagreement: Disagreement) -> dict:
-    def pair(entity: Entity | None) -> list[str] | None:
-        return [entity.name, entity.type] if entity else None
-
-    return {"index": index, "gold": pair(disagreement.gold), "predicted": pair(disagreement.predicted)}
+    sides = {"gold": disagreement.gold, "predicted": disagreement.predicted}
+    return {"index": index, **{side: [e.name, e.type] if e else None for side, e in sides.items()}}
 
 
 def digest(example: Example) -> str:
@@ -106,7 +104,9 @@ def score(
         raise DataError(f"predictions: {len(outputs)} for {len(rows)} rows; one for each row is needed")
     tallies: dict[str, _Tally] = {}
     several = [None] * len(rows) if unread is None else unread
-    for batch in _batches(list(zip(rows, outputs, several, strict=True)), 2048):
+    answered = list(zip(rows, outputs, several, strict=True))
+    for start in range(0, len(answered), 2048):
+        batch = answered[start : start + 2048]
         texts = [answers.parts(output, row.example) for row, output, _ in batch]
         lengths = (measure or words)([text for pair in texts for text in pair])
         for number, (row, output, times) in enumerate(batch):
@@ -114,11 +114,6 @@ def score(
             tallies.setdefault(row.dataset, _Tally()).add(row, verdict, times, lengths[2 * number : 2 * number + 2])
     sentences = [sentence for tally in tallies.values() for sentence in tally.sentences]
     return _summary(tallies, "tokens" if measure else "words"), sentences
-
-
-def _batches(items: Sequence, size: int) -> Iterator[Sequence]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
 
 
 def _summary(tallies: dict[str, _Tally], unit: str) -> dict:

@@ -44,36 +44,8 @@ PROMPT_WEIGHT = 0.1  # loss of a prompt's token against 1 for an answer's
 # As Qwen's (words, single digits, punctuation with its newlines, whitespace), but the space before a word is a token of
 # its own unless the word is short: a name is then the same tokens inside quotes as in the sentence, and easy to copy.
 _SPLIT = r" ?[a-z]{1,3}(?!\p{L})|\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-
 # Qwen3's conventions: the reasoning of earlier turns is left out, the answer to the last user turn has a think block.
-_CHAT = """\
-{%- set turns = namespace(last_user=messages|length - 1) %}
-{%- for message in messages if message.role == 'user' %}{% set turns.any = true %}{% endfor %}
-{%- if turns.any %}
-    {%- for message in messages %}
-        {%- if message.role == 'user' %}{% set turns.last_user = loop.index0 %}{% endif %}
-    {%- endfor %}
-{%- endif %}
-{%- for message in messages %}
-    {%- set text = message.content if message.content is string else '' %}
-    {%- if message.role == 'assistant' %}
-        {%- set thought = '' %}
-        {%- if '</think>' in text %}
-            {%- set thought = text.split('</think>')[0].split('<think>')[-1].strip('\\n') %}
-            {%- set text = text.split('</think>')[-1].lstrip('\\n') %}
-        {%- endif %}
-        {%- if loop.index0 > turns.last_user and (loop.last or thought) %}
-            {%- set text = '<think>\\n' + thought + '\\n</think>\\n\\n' + text %}
-        {%- endif %}
-    {%- endif %}
-    {{- '<|im_start|>' + message.role + '\\n' + text + '<|im_end|>\\n' }}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
-    {%- if enable_thinking is defined and enable_thinking is false %}
-        {{- '<think>\\n\\n</think>\\n\\n' }}
-    {%- endif %}
-{%- endif %}"""
+_CHAT = Path(__file__).parent / "base" / "chat_template.jinja"
 
 
 # ---------------------------------------------------------------------------------------------- tokenizer, model
@@ -112,7 +84,7 @@ def build_tokenizer(texts: Iterable[str], vocab_size: int = 4096) -> PreTrainedT
         model_max_length=4096,
         padding_side="left",
     )
-    tokenizer.chat_template = _CHAT
+    tokenizer.chat_template = _CHAT.read_text(encoding="utf-8")
     return tokenizer
 
 
@@ -186,16 +158,6 @@ def save(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path)
         work.rmdir()
     else:
         work.rename(out)
-
-
-def make_random(
-    out: Path, vocab_size: int = 4096, hidden_size: int = 256, layers: int = 4, seed: int = 0, **shape
-) -> Path:
-    """A folder with random weights and a tokenizer of the shipped sample's text, within seconds. Returns `out`."""
-    corpus = tiny_questions.read_corpus(SAMPLE)
-    tokenizer = build_tokenizer(tokenizer_texts(corpus), vocab_size)
-    save(build_model(len(tokenizer), hidden_size, layers, seed=seed, **shape), tokenizer, out)
-    return Path(out)
 
 
 # -------------------------------------------------------------------------------------------------------- training

@@ -2,7 +2,8 @@
 
 Two kinds of question share all forms. Entities: which names of a type a sentence has, from a corpus' train split.
 Rules: capitalized words, numbers, the word after another, a span between two words, or the sentence itself; a model
-learns to find and copy from those long before it learns what a chemical is. One row, a pair of prompt and answer:
+learns to find and copy from those long before it learns what a chemical is. The words around a question are in
+wordings.yaml. One row, a pair of prompt and answer:
 
     ('Read the text and list each chemical; disease.\\nText: Naloxone reverses hypertension .\\nAnswer:',
      ' {"chemical": ["Naloxone"], "disease": ["hypertension"]}')
@@ -18,63 +19,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import yaml
+
 from recipe.core.entities import DataError, clean_types, normalize_type
 
 LONGEST_SENTENCE = 900  # characters
 MOST_ANSWERS = 14
-
-# Text that says nothing about the answer: a prompt may be long, and its words should not be strangers.
-_FILLER = """\
-You will be given some text and a question about it.
-Read everything with care before you write.
-The names must be copied exactly as they are written in the sentence.
-Do not add words of your own and do not explain the answer.
-Only the types that are listed count, all others are left out.
-A type that does not occur may be left out or answered with none.
-Here is a short task for an assistant that extracts information from text.
-Think about which words belong together before you answer.
-Each name is given once, in the order of the sentence.
-The output should be valid JSON with a list of names for each type.
-If nothing fits, say so.
-An entity is a person, a place, a thing or an idea that has a name.
-A span is a piece of the sentence without a gap.
-First look for names, then decide which type fits each of them.
-The schema says which keys may be used in the object.
-Use the format that is asked for and nothing else.
-Names can be one word or several words long.
-The sentence was taken from a news report, a tweet, an article or an encyclopedia.
-Give the answer in the same language as the text.
-Inside the brackets there is one string for each name.
-The task is called information extraction, or named entity recognition.
-Words that only describe something are not names.
-Follow the instructions below, step by step.
-This is a reading task, so the answer is always found in the text itself.
-Reason about the text before you reason about the types.
-Then write the answer and stop.""".splitlines()
-
-_ASK_ONE = (
-    "List every {} in the text.",
-    "Which {} is mentioned?",
-    "Find each {}.",
-    "Extract: {}",
-    "What is the {} here?",
-    "Copy all text that is a {}.",
-    "Question: is there any {}?",
-    "Type: {}",
-)
-_ASK_MANY = (
-    "Find these types: {}",
-    "Types: {}",
-    "Use only the types {}",
-    "Label the text with {}.",
-    "Extract all of {}.",
-    "Allowed entity types:\n{}",
-    "Which of {} are mentioned?",
-    "Schema: {}",
-)
-_SENTENCE = ("Sentence: {}", "Text: {}", "Input: {}", '"{}"', "{}", "Text:\n{}", "Given the sentence\n{}")
-_RULE_WEIGHTS = (1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1, 3, 1)  # long copies are seen more often
-_ANSWER = ("Answer:", "Output:", "A:", "Result:", "Entities:", "Found:", "=>")
+_WORDINGS = yaml.safe_load(Path(__file__).with_name("wordings.yaml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,17 +162,17 @@ def some_entities(corpus: Corpus, rng: random.Random) -> Question:
     return ask_entities(record, types)
 
 
-def some_rules(corpus: Corpus, rng: random.Random, shuffled: float = 0.5) -> Question:
-    """A question a rule answers, about a random train sentence, or in a share of the cases about unrelated words.
+def some_rules(corpus: Corpus, rng: random.Random) -> Question:
+    """A question a rule answers, about a random train sentence, or in half of the cases about unrelated words.
 
     What follows what in unrelated words can't be guessed, only copied: that is where copying is learned first.
     """
     while True:
-        if rng.random() < shuffled:
+        if rng.random() < 0.5:
             sentence = " ".join(rng.sample(corpus.words, rng.randint(5, 30)))
         else:
             sentence = rng.choice(corpus.train[rng.choice(list(corpus.train))]).sentence[:LONGEST_SENTENCE]
-        words = _words(sentence)
+        words = [match.span() for match in re.finditer(r"[^ ]+", sentence)]
         if len(words) < 4:
             continue
         spans: dict[tuple[int, int, str], None] = {}
@@ -236,10 +187,6 @@ def some_rules(corpus: Corpus, rng: random.Random, shuffled: float = 0.5) -> Que
             return Question(sentence, tuple(types), tuple(found))
 
 
-def _words(sentence: str) -> list[tuple[int, int]]:
-    return [match.span() for match in re.finditer(r"[^ ]+", sentence)]
-
-
 def _rule(sentence: str, words: list[tuple[int, int]], rng: random.Random) -> tuple[str, list[tuple[int, int]]]:
     """A rule's name and the spans it picks."""
     texts = [sentence[a:b] for a, b in words]
@@ -249,37 +196,25 @@ def _rule(sentence: str, words: list[tuple[int, int]], rng: random.Random) -> tu
     def where(test) -> list[tuple[int, int]]:
         return [span for span, text in zip(words, texts, strict=True) if test(text)]
 
-    match rng.choices(range(14), _RULE_WEIGHTS)[0]:
-        case 0:
-            return "capitalized word", where(lambda t: t[0].isupper())
-        case 1:
-            return "number", where(lambda t: t[0].isdigit())
-        case 2:
-            return "last word", words[-1:]
-        case 3:
-            return "first word", words[:1]
-        case 4:
-            return f"word ending in {texts[i][-1]}", where(lambda t: t[-1] == texts[i][-1])
-        case 5:
-            return f"word starting with {texts[i][0]}", where(lambda t: t[0] == texts[i][0])
-        case 6:
-            return "long word", where(lambda t: len(t) > 8)
-        case 7:
-            return f"word after {texts[i]}", [w for w, t in zip(words[1:], texts, strict=False) if t == texts[i]]
-        case 8:
-            return f"word before {texts[i]}", [w for w, t in zip(words, texts[1:], strict=False) if t == texts[i]]
-        case 9:
-            return f"words from {texts[i]} to {texts[j]}", [(words[texts.index(texts[i])][0], words[j][1])]
-        case 10:
-            brackets = re.finditer(r"\( ([^()]+) \)", sentence)
-            return "words in brackets", [m.span(1) for m in brackets]
-        case 11:
-            return "first words", [(words[0][0], words[min(len(words) - 1, 3)][1])]
-        case 12:
-            return "whole sentence", [(words[0][0], words[-1][1])]
-        case _:
-            runs = re.finditer(r"(?<!\S)[A-Z]\S*(?: [A-Z]\S*)*", sentence)
-            return "capitalized name", [m.span() for m in runs]
+    rules = (
+        # How often, relative to the others: long copies are seen more often. Its name. What it picks.
+        (1, "capitalized word", where(lambda t: t[0].isupper())),
+        (1, "number", where(lambda t: t[0].isdigit())),
+        (1, "last word", words[-1:]),
+        (1, "first word", words[:1]),
+        (1, f"word ending in {texts[i][-1]}", where(lambda t: t[-1] == texts[i][-1])),
+        (1, f"word starting with {texts[i][0]}", where(lambda t: t[0] == texts[i][0])),
+        (1, "long word", where(lambda t: len(t) > 8)),
+        (1, f"word after {texts[i]}", [w for w, t in zip(words[1:], texts, strict=False) if t == texts[i]]),
+        (1, f"word before {texts[i]}", [w for w, t in zip(words, texts[1:], strict=False) if t == texts[i]]),
+        (2, f"words from {texts[i]} to {texts[j]}", [(words[texts.index(texts[i])][0], words[j][1])]),
+        (1, "words in brackets", [m.span(1) for m in re.finditer(r"\( ([^()]+) \)", sentence)]),
+        (1, "first words", [(words[0][0], words[min(len(words) - 1, 3)][1])]),
+        (3, "whole sentence", [(words[0][0], words[-1][1])]),
+        (1, "capitalized name", [m.span() for m in re.finditer(r"(?<!\S)[A-Z]\S*(?: [A-Z]\S*)*", sentence)]),
+    )
+    _, label, spans = rng.choices(rules, [weight for weight, *_ in rules])[0]
+    return label, spans
 
 
 # --------------------------------------------------------------------------------------------- how it is written
@@ -293,20 +228,20 @@ def write(question: Question, rng: random.Random, others: Sequence[str] = ()) ->
         second_hint, second = _answer_many(question, rng)
         hint, answer = f"{hint}, then {second_hint}", f"{answer}\n{second}"
     if one:
-        ask = rng.choice(_ASK_ONE).format(question.types[0])
+        ask = rng.choice(_WORDINGS["ask_one"]).format(question.types[0])
     else:
         types = list(question.types)
         listed = (json.dumps(types, ensure_ascii=False), ", ".join(types), "; ".join(types))
-        ask = rng.choice(_ASK_MANY).format(rng.choices(listed, (3, 1, 1))[0])
+        ask = rng.choice(_WORDINGS["ask_many"]).format(rng.choices(listed, (3, 1, 1))[0])
     ask += rng.choice((f" ({hint})", f"\nFormat: {hint}", f"\nWrite {hint}."))
-    parts = [ask, rng.choice(_SENTENCE).format(question.sentence)]
+    parts = [ask, rng.choice(_WORDINGS["sentence"]).format(question.sentence)]
     if rng.random() < 0.3:
         parts.reverse()
     if rng.random() < 0.4:
-        parts.insert(rng.choice((0, 0, 1)), " ".join(rng.sample(_FILLER, rng.randint(1, 7))))
+        parts.insert(rng.choice((0, 0, 1)), " ".join(rng.sample(_WORDINGS["filler"], rng.randint(1, 7))))
     if others and rng.random() < 0.08:
         parts.insert(0, "Background: " + " ".join(rng.sample(others, 2))[:600])
-    end = rng.choice(_ANSWER)
+    end = rng.choice(_WORDINGS["answer"])
     gap = rng.choice(("\n", "\n", "\n", "\n\n"))
     return gap.join([*parts, end]), rng.choice((" ", "\n")) + answer
 
@@ -331,18 +266,14 @@ def _say(question: Question) -> str:
 def _answer_one(question: Question, rng: random.Random) -> tuple[str, str]:
     """What the form is called, and the answer in it, for a single type."""
     names = list(dict.fromkeys(name for name, _ in question.found))
-    quoted = [f'"{name}"' for name in names]
-    match rng.randrange(5):
-        case 0:
-            return "one per line", "\n".join(names) or "none"
-        case 1:
-            return "a list with semicolons", "; ".join(names) or "none"
-        case 2:
-            return "in quotes", ", ".join(quoted) or "none"
-        case 3:
-            return "a JSON list", json.dumps(names, ensure_ascii=False)
-        case _:
-            return "an indented JSON list", json.dumps(names, ensure_ascii=False, indent=2)
+    forms = (
+        ("one per line", "\n".join(names) or "none"),
+        ("a list with semicolons", "; ".join(names) or "none"),
+        ("in quotes", ", ".join(f'"{name}"' for name in names) or "none"),
+        ("a JSON list", json.dumps(names, ensure_ascii=False)),
+        ("an indented JSON list", json.dumps(names, ensure_ascii=False, indent=2)),
+    )
+    return rng.choice(forms)
 
 
 def _answer_many(question: Question, rng: random.Random) -> tuple[str, str]:
