@@ -4,9 +4,10 @@ import json
 import random
 
 import pytest
+from inline_text import read_inline
 
 from recipe.core.align import Span
-from recipe.predict.output_formats import nested, read_inline, tokens, write
+from recipe.predict.output_formats import nested, tokens, write
 from recipe.predict.replies import Mention, Result
 
 

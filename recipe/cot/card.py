@@ -84,8 +84,8 @@ def render(card: Card) -> str:
         .get_template("card.md.jinja")
         .render(
             header=_header(card),
+            card=card,
             contents=contents,
-            license=card.license,
             unlicensed=card.license == UNSPECIFIED,
             teacher=_model(settings[ANNOTATE]),
             judge=" and ".join(of_judge.get("judges") or []) or "none",
@@ -93,9 +93,7 @@ def render(card: Card) -> str:
             min_score=f"{of_judge.get('min_score', 0):g}",
             files=[(name, files[name]["rows"], refused(files[name])) for name in sorted(files)],
             funnel=list(_funnel(card.counts, contents.total)),
-            gold=card.counts[VALIDATE]["gold"],
             histogram=_histogram(judged["scores"]) if judged else [],
-            agreement=judged["agreement"] if judged else None,
             types=_most(contents.types),
             more_types=max(0, len(contents.types) - SHOWN),
             sources=_most(contents.sources),

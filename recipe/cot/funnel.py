@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         write_json(args.json, funnel)
-    print(table(funnel))
+    print(*(line.rstrip() for line in table(funnel)), sep="\n")
 
 
 def read_funnel(work: Path) -> dict[str, dict | None]:
@@ -152,12 +152,8 @@ def stages(funnel: Mapping[str, Mapping | None]) -> Iterator[tuple[str, str, int
     yield "kept", "", judge["kept"], None
 
 
-def table(funnel: Mapping[str, Mapping | None]) -> str:
-    """The figures for people, a step after the other."""
-    return "\n".join(line.rstrip() for line in _lines(funnel))
-
-
-def _lines(funnel: Mapping[str, Mapping | None]) -> Iterator[str]:
+def table(funnel: Mapping[str, Mapping | None]) -> Iterator[str]:
+    """The lines of the figures for people, a step after the other."""
     yield f"{'':26}{'rows':>10}{'all':>10}"
     for stage, reason, rows, every in stages(funnel):
         number = f"{-rows if reason else rows:>9,}"

@@ -23,7 +23,6 @@ import zlib
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from pathlib import Path
 
 from recipe.core.command_line import count
 from recipe.core.entities import DataError
@@ -80,7 +79,9 @@ def run(args: argparse.Namespace) -> None:
     with path_of(work, ANNOTATE).open("rb") as file:
         total = sum(1 for _ in file)
     with open_store(work, VALIDATE, asdict(limits) | {"similarity": similarity}) as (done, add):
-        index = _index(work, similarity)
+        index = None if similarity is None else Index(similarity)
+        for record in read_kept(work, VALIDATE) if index else ():
+            index.add(record["id"], record["sentence"])
         with tqdm(total=total, initial=len(done), unit=" rows", disable=None, leave=False) as bar:
             for record in read(work, ANNOTATE):
                 if record["id"] in done:
@@ -104,16 +105,6 @@ def check_limits(limits: Limits) -> None:
         raise DataError(f"--min-words {limits.min_words}: more than --max-words {limits.max_words}; lower it")
     if limits.language != ANY_LANGUAGE and limits.language not in languages().labels:
         raise DataError(f"--language {limits.language!r}: not known; give a code of ISO 639-1 such as en, or any")
-
-
-def _index(work: Path, similarity: float | None) -> Index | None:
-    """The sentences that were kept so far; None where near-duplicates are kept."""
-    if similarity is None:
-        return None
-    index = Index(similarity)
-    for record in read_kept(work, VALIDATE):
-        index.add(record["id"], record["sentence"])
-    return index
 
 
 def check(record: dict, limits: Limits, index: Index | None) -> dict:

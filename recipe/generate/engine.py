@@ -11,6 +11,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -81,8 +82,8 @@ class _AnswerStep:
     begun: Begun
 
 
-class Engine:
-    """vLLM with one model, for as many requests as there are. A context manager: leaving it ends vLLM's processes."""
+class Engine(AbstractContextManager):
+    """vLLM with one model, for as many requests as there are. Leaving it ends vLLM's processes."""
 
     def __init__(
         self, folder: Path, decoding: Decoding, stop_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase
@@ -103,9 +104,6 @@ class Engine:
             distributed_executor_backend="mp" if decoding.tensor_parallel_size > 1 else None,
             enforce_eager=on_cpu,
         )
-
-    def __enter__(self) -> Engine:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -44,7 +44,8 @@ def _run(args: argparse.Namespace, out: TextIO) -> None:
     settings, records = _settings(args), _records(args)
     if args.output:
         _check_output(args.output)
-    with _load(args, settings) as predictor:
+    decoding = {name: getattr(args, name) for name in Decoding.__slots__}
+    with load(args.model, **decoding, **{name: getattr(settings, name) for name in Settings.__slots__}) as predictor:
         inquiries = _inquiries(predictor, records, args)
         if not args.output:
             for piece in write(
@@ -84,11 +85,6 @@ def _records(args: argparse.Namespace) -> list[Record]:
     if types is None:
         raise DataError("--text: no types; name them with --types person,location")
     return [Record(args.text, types)]
-
-
-def _load(args: argparse.Namespace, settings: Settings) -> Predictor:
-    decoding = {name: getattr(args, name) for name in Decoding.__slots__}
-    return load(args.model, **decoding, **{name: getattr(settings, name) for name in Settings.__slots__})
 
 
 def _inquiries(predictor: Predictor, records: Sequence[Record], args: argparse.Namespace) -> list[Inquiry]:
@@ -268,11 +264,6 @@ def main(argv: Iterable[str] | None = None) -> int:
     return exit_status("predict", run, f"interrupted{more}")
 
 
-def start() -> int:
-    """`main` as a program: vLLM's processes end before it on SIGTERM, too."""
-    unwind_on_sigterm()
-    return main()
-
-
 if __name__ == "__main__":
-    sys.exit(start())
+    unwind_on_sigterm()  # vLLM's processes end before this one
+    sys.exit(main())

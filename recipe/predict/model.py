@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ CLOSING_ROOM = 16  # tokens that closing a think block may take, more than enoug
 
 
 @dataclass
-class Predictor:
+class Predictor(AbstractContextManager):
     """A model folder, and how it is asked. vLLM is started by the first question; `close` ends its processes."""
 
     folder: Path
@@ -55,9 +56,6 @@ class Predictor:
         if self._engine:
             self._engine.close()
             self._engine = None
-
-    def __enter__(self) -> Predictor:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -11,8 +11,8 @@ space between tokens is not kept.
 
 inline: a text a line. `\`, `[` and `]` of the text, and `\` and `)` of a type, have a `\` before them; line ends are
 `\n` and `\r`. One entity within another is `[[New York](city) Times](newspaper)`. Two that cross each other can't be
-written so: the longest stays, of equally long ones the first. `read_inline` gives back the text and these entities.
-A text with an error has no entities in either.
+written so: the longest stays, of equally long ones the first. The text and these entities can be read back from the
+line. A text with an error has no entities in either.
 """
 
 import json
@@ -20,7 +20,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 
-from recipe.core.align import Span
 from recipe.core.entities import has_lone_surrogate
 from recipe.predict.replies import Mention, Result
 
@@ -140,29 +139,6 @@ def _inline(result: Result) -> str:
 
 
 _ESCAPES = {"\\": "\\\\", "[": "\\[", "]": "\\]", "\n": "\\n", "\r": "\\r"}
-_UNESCAPES = {"n": "\n", "r": "\r"}
-_INLINE = re.compile(r"\\(?P<escaped>.)|(?P<open>\[)|\]\((?P<type>(?:[^\\)]|\\.)*)\)|(?P<plain>[^\\\[\]]+)", re.DOTALL)
-
-
-def read_inline(line: str) -> tuple[str, set[Span]]:
-    """The text and the spans of a line that `write` made; ValueError for a line that it can't have made."""
-    text, length, starts, spans, at = [], 0, [], set(), 0
-    while at < len(line):
-        found = _INLINE.match(line, at)
-        if not found or (found["type"] is not None and not starts):
-            raise ValueError(f"not text with marked entities, from character {at} on")
-        at = found.end()
-        if found["open"]:
-            starts.append(length)
-        elif found["type"] is not None:
-            spans.add(Span(starts.pop(), length, re.sub(r"\\(.)", r"\1", found["type"])))
-        else:
-            piece = found["plain"] or _UNESCAPES.get(found["escaped"], found["escaped"])
-            text.append(piece)
-            length += len(piece)
-    if starts:
-        raise ValueError("not text with marked entities: a bracket is never closed")
-    return "".join(text), spans
 
 
 def _writable(text: str) -> str:

@@ -75,19 +75,13 @@ def cut(text: str, fits: Callable[[str], bool]) -> tuple[Window, ...]:
 def _furthest(text: str, start: int, fits: Callable[[str], bool], length: int) -> int:
     """An end such that text[start:end] fits and not much more would; `start` where nothing does."""
     good, bad = start, len(text) + 1
-    while bad > len(text) and good < len(text):
-        probe = min(len(text), start + length)
+    while good < len(text) and (bad > len(text) or bad - good > max(1, (good - start) // 16)):
+        probe = min(len(text), start + length) if bad > len(text) else (good + bad) // 2
         if fits(text[start:probe]):
             good = probe
         else:
             bad = probe
         length *= 2
-    while bad <= len(text) and bad - good > max(1, (good - start) // 16):
-        probe = (good + bad) // 2
-        if fits(text[start:probe]):
-            good = probe
-        else:
-            bad = probe
     return good
 
 

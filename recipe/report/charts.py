@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -28,8 +29,9 @@ _COLOURS = {
     "#040404": "--surface",
     "#050505": "--series-0", "#060606": "--series-1", "#070707": "--series-2", "#080808": "--series-3",
 }  # fmt: skip
-_INK, _MUTED, _LINE, _SURFACE, *SERIES = _COLOURS
+_INK, _, _LINE, _SURFACE, *SERIES = _COLOURS
 DASHES = ("", "5 2", "1.5 2", "6 2 1.5 2")  # beside the colour, for who can't tell colours apart
+_STYLE = Path(__file__).with_name("charts.mplstyle")
 _PLACEHOLDER = re.compile("|".join(_COLOURS))
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _HREF = f"{{{_XLINK}}}href"
@@ -64,25 +66,6 @@ class Line:
 # ----------------------------------------------------------------------------------------------------------- figure
 
 
-_STYLE = {
-    "svg.fonttype": "none",  # text stays text: it is searched, scaled and read aloud
-    "svg.hashsalt": "chart",
-    "text.parse_math": False,  # a `$` in a name is a `$`
-    "axes.formatter.useoffset": False,
-    "axes.axisbelow": True,
-    "axes.edgecolor": _MUTED,
-    "axes.labelcolor": _MUTED,
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 10.5,
-    "text.color": _INK,
-    "xtick.color": _MUTED,
-    "xtick.major.size": 0,
-    "ytick.color": _MUTED,
-    "ytick.major.size": 0,
-}
-
-
 def _drawing(draw: Callable[..., Figure]) -> Callable[..., Markup]:
     """A function that draws a figure, as one that returns the element for a page."""
 
@@ -91,7 +74,7 @@ def _drawing(draw: Callable[..., Figure]) -> Callable[..., Markup]:
         import matplotlib
 
         file = io.StringIO()
-        with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        with matplotlib.rc_context(fname=_STYLE), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing from")  # the browser has it
             draw(*args).savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         return _inline(file.getvalue())

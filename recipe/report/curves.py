@@ -6,9 +6,11 @@ A step's figures, as recipe.models.run_log reads them from RUN/metrics/*.jsonl:
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from statistics import fmean
 
 from recipe.core.entities import DataError
 from recipe.models.run_log import read_metrics
@@ -68,9 +70,13 @@ def _lines(metrics: Mapping[int, Mapping[str, float]], name: str, key: str) -> l
             if (match := re.fullmatch(key, label)) and value == value and abs(value) != float("inf"):
                 found[f"{name}, {match[1]}" if match.groups() else name].append((step, value))
     if len(found) > MAX_LINES:
-        by_step: dict[float, list[float]] = defaultdict(list)
-        for step, value in (point for points in found.values() for point in points):
-            by_step[step].append(value)
-        mean = [(step, sum(values) / len(values)) for step, values in sorted(by_step.items())]
-        return [Line(f"{name}, mean of {len(found)} sets", tuple(mean))]
+        return [Line(f"{name}, mean of {len(found)} sets", means(chain.from_iterable(found.values())))]
     return [Line(label, tuple(points)) for label, points in found.items()]
+
+
+def means(values: Iterable[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    """Of (step, value): each step with the mean of its values, ascending."""
+    by_step: dict[int, list[float]] = defaultdict(list)
+    for step, value in values:
+        by_step[step].append(value)
+    return tuple((step, fmean(found)) for step, found in sorted(by_step.items()))

@@ -11,6 +11,7 @@ leaves gigabytes: files are read line by line, and of the answers that aren't sh
 import json
 import math
 import random
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -72,7 +73,8 @@ def _answered(step: int, record: object, by_input: bool) -> Answered:
         raise DataError("no score in it that is a number; is it a dump of verl?")
     uid, dataset = record.get("uid"), record.get("data_source")
     example = from_ground_truth(record["gts"])
-    prompt = _stem(uid) if isinstance(uid, str) and not by_input else record["input"]
+    # verl adds two numbers to a prompt's uid, of the rollout and of its output: 2b3a62dd_5_0.
+    prompt = re.sub(r"_\d+_\d+\Z", "", uid) if isinstance(uid, str) and not by_input else record["input"]
     # Interned: a prompt is in every dump of the run, and what `scan` keeps of it is this one string.
     return Answered(
         step, sys.intern(prompt), record["input"], record["output"], example, score, _figure(record.get("f1")),
@@ -82,12 +84,6 @@ def _answered(step: int, record: object, by_input: bool) -> Answered:
 
 def _figure(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
-
-
-def _stem(uid: str) -> str:
-    """`2b3a62dd_5_0` -> `2b3a62dd`: verl adds two numbers, of the rollout and of its output."""
-    parts = uid.rsplit("_", 2)
-    return parts[0] if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit() else uid
 
 
 # ---------------------------------------------------------------------------------------- which of them are shown

@@ -81,16 +81,11 @@ def fit(build: Callable[[int, int | None], object], size: int, least: int) -> tu
     while True:
         for limit in CUTS:
             data = build(size, limit)
-            if size_of(data) <= ROOM:
+            if len(as_json(data).encode("utf-8", "replace")) <= ROOM:
                 return data, size, limit
         if size <= least:
             return data, size, limit
         size = max(least, size // 2)
-
-
-def size_of(data: object) -> int:
-    """Bytes of the data in a page."""
-    return len(as_json(data).encode("utf-8", "replace"))
 
 
 def slots(types: Iterable[str]) -> dict[str, int]:

@@ -11,13 +11,12 @@ import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from statistics import fmean
 
 from recipe.core.command_line import command_parser, exit_status, positive
 from recipe.core.entities import DataError
 from recipe.evaluate.verdict import compare
 from recipe.report.charts import DASHES, Line, curves
-from recipe.report.curves import Curve
+from recipe.report.curves import Curve, means
 from recipe.report.dumps import F1, Answered, Scores, choose_groups, choose_prompts, collect, dumps, evenly, scan
 from recipe.report.marks import answer_card, gold_pieces, missed
 from recipe.report.pages import cut, fit, render, slots, write
@@ -128,35 +127,25 @@ def page(run: Path, prompts: int, seed: int) -> tuple[str, str]:
 
 def step_curves(rollouts: tuple[Scores, F1], validation: tuple[Scores, F1]) -> list[Curve]:
     """What the dumps as a whole say of each step."""
-    rewards, spreads, flat, validated = [], [], [], []
-    for step, groups in _by_step(rollouts[0]).items():
-        widths = [max(group) - min(group) for group in groups]
-        rewards.append((step, fmean([score for group in groups for score in group])))
-        spreads.append((step, fmean(widths)))
-        flat.append((step, fmean([width < SAME for width in widths])))
-    for step, groups in _by_step(validation[0]).items():
-        validated.append((step, fmean([score for group in groups for score in group])))
-    f1 = [(step, fmean(values)) for step, values in validation[1].items()]
+    widths = [(step, max(group) - min(group)) for (step, _), group in rollouts[0].items()]
+    f1 = means((step, value) for step, values in validation[1].items() for value in values)
     wanted = (
-        ("Score", "mean over answers", (("rollouts", rewards), ("validation", validated))),
-        ("Spread", "best score of a group minus its worst, mean over groups", (("rollouts", spreads),)),
+        ("Score", "mean over answers", (("rollouts", _scores(rollouts[0])), ("validation", _scores(validation[0])))),
+        ("Spread", "best score of a group minus its worst, mean over groups", (("rollouts", means(widths)),)),
         ("Groups without spread", "share whose answers all score the same: nothing is learnt from them", (
-            ("rollouts", flat),
+            ("rollouts", means((step, width < SAME) for step, width in widths)),
         )),
         ("Validation F1", "mean over sentences, the reward's own part", (("validation", f1),)),
     )  # fmt: skip
     drawn = (
-        Curve(title, meaning, tuple(Line(name, tuple(points)) for name, points in lines if points))
+        Curve(title, meaning, tuple(Line(name, points) for name, points in lines if points))
         for title, meaning, lines in wanted
     )
     return [curve for curve in drawn if curve.lines]
 
 
-def _by_step(scores: Scores) -> dict[int, list[list[float]]]:
-    steps: dict[int, list[list[float]]] = defaultdict(list)
-    for (step, _), group in scores.items():
-        steps[step].append(group)
-    return steps
+def _scores(scores: Scores) -> tuple[tuple[int, float], ...]:
+    return means((step, score) for (step, _), group in scores.items() for score in group)
 
 
 # --------------------------------------------------------------------------------------------------------- command
