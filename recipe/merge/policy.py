@@ -16,15 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recipe.core.entities import DataError
+from recipe.models.card import RunRecord, at
 from recipe.models.safetensors_header import Tensor, tensors
 
 if TYPE_CHECKING:
     import torch
-
-    from recipe.models.card import RunRecord
 
 # Significant bits; the names as verl, vLLM and PyTorch spell them.
 BITS = {"bf16": 8, "fp16": 11, "fp32": 24}
@@ -48,30 +47,24 @@ class Precision:
 def read_precision(record: RunRecord, grpo: bool) -> Precision:
     """The precision of a run's policy. Where it was trained and sampled in two, the wider; DataError for an unknown."""
     engine = ("actor_rollout_ref", "actor", "fsdp_config") if grpo else ("engine",)
-    if _at(record.config, engine) is None:
+    if at(record.config, engine) is None:
         return Precision(VERLS, f"no config.yaml says {'.'.join(engine)}: verl's default")
     trained = _named(record, (*engine, "mixed_precision", "param_dtype"))
     if not grpo:
         return Precision(trained, "as trained")
     key = ("actor_rollout_ref", "rollout", "dtype")
-    sampled = trained if _at(record.config, key) == "auto" else _named(record, key)
+    sampled = trained if at(record.config, key) == "auto" else _named(record, key)
     if sampled == trained:
         return Precision(trained, "as trained and sampled")
     return Precision(max(trained, sampled, key=BITS.get), f"trained in {trained}, sampled in {sampled}: the wider")
 
 
 def _named(record: RunRecord, keys: tuple[str, ...]) -> str:
-    value = _at(record.config, keys)
+    value = at(record.config, keys)
     name = VERLS if value is None else _NAMES.get(str(value))
     if name is None:
         raise DataError(f"{record.config_file}: {'.'.join(keys)} is {value!r}; known are {', '.join(BITS)}")
     return name
-
-
-def _at(tree: Any, keys: tuple[str, ...]) -> Any:
-    for key in keys:
-        tree = tree.get(key) if isinstance(tree, Mapping) else None
-    return tree
 
 
 def torch_dtype(name: str) -> torch.dtype:

@@ -7,6 +7,7 @@ Everything is read from what a run leaves behind; what is not there is left out:
     RUN/metrics/*.jsonl or RUN/*.jsonl           verl's `file` logger: {"step": 8, "data": {"val/loss": 1.93}}
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,16 @@ class RunRecord:
     def base(self) -> str | None:
         """The model the run started from, as its configuration names it."""
         for keys in (("actor_rollout_ref", "model", "path"), ("model", "path"), ("base",)):
-            value: Any = self.config
-            for key in keys:
-                value = value.get(key) if isinstance(value, dict) else None
-            if isinstance(value, str):
+            if isinstance(value := at(self.config, keys), str):
                 return value
         return None
+
+
+def at(tree: Any, keys: Iterable[str]) -> Any:
+    """The value under these keys of a nested configuration, None without it."""
+    for key in keys:
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree
 
 
 def read_run(run: Path, step: int) -> RunRecord:
@@ -51,29 +56,22 @@ def read_run(run: Path, step: int) -> RunRecord:
 
 def render(record: RunRecord, step: int, layout: str, facts: dict[str, str], library: str = "transformers") -> str:
     """The card as Markdown. `layout` is "SFT" or "GRPO"; `facts` are lines about the export itself."""
+    from jinja2 import Template
+
     base = record.base
     is_local = base is None or base.count("/") != 1 or base.startswith(("/", ".", "~")) or Path(base).exists()
-    lines = ["---", f"library_name: {library}", "pipeline_tag: text-generation"]
-    lines += ["tags: [named-entity-recognition, verl]"]
-    if not is_local:
-        lines += [f"base_model: {base}"]
-    lines += ["---", "", "# Reasoning NER", ""]
-    lines += [f"Reasons about a sentence, then names its entities. Trained with verl ({layout}).", ""]
-    shown = base if not is_local else (Path(base).name if base else "not recorded")
-    lines += ["| | |", "| --- | --- |", f"| base model | {shown} |", f"| step | {step} |"]
-    lines += [f"| {name} | {value} |" for name, value in facts.items()]
-    if record.validation:
-        lines += ["", f"## Validation at step {record.validation_step}", "", "| figure | value |", "| --- | --- |"]
-        lines += [f"| `{name}` | {value:.4g} |" for name, value in sorted(record.validation.items())]
-    if record.manifest:
-        lines += ["", "## Data", "", "`data_manifest.json`, as data preparation wrote it:", ""]
-        lines += ["| file | rows | sha256 |", "| --- | --- | --- |"]
-        for name, entry in sorted(record.manifest.items()):
-            entry = entry if isinstance(entry, dict) else {}
-            lines += [f"| {name} | {entry.get('rows', '')} | {str(entry.get('sha256', ''))[:16]} |"]
-    if record.config_file:
-        lines += ["", "## Configuration", "", f"The whole configuration of the run stands in `{config_name(record)}`."]
-    return "\n".join(lines) + "\n"
+    shown = (Path(base).name if base else "not recorded") if is_local else base
+    text = (Path(__file__).parent / "card.md.jinja").read_text(encoding="utf-8")
+    return Template(text, trim_blocks=True, keep_trailing_newline=True).render(
+        record=record,
+        step=step,
+        layout=layout,
+        facts=facts,
+        library=library,
+        base=shown,
+        of_hub=not is_local,
+        config_name=config_name(record),
+    )
 
 
 def config_name(record: RunRecord) -> str:
@@ -94,8 +92,7 @@ def _read_mapping(path: Path | None) -> dict[str, Any]:
 
 
 def _train_files(config: dict[str, Any]) -> list[str]:
-    data = config.get("data")
-    files = data.get("train_files") if isinstance(data, dict) else None
+    files = at(config, ("data", "train_files"))
     files = [files] if isinstance(files, str) else files
     return [file for file in files or [] if isinstance(file, str)]
 

@@ -7,7 +7,6 @@ the computation, activations by Korthikanti et al. 2022, logits of a whole micro
 A phase has one row of parts, those that exist together at its worst moment.
 """
 
-import math
 from dataclasses import dataclass
 
 from recipe.plan.settings import GIB, Settings
@@ -123,11 +122,10 @@ def _update(settings: Settings) -> dict[str, int]:
         "activations": _activations(settings),
         "logits": _logits(settings, settings.tokens, True, settings.entropy),
     }
+    again = _one_layer(settings) * settings.checkpointing  # a layer's activations, computed anew
     layer = {
         "gathered": _gathered(settings) + int(model.layer * full * (2 * number + reduce)) + end * model.tied,
-        "activations": _activations(settings)
-        + _transient(settings, settings.tokens)
-        + (_one_layer(settings, settings.tokens) if settings.checkpointing else 0),
+        "activations": _activations(settings) + _transient(settings, settings.tokens) + again,
     }
     last = {"gathered": int(model.embedding * full * (2 * number + reduce))}
     # AdamW's loop over all tensors at once has one more tensor of each size; on a CPU it goes one by one.
@@ -157,9 +155,7 @@ def _gathered(settings: Settings) -> int:
     A tied embedding belongs to FSDP's root group, which stays whole from the forward to the end of the backward pass.
     Without tying, embedding and output layer are groups of their own and come and go.
     """
-    model = settings.model
-    layers = 2 * model.layer * settings.compute
-    return layers + model.embedding * settings.compute
+    return (2 * settings.model.layer + settings.model.embedding) * settings.compute
 
 
 def _masked(settings: Settings, tokens: int) -> int:
@@ -167,8 +163,9 @@ def _masked(settings: Settings, tokens: int) -> int:
     return 0 if settings.flash else (tokens if settings.packed else settings.length)
 
 
-def _one_layer(settings: Settings, tokens: int) -> int:
-    """What autograd keeps of one layer, without checkpointing."""
+def _one_layer(settings: Settings) -> int:
+    """What autograd keeps of one layer for a micro-batch, without checkpointing."""
+    tokens = settings.tokens
     return tokens * settings.model.saved(settings.compute, settings.liger, _masked(settings, tokens))
 
 
@@ -178,7 +175,7 @@ def _activations(settings: Settings) -> int:
     ends = tokens * model.hidden * (4 + 2 * settings.compute)  # the last norm
     if settings.checkpointing:
         return ends + model.layers * tokens * model.hidden * settings.compute
-    return ends + model.layers * _one_layer(settings, tokens)
+    return ends + model.layers * _one_layer(settings)
 
 
 def _transient(settings: Settings, tokens: int) -> int:
@@ -261,12 +258,11 @@ def cache(settings: Settings) -> Cache:
     layer = rollout.batched_tokens * rollout.number * width
     working = max(layer, rollout.sequences * model.vocabulary * 12)
     if settings.device.cpu:  # vLLM's CPU build has a cache of fixed size, and recipe/cpu.py keeps weights twice
-        return Cache(2 * weights + working + _CACHE_CPU, 2 * weights, working, *_holds(settings, _CACHE_CPU))
-    working += _asleep(settings)
-    budget = int(rollout.utilization * settings.device.memory)
-    return Cache(budget, weights, working, *_holds(settings, max(0, budget - weights - working)))
-
-
-def _holds(settings: Settings, size: int) -> tuple[int, int, int]:
+        weights, size = 2 * weights, _CACHE_CPU
+        budget = weights + working + size
+    else:
+        working += _asleep(settings)
+        budget = int(rollout.utilization * settings.device.memory)
+        size = max(0, budget - weights - working)
     tokens = size // cache_bytes(settings)
-    return size, tokens, min(settings.rollout.sequences, math.floor(tokens / settings.rollout.length))
+    return Cache(budget, weights, working, size, tokens, min(rollout.sequences, tokens // rollout.length))

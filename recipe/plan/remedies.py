@@ -56,14 +56,9 @@ def enough_gpus(settings: Settings, most: int = 512) -> int | None:
 
 
 def _candidates(settings: Settings, changes: dict[str, object]) -> Iterator[tuple[str, object]]:
-    if not settings.checkpointing:
-        yield "checkpointing", True
-    if not settings.fused:
-        yield "fused", True
-    if not settings.optimizer_offload:
-        yield "optimizer_offload", True
-    if not settings.param_offload:
-        yield "param_offload", True
+    for field in ("checkpointing", "fused", "optimizer_offload", "param_offload"):
+        if not getattr(settings, field):
+            yield field, True
     yield from _smaller(settings, changes)
     if not settings.offload_policy:
         yield "offload_policy", True

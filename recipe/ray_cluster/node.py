@@ -5,6 +5,7 @@ it. A file in the state folder records it: {"role": "head", "address": "10.0.0.1
 """
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -150,16 +151,12 @@ def _end(node: Started) -> None:
         psutil.wait_procs([process], timeout=60)
     left = []
     for process in psutil.process_iter():  # what outlived a supervisor that was killed
-        try:
+        with contextlib.suppress(psutil.Error):
             if process.environ().get(MARK) == node.mark and process.status() != psutil.STATUS_ZOMBIE:
                 left.append(process)
-        except psutil.Error:
-            continue
     for process in left:
-        try:
+        with contextlib.suppress(psutil.Error):
             process.kill()
-        except psutil.Error:
-            continue
     psutil.wait_procs(left, timeout=10)
 
 
