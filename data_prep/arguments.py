@@ -54,7 +54,6 @@ def parser(description: str) -> argparse.ArgumentParser:
     residual.add_argument(
         "--drop-else",
         action="store_true",
-        default=True,
         help="else, misc and other in neither schema nor gold (the default)",
     )
     residual.add_argument(
@@ -65,13 +64,12 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def _add_corpora(command: argparse.ArgumentParser, group: argparse._ActionsContainer, required: bool = False) -> None:
-    flags = {"required": True} if required else {}
     group.add_argument(
         "--corpora",
         type=Path,
         metavar="DIR",
         help="holds a folder for each dataset: InstructUIE's or B2NERD's JSON, CoNLL/BIO columns, MRC questions",
-        **flags,
+        required=required,
     )
     which = command.add_mutually_exclusive_group()
     which.add_argument("--datasets", nargs="+", metavar="NAME", help="these datasets (default: all that are there)")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
@@ -51,15 +49,12 @@ def staged(out: Path) -> Iterator[Path]:
         raise DataError(f"{out}: is a file; --out names a folder")
     # On the same file system, so that a move is a rename.
     parent = next(path for path in (out, *out.absolute().parents) if path.is_dir())
-    stage = Path(tempfile.mkdtemp(prefix=".to_parquet-", dir=parent))
-    try:
-        yield stage
+    with tempfile.TemporaryDirectory(prefix=".to_parquet-", dir=parent, ignore_cleanup_errors=True) as stage:
+        yield Path(stage)
         out.mkdir(parents=True, exist_ok=True)
         # The manifest moves last: it speaks of files that are there.
-        for path in sorted(stage.iterdir(), key=lambda path: path.name == MANIFEST):
-            os.replace(path, out / path.name)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        for path in sorted(Path(stage).iterdir(), key=lambda path: path.name == MANIFEST):
+            path.replace(out / path.name)
 
 
 def write_manifest(stage: Path, out: Path, entries: Mapping[str, Mapping]) -> None:

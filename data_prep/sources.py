@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
-from typing import Protocol
+
+from tqdm import tqdm
 
 from data_prep.rows import RowRules, Texts, render
 from recipe.core.entities import DataError, Example
@@ -54,13 +55,6 @@ class Tally:
         return {"records": self.read + self.skipped.total(), **plain, "written": self.written}
 
 
-class Progress(Protocol):
-    """The part of tqdm's bar that is used here."""
-
-    def update(self) -> object: ...
-    def set_description(self, desc: str, refresh: bool) -> object: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Scan:
     """How a split of datasets is read: the rules for rows, whether bad records are skipped, and a progress bar."""
@@ -69,7 +63,7 @@ class Scan:
     rules: RowRules
     reading: Reading
     skip_bad: bool
-    progress: Progress
+    progress: tqdm
 
     def __call__(self, dataset: Dataset, tally: Tally) -> Iterator[tuple[int, Example, Texts]]:
         """The examples that get a row, each with its position among the dataset's sound records and its texts."""

@@ -11,11 +11,14 @@ from recipe.corpora.datasets import (
     dataset_name,
     find_datasets,
     read_dataset,
-    read_labels,
     read_names,
 )
 from recipe.corpora.json_files import read_lines, read_list
 from recipe.corpora.ner_cot import read as read_ner_cot
+
+
+def read_labels(dataset):
+    return dataset.layout.types(dataset, Reading())
 
 
 def read(root, name="toy", split="train", **counters):
@@ -374,7 +377,7 @@ def test_real_datasets_read_the_same_from_columns_as_from_json(ner_data, columns
             at += len(token) + 1
         lines.append("")
     dataset = columns({"test.tsv": "\n".join(lines)})
-    as_json = read_dataset(dataset_at(ner_data / name, "news"), "test", Reading(keep_else=True))
+    as_json = read_dataset(dataset_at(ner_data / name), "test", Reading(keep_else=True))
     as_columns = read_dataset(dataset, "test", Reading(keep_else=True))
     for one, two in zip(as_json, as_columns, strict=True):
         assert (one.sentence, one.entities) == (two.sentence, two.entities)

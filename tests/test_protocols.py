@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from recipe.core.entities import DataError, Example
-from recipe.corpora.datasets import CROSS_DOMAIN, IN_DOMAIN, dataset_at, read_labels
+from recipe.corpora import Reading
+from recipe.corpora.datasets import CROSS_DOMAIN, IN_DOMAIN, dataset_at
 from recipe.evaluate.protocols import Coverage, check, comparison, protocol_names, read_protocol
 from recipe.evaluate.published import INSTRUCTUIE, instructuie_types, of_protocol, published
 
@@ -119,7 +120,8 @@ def test_a_published_average_is_the_mean_of_the_published_figures(row):
 
 def test_the_known_type_names_are_those_of_the_datasets(ner_data):
     for name, types in instructuie_types().items():
-        assert read_labels(dataset_at(ner_data / name)) == types
+        dataset = dataset_at(ner_data / name)
+        assert dataset.layout.types(dataset, Reading()) == types
 
 
 def test_the_figure_on_other_names_is_under_other_labels():

@@ -14,7 +14,7 @@ from recipe.answers.type_descriptions import describe
 from recipe.core.entities import DataError, Entity, Example
 from recipe.core.metrics import count
 from recipe.corpora import Reading
-from recipe.corpora.datasets import find_datasets, read_dataset, read_labels
+from recipe.corpora.datasets import find_datasets, read_dataset
 
 ANN, ROME, BOB = Entity("Ann", "person"), Entity("Rome", "place"), Entity("Bob", "person")
 MEETING = Example("Ann met Bob in Rome .", ("event", "person", "place"), (ANN, BOB, ROME), "toy")
@@ -188,7 +188,7 @@ def test_worked_examples_of_another_type_are_refused():
 
 def test_every_type_of_the_datasets_has_a_description(ner_data):
     for dataset in find_datasets(ner_data)[0]:
-        for label in read_labels(dataset, Reading(dataset.name.startswith("CrossNER"))):
+        for label in dataset.layout.types(dataset, Reading(dataset.name.startswith("CrossNER"))):
             assert describe(label, dataset.name) != describe("nothing like it").replace("nothing like it", label), label
 
 

@@ -114,11 +114,9 @@ def _check_questions(questions: Sequence[Example], completions: Sequence[str]) -
 def in_order(sentence: str, entities: Iterable[Entity]) -> tuple[Entity, ...]:
     """The entities by their place in the sentence, then by type; at the end, those that it doesn't hold."""
     entities = tuple(entities)
-    placed = [
-        ((span is None, *((span.start, span.end) if span else (0, 0)), entity.type), entity)
-        for span, entity in zip(locate(sentence, entities), entities, strict=True)
-    ]
-    return tuple(entity for _, entity in sorted(placed, key=lambda pair: pair[0]))
+    placed = zip(locate(sentence, entities), entities, strict=True)
+    ordered = sorted(placed, key=lambda pair: (pair[0] is None, pair[0] and (pair[0].start, pair[0].end), pair[1].type))
+    return tuple(entity for _, entity in ordered)
 
 
 # ---------------------------------------------------------------------------------------------------- worked examples

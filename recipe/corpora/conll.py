@@ -23,6 +23,7 @@ written; in a file of another scheme such a mention counts as repaired, and so d
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,6 +48,7 @@ SUFFIXES = (".txt", ".conll", ".bio", ".iob", ".iob2", ".tsv")
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}_")
 _TAG = re.compile(r"O|([BIESLUM])-(\S.*)", re.DOTALL)
+_PREFIX = re.compile(r"^[BIESLUM]-(?=\S)")
 _OPEN, _CLOSE = frozenset("BSU"), frozenset("ESLU")
 _DOCUMENT = "-DOCSTART"
 
@@ -203,7 +205,7 @@ def _read_labels(path: Path) -> Mapping[str, str]:
         labels = list(read_list(path))
     check_labels(path, labels)
     if "O" in labels:
-        labels = [tag_type(tag) or tag for tag in labels if tag != "O"]
+        labels = [_PREFIX.sub("", tag) for tag in labels if tag != "O"]
     return {label: label for label in labels}
 
 
@@ -215,12 +217,6 @@ def _read_object(path: Path) -> dict[str, object]:
 
 
 # ----------------------------------------------------------------------------------------------------------- lines
-
-
-def tag_type(tag: str) -> str | None:
-    """`"B-PER"` -> `"PER"`; None for `O` and for what is no tag."""
-    match = _TAG.fullmatch(tag)
-    return match and match[2]
 
 
 def survey(path: Path, columns: Columns = FIRST_AND_LAST) -> Survey:
@@ -261,7 +257,7 @@ def read_sentences(path: Path, columns: Columns = FIRST_AND_LAST) -> Iterator[Se
     fault: Fault | None = None
     width: int | None = None
     read = 0
-    for number, line in _with_end(read_text_lines(path)):
+    for number, line in itertools.chain(read_text_lines(path), [(0, "")]):  # a blank line ends the last sentence
         fields = _fields(line)
         if not fields or fields[0].startswith(_DOCUMENT):
             if first is not None:
@@ -282,12 +278,6 @@ def read_sentences(path: Path, columns: Columns = FIRST_AND_LAST) -> Iterator[Se
             tags.append(token[1:])
     if not read:
         raise DataError(f"{path}: holds no sentence; a token and its tag belong on each line")
-
-
-def _with_end(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """The lines, and a blank one that ends the last sentence."""
-    yield from lines
-    yield 0, ""
 
 
 def _fields(line: str) -> list[str]:

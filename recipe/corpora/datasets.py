@@ -45,10 +45,10 @@ _RESAMPLED = re.compile(r"_sample_\d+$")
 # -------------------------------------------------------------------------------------------------------- datasets
 
 
-def dataset_at(folder: Path, name: str | None = None) -> Dataset:
+def dataset_at(folder: Path) -> Dataset:
     """The dataset in a folder; of a folder whose files show no layout, an error will name the file that it lacks."""
     layout = next((layout for layout in corpora.LAYOUTS if layout.found(folder)), instructuie)
-    return Dataset(name or dataset_name(folder.name), folder, layout)
+    return Dataset(dataset_name(folder.name), folder, layout)
 
 
 def dataset_of_file(path: Path) -> Dataset:
@@ -124,11 +124,6 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 
 # --------------------------------------------------------------------------------------------------------- records
-
-
-def read_labels(dataset: Dataset, reading: Reading = STRICT) -> tuple[str, ...]:
-    """The types that may be asked for, normalised and sorted."""
-    return dataset.layout.types(dataset, reading)
 
 
 def read_dataset(dataset: Dataset, split: str, reading: Reading = STRICT) -> Iterator[Example]:

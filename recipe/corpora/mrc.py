@@ -21,7 +21,7 @@ from recipe.answers.queries import FORMAT, in_order
 from recipe.core.entities import Entity, Example, normalize_type
 from recipe.corpora.json_files import read_list
 from recipe.corpora.reading import STRICT, Reading
-from recipe.corpora.records import Wrong, check_text, kind_of
+from recipe.corpora.records import Wrong, check_record, check_text, kind_of
 
 if TYPE_CHECKING:
     from recipe.corpora.dataset import Dataset
@@ -31,7 +31,6 @@ TYPE_NAMES: Mapping[str, str] = {"per": "person", "loc": "location", "org": "org
 
 Queries = dict[str, tuple[str, int]]  # type -> the question, and the number of the first record that asks it
 
-_KEYS = ("context", "query", "entity_label", "start_position", "end_position")
 _TOKEN = re.compile(r"[^ \t\r\n]+")  # str.split() would split at a no-break space, which is part of a token
 _SPAN = re.compile(r"([0-9]{1,9})[;,]([0-9]{1,9})")
 
@@ -134,14 +133,10 @@ def _whole(asked: Sequence[Example]) -> Example:
 
 def _check(record: object) -> tuple[str, str, list[str]]:
     """Type as it is written, query, and names in the sentence's order."""
-    if not isinstance(record, dict):
-        raise Wrong("not_an_object", f"{kind_of(record)}, not an object")
-    for key in _KEYS:
-        if key not in record:
-            raise Wrong(f"no_{key}", f"lacks {key!r}")
-    context = check_text(record["context"], "bad_sentence", "'context'")
+    check_record(record, "context", "query", "entity_label", "start_position", "end_position")
     query = check_text(record["query"], "bad_query", "'query'")
     label = normalize_type(check_text(record["entity_label"], "bad_type", "'entity_label'"))
+    context = record["context"]
     tokens = [found.span() for found in _TOKEN.finditer(context)]
     spans = _spans(record, len(tokens))
     impossible = record.get("impossible", not spans)

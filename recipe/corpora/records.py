@@ -48,14 +48,14 @@ def sentences_of(path: Path, records: Iterable[object]) -> Iterator[str]:
         yield record["sentence"]
 
 
-def check_record(record: object, *keys: str) -> None:
-    """An object with these keys, `sentence` among them and a text."""
+def check_record(record: object, sentence: str, *others: str) -> None:
+    """An object with these keys, the text of a sentence under the first."""
     if not isinstance(record, dict):
         raise Wrong("not_an_object", f"{kind_of(record)}, not an object")
-    for key in keys:
+    for key in (sentence, *others):
         if key not in record:
             raise Wrong(f"no_{key}", f"lacks {key!r}")
-    check_text(record["sentence"], "bad_sentence", "'sentence'")
+    check_text(record[sentence], "bad_sentence", repr(sentence))
 
 
 def read_entities(
