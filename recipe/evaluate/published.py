@@ -39,9 +39,9 @@ def published() -> tuple[Published, ...]:
     return tuple(Published(protocol=name, **row) for name, rows in _table()["figures"].items() for row in rows)
 
 
-def instructuie_types() -> Mapping[str, list[str]]:
+def instructuie_types() -> Mapping[str, tuple[str, ...]]:
     """InstructUIE's names of the types by dataset: what rows must have for the columns of that name."""
-    return _table()["instructuie_types"]
+    return {name: tuple(types) for name, types in _table()["instructuie_types"].items()}
 
 
 @functools.cache
