@@ -9,39 +9,20 @@ Those that begin with "right" hold the gold answer and cheat with what stands ar
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from recipe import answers
 from recipe.answers.queries import ask
 from recipe.answers.think import CLOSE, OPEN, template_reasoning
-from recipe.core.entities import DataError, Entity, Example
+from recipe.core.entities import DataError, Entity, Example, from_ground_truth
 
 SILENCE, WRONG = "names nothing", "wrong names"
-_TYPES = ("location", "organization", "person")
-_SENTENCES = (
-    Example(
-        "Ada Lovelace wrote to Charles Babbage in London .",
-        _TYPES,
-        (Entity("Ada Lovelace", "person"), Entity("Charles Babbage", "person"), Entity("London", "location")),
-    ),
-    Example(
-        "Smith , of Smith & Sons , sued Smith .",  # a name twice, and inside of another
-        _TYPES,
-        (Entity("Smith", "person"), Entity("Smith & Sons", "organization"), Entity("Smith", "person")),
-    ),
-    Example(
-        "Washington , D.C. hosts NASA .",
-        _TYPES,
-        (Entity("Washington , D.C.", "location"), Entity("NASA", "organization")),
-    ),
-    Example("Zoë flew .", _TYPES, (Entity("Zoë", "person"),)),
-    Example("It rained all day .", _TYPES),
-    Example("The results were not significant .", _TYPES),
-)
 
 
 def examples(answer_format: str) -> list[Example]:
-    """Gold examples, with and without an entity, as the format asks about them."""
-    return [asked for example in _SENTENCES for asked in ask(replace(example, format=answer_format))]
+    """Gold examples, with and without an entity, as the format asks about them. In one a name stands in another."""
+    lines = Path(__file__).with_name("sentences.jsonl").read_text(encoding="utf-8").splitlines()
+    return [asked for line in lines for asked in ask(replace(from_ground_truth(line), format=answer_format))]
 
 
 def honest(example: Example) -> str:
