@@ -106,9 +106,8 @@ def break_even(table: Sequence[Row], empty_share: float) -> float:
     """
     by_name = {row.name: row for row in table}
     silence, wrong, right = (by_name[name] for name in (attacks.SILENCE, attacks.WRONG, "honest"))
-    silent = (1 - empty_share) * silence.mean(True) + empty_share * silence.mean(False)
     gain = (1 - empty_share) * (right.mean(True) - wrong.mean(True))
-    return (silent - wrong.mixed(empty_share)) / gain if gain > _SAME else math.inf
+    return (silence.mixed(empty_share) - wrong.mixed(empty_share)) / gain if gain > _SAME else math.inf
 
 
 def render(answer_format: str, table: Sequence[Row], empty_share: float) -> str:

@@ -9,6 +9,7 @@ Those that begin with "right" hold the gold answer and cheat with what stands ar
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 from recipe import answers
@@ -46,9 +47,11 @@ def _attacks(example: Example, limit: int) -> Iterator[tuple[str, object]]:
     reasoning, right = template_reasoning(example), honest(example)
     bare, silent = _say(example, gold, None), _say(example, (), None)
     named = {word for entity in gold for word in entity.name.split()}
-    others = [word for word in sentence.split() if word.isalpha() and word not in named]
-    words = [Entity(word, label) for label in example.types for word in sentence.split()]
-    spans = [Entity(span, label) for label in example.types for span in _substrings(sentence)]
+    words = sentence.split()
+    others = [word for word in words if word.isalpha() and word not in named]
+    substrings = [" ".join(words[i:j]) for i, j in combinations(range(len(words) + 1), 2)]
+    every_word = [Entity(word, label) for label in example.types for word in words]
+    every_substring = [Entity(span, label) for label in example.types for span in substrings]
 
     yield "writes nothing", lambda: ""
     yield SILENCE, lambda: _say(example, (), "No span of the sentence names an entity of these types.")
@@ -61,9 +64,9 @@ def _attacks(example: Example, limit: int) -> Iterator[tuple[str, object]]:
         turned = dict(zip(example.types, example.types[1:] + example.types[:1], strict=True))
         yield "wrong types", lambda: _say(example, [replace(e, type=turned[e.type]) for e in gold], reasoning)
     yield "each name twice", lambda: _say(example, [e for e in gold for _ in range(2)], reasoning)
-    yield "every word, one type", lambda: _say(example, [Entity(w, first) for w in sentence.split()], reasoning)
-    yield "every word, every type", lambda: _say(example, words, reasoning)
-    yield "every substring, every type", lambda: _say(example, spans, reasoning)
+    yield "every word, one type", lambda: _say(example, [Entity(word, first) for word in words], reasoning)
+    yield "every word, every type", lambda: _say(example, every_word, reasoning)
+    yield "every substring, every type", lambda: _say(example, every_substring, reasoning)
     yield "reasoning that never ends", lambda: _fill(f"{OPEN}\n", f"{reasoning} ", limit)
     yield "right, never closed the block", lambda: f"{OPEN}\n{reasoning}\n{bare}"
     yield "right, inside the reasoning alone", lambda: f"{OPEN}\n{reasoning}\n{bare}\n{CLOSE}"
@@ -92,11 +95,6 @@ def _say(example: Example, entities: Iterable[Entity], reasoning: str | None) ->
 
 def _fill(text: str, unit: str, limit: int) -> str:
     return text + unit * max(1, (limit - len(text.split())) // len(unit.split()))
-
-
-def _substrings(sentence: str) -> list[str]:
-    words = sentence.split()
-    return [" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)]
 
 
 def _off_schema(example: Example, reasoning: str) -> str:
