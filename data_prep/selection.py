@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_prep.arguments import GRPO_CAP, GRPO_SAMPLES
+from data_prep.sources import Amount
 from recipe.core.entities import DataError
 from recipe.corpora import datasets as corpora
 from recipe.evaluate.protocols import Protocol, read_protocol
@@ -16,16 +17,14 @@ from recipe.evaluate.protocols import Protocol, read_protocol
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The datasets to read, and the protocol's datasets that are missing. An evaluation reads `split`.
+    """The datasets to read, how much of a train split, and the protocol's datasets that are missing.
 
-    A train split gives `num_samples` rows, or this `share`; a dataset counts as at most `cap` rows.
+    An evaluation reads `split`.
     """
 
     found: tuple[corpora.Dataset, ...] = ()
     split: str = "test"
-    num_samples: int | None = None
-    share: float | None = None
-    cap: int | None = None
+    amount: Amount = field(default_factory=Amount)
     protocol: Protocol | None = None
     missing: tuple[str, ...] = ()
 
@@ -33,26 +32,23 @@ class Selection:
         """The options as they came out, after defaults and protocol."""
         if command == "eval":
             return {"split": self.split}
-        return {"num_samples": self.num_samples, "share": self.share, "max_per_dataset": self.cap}
+        return {"num_samples": self.amount.total, "share": self.amount.share, "max_per_dataset": self.amount.cap}
 
 
 def select(args: argparse.Namespace) -> Selection:
     """What the arguments select. DataError if no dataset of it is there."""
-    if args.command == "eval":
-        return _select_protocol(args) if args.protocol else Selection(_by_name(args), args.split or "test")
-    amounts = (args.num_samples, args.share, args.max_per_dataset)
     if args.protocol:
-        return _select_protocol(args, *amounts)
-    datasets = () if args.command == "sft" and args.ner_cot else _by_name(args)
-    return Selection(datasets, "test", *_with_defaults(args, *amounts))
+        return _select_protocol(args)
+    if args.command == "eval":
+        return Selection(_by_name(args), args.split or "test")
+    return Selection(() if args.command == "sft" and args.ner_cot else _by_name(args), amount=_amount(args))
 
 
-def _with_defaults(
-    args: argparse.Namespace, samples: int | None, share: float | None, cap: int | None
-) -> tuple[int | None, float | None, int | None]:
-    if args.command != "grpo":
-        return samples, share, cap
-    return GRPO_SAMPLES if samples is None else samples, share, GRPO_CAP if cap is None else cap
+def _amount(args: argparse.Namespace) -> Amount:
+    samples, cap = args.num_samples, args.max_per_dataset
+    if args.command == "grpo":
+        samples, cap = GRPO_SAMPLES if samples is None else samples, GRPO_CAP if cap is None else cap
+    return Amount(samples, args.share, cap)
 
 
 def _by_name(args: argparse.Namespace) -> tuple[corpora.Dataset, ...]:
@@ -69,11 +65,9 @@ def _by_name(args: argparse.Namespace) -> tuple[corpora.Dataset, ...]:
     return tuple(found)
 
 
-def _select_protocol(
-    args: argparse.Namespace, samples: int | None = None, share: float | None = None, cap: int | None = None
-) -> Selection:
+def _select_protocol(args: argparse.Namespace) -> Selection:
     """The protocol's datasets that have the split, and the amount of it that the protocol says."""
-    protocol = read_protocol(args.protocol)
+    protocol, amount = read_protocol(args.protocol), Amount()
     if args.command == "eval":
         names, split = protocol.datasets, args.split or protocol.split
     elif protocol.train is None:
@@ -81,11 +75,11 @@ def _select_protocol(
     else:
         names, split = protocol.train.datasets, "train"
         if protocol.train.share is None:
-            samples, share, cap = _with_defaults(args, samples, share, cap)
-        elif (samples, share, cap) != (None, None, None):
+            amount = _amount(args)
+        elif (args.num_samples, args.share, args.max_per_dataset) != (None, None, None):
             raise DataError(f"--protocol {protocol.name}: takes {protocol.train.share} of train; give no other amount")
         else:
-            share = protocol.train.share
+            amount = Amount(share=protocol.train.share)
     datasets, _ = corpora.find_datasets(args.corpora, names)
     found = tuple(dataset for dataset in datasets if dataset.file(split).is_file())
     present = {dataset.name for dataset in found}
@@ -93,7 +87,7 @@ def _select_protocol(
         what = f"none of the {len(names)} datasets of {protocol.name} has a {split} split there"
         raise DataError(f"{args.corpora}: {what}; {_present(args)}")
     missing = tuple(name for name in names if name not in present)
-    return Selection(found, split, samples, share, cap, protocol, missing)
+    return Selection(found, split, amount, protocol, missing)
 
 
 def _present(args: argparse.Namespace) -> str:

@@ -73,18 +73,17 @@ class Split:
 
 def plan(args: argparse.Namespace, selection: Selection) -> list[Split]:
     """The files that the arguments ask for. DataError where they name what is not there."""
-    amount = Amount(selection.num_samples, selection.share, selection.cap)
     if args.command == "sft" and args.ner_cot:
         rows = tuple(map(dataset_of_file, args.ner_cot))
         dev_rows = tuple(map(dataset_of_file, args.dev_ner_cot)) if args.dev_ner_cot else rows
         dev = [Split("dev", dev_rows, Amount(args.num_dev))] if args.num_dev or args.dev_ner_cot else []
-        return [*dev, Split("train", rows, amount)]
+        return [*dev, Split("train", rows, selection.amount)]
     split = selection.split if args.command == "eval" else "train"
     datasets = with_split(selection.found, split)
     check_files(datasets, split)
     if args.command == "eval":
         return [Split(split, tuple(datasets), Amount())]
-    train = Split("train", tuple(datasets), amount)
+    train = Split("train", tuple(datasets), selection.amount)
     if args.num_dev == 0:
         return [train]
     with_dev = [dataset for dataset in datasets if dataset.file("dev").is_file()]
@@ -95,7 +94,7 @@ def plan(args: argparse.Namespace, selection: Selection) -> list[Split]:
         if args.num_dev is None:
             return [train]
         raise DataError("no dataset has a dev.json to take --num-dev rows from; pass --num-dev 0")
-    return [Split("dev", tuple(with_dev), Amount(args.num_dev, None, selection.cap)), train]
+    return [Split("dev", tuple(with_dev), Amount(args.num_dev, None, selection.amount.cap)), train]
 
 
 def reading_of(args: argparse.Namespace) -> Reading:
@@ -176,9 +175,7 @@ def run(args: argparse.Namespace) -> None:
             if not count:
                 raise DataError(f"{split.name} split: no row is left; {_reasons(tallies)}")
             entry = _entry(args, selection, split, tallies)
-            if args.command == "eval":
-                entry["splits"] = {name: tally.split.as_dict() for name, tally in tallies.items()}
-            entries[path.name] = entry | {"rows": count, "sha256": sha256(path)} | _about(args, selection)
+            entries[path.name] = entry | {"rows": count, "sha256": sha256(path)}
             if rules.wordings.templates:
                 entries[path.name]["wordings"] = rules.wordings.templates
         write_manifest(stage, args.out, entries)
@@ -191,15 +188,6 @@ def run(args: argparse.Namespace) -> None:
 def _left_out(tallies: dict[str, Tally]) -> dict[bytes, bytes]:
     """What an evaluation file says of itself: what the split had that became no row."""
     return left_out.to_metadata({name: tally.split for name, tally in tallies.items()})
-
-
-def _about(args: argparse.Namespace, selection: Selection) -> dict:
-    """What the manifest says of the residual types, and of the protocol if one was named."""
-    about, protocol = {"drop_else": args.drop_else}, selection.protocol
-    if protocol is not None:
-        present = [dataset.name for dataset in selection.found]
-        about["protocol"] = {"name": protocol.name, "present": present, "missing": list(selection.missing)}
-    return about
 
 
 def _examples(split: Split, args: argparse.Namespace, scan: Scan, tallies: dict[str, Tally]) -> Iterator[Item]:
@@ -232,13 +220,20 @@ def _entry(args: argparse.Namespace, selection: Selection, split: Split, tallies
     }
     packages = ("pyarrow", "reasoning-ner-verl") + (("transformers",) if args.tokenizer else ())
     versions = {name: _version(name) for name in packages} | {"python": platform.python_version()}
-    return {
+    entry = {
         "command": args.command,
+        "drop_else": args.drop_else,
         "arguments": arguments,
         "datasets": {name: tally.as_dict() for name, tally in tallies.items()},
         "sources": {str(path): sha256(path) for path in sorted(files)},
         "versions": versions,
     }
+    if args.command == "eval":
+        entry["splits"] = {name: tally.split.as_dict() for name, tally in tallies.items()}
+    if selection.protocol is not None:
+        present, missing = [dataset.name for dataset in selection.found], list(selection.missing)
+        entry["protocol"] = {"name": selection.protocol.name, "present": present, "missing": missing}
+    return entry
 
 
 def _plain(value: object) -> object:

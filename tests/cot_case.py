@@ -5,6 +5,8 @@ import json
 
 from recipe.answers.json_answer import render_entities
 from recipe.core.entities import Entity
+from recipe.corpora.datasets import dataset_of_file, read_dataset
+from recipe.corpora.reading import STRICT
 from recipe.cot import export, funnel, validate
 
 NAMES = ["Ada", "Bob", "Eve", "Zoe", "Ann", "Tom", "Kim", "Leo", "Mia", "Max", "Amy", "Ben", "Dan", "Fay", "Gus"]
@@ -71,3 +73,7 @@ def run(step, work, *options):
     args = parser.parse_args([str(option) for option in options])
     args.work = work
     module.run(args)
+
+
+def read_ner_cot(path, reading=STRICT):
+    return read_dataset(dataset_of_file(path), "train", reading)

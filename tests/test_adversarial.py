@@ -76,7 +76,7 @@ def test_no_answer_beats_the_honest_one_and_every_tie_is_a_known_one(name):
     for answer_format, table in found.items():
         assert [row.name for row in table if row.above(True) or row.above(False)] == []
         for named, known in zip((True, False), TIES[kind(name)], strict=True):
-            compared = {row.name for row in table if row.compared(named)}
+            compared = {row.name for row in table if row.gains(named)}
             if answer_format == "entity_tags":  # its prompt holds think tags, which ends the block
                 known = known - {"right, the prompt as reasoning"}
             assert {row.name for row in table[1:] if row.ties(named)} == known & compared

@@ -2,6 +2,7 @@ import json
 from collections import Counter
 
 import pytest
+from cot_case import read_ner_cot
 
 from recipe.core.entities import DataError, Entity, Example
 from recipe.corpora import Reading, conll, json_files
@@ -14,7 +15,6 @@ from recipe.corpora.datasets import (
     read_names,
 )
 from recipe.corpora.json_files import read_lines, read_list
-from recipe.corpora.ner_cot import read as read_ner_cot
 
 
 def read_labels(dataset):

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from cot_case import read_ner_cot
 from cot_server import TeacherServer
 
-from recipe.corpora.ner_cot import read as read_ner_cot
 from recipe.cot.__main__ import main
 
 pytest.importorskip("openai")

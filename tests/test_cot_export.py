@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cot_case import annotation, lines, run, verdict, write
+from cot_case import annotation, lines, read_ner_cot, run, verdict, write
 
 from data_prep.to_parquet import main as to_parquet
 from recipe.core.entities import DataError, Entity, Example
-from recipe.corpora.ner_cot import read as read_ner_cot
 from recipe.cot.card import cell
 from recipe.cot.export import split_of
 

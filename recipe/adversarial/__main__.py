@@ -51,23 +51,23 @@ class Row:
             return None
         return (1 - empty_share) * with_names + empty_share * without
 
-    def compared(self, named: bool) -> int:
-        """On how many examples, with entities or without, it is another answer than the honest one."""
-        return len(self._gains(named))
+    def gains(self, named: bool | None = None) -> list[float]:
+        """What it earns more than the honest answer, on each example where it is another one.
 
-    def ties(self, named: bool) -> int:
-        return sum(abs(gain) < _SAME for gain in self._gains(named))
-
-    def above(self, named: bool) -> int:
-        return sum(gain > _SAME for gain in self._gains(named))
-
-    def _gains(self, named: bool) -> list[float]:
-        entries = (entry for entry in self.scores if bool(entry[0].entities) == named)
+        With `named`, on those with entities alone, or on those without.
+        """
+        entries = (entry for entry in self.scores if named in (None, bool(entry[0].entities)))
         return [score - best for _, score, best in entries if best is not None]
+
+    def ties(self, named: bool | None = None) -> int:
+        return sum(abs(gain) < _SAME for gain in self.gains(named))
+
+    def above(self, named: bool | None = None) -> int:
+        return sum(gain > _SAME for gain in self.gains(named))
 
     @property
     def verdict(self) -> str:
-        compared, above, ties = (count(True) + count(False) for count in (self.compared, self.above, self.ties))
+        compared, above, ties = len(self.gains()), self.above(), self.ties()
         if above:
             return f"ABOVE in {above} of {compared}"
         return f"ties in {ties} of {compared}" if ties else "below"
@@ -106,9 +106,8 @@ def break_even(table: Sequence[Row], empty_share: float) -> float:
     """
     by_name = {row.name: row for row in table}
     silence, wrong, right = (by_name[name] for name in (attacks.SILENCE, attacks.WRONG, "honest"))
-    silent = (1 - empty_share) * silence.mean(True) + empty_share * silence.mean(False)
     gain = (1 - empty_share) * (right.mean(True) - wrong.mean(True))
-    return (silent - wrong.mixed(empty_share)) / gain if gain > _SAME else math.inf
+    return (silence.mixed(empty_share) - wrong.mixed(empty_share)) / gain if gain > _SAME else math.inf
 
 
 def render(answer_format: str, table: Sequence[Row], empty_share: float) -> str:
@@ -164,7 +163,7 @@ def _run(args: argparse.Namespace) -> int:
     if not tables:
         raise DataError(f"{args.experiment}: its reward can't read {', '.join(names)}; leave --answer-format out")
     print("\n\n".join(render(name, table, args.empty_share) for name, table in tables.items()))
-    return int(any(row.above(named) for table in tables.values() for row in table for named in (True, False)))
+    return int(any(row.above() for table in tables.values() for row in table))
 
 
 if __name__ == "__main__":

@@ -9,39 +9,21 @@ Those that begin with "right" hold the gold answer and cheat with what stands ar
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
 
 from recipe import answers
 from recipe.answers.queries import ask
 from recipe.answers.think import CLOSE, OPEN, template_reasoning
-from recipe.core.entities import DataError, Entity, Example
+from recipe.core.entities import DataError, Entity, Example, from_ground_truth
 
 SILENCE, WRONG = "names nothing", "wrong names"
-_TYPES = ("location", "organization", "person")
-_SENTENCES = (
-    Example(
-        "Ada Lovelace wrote to Charles Babbage in London .",
-        _TYPES,
-        (Entity("Ada Lovelace", "person"), Entity("Charles Babbage", "person"), Entity("London", "location")),
-    ),
-    Example(
-        "Smith , of Smith & Sons , sued Smith .",  # a name twice, and inside of another
-        _TYPES,
-        (Entity("Smith", "person"), Entity("Smith & Sons", "organization"), Entity("Smith", "person")),
-    ),
-    Example(
-        "Washington , D.C. hosts NASA .",
-        _TYPES,
-        (Entity("Washington , D.C.", "location"), Entity("NASA", "organization")),
-    ),
-    Example("Zoë flew .", _TYPES, (Entity("Zoë", "person"),)),
-    Example("It rained all day .", _TYPES),
-    Example("The results were not significant .", _TYPES),
-)
 
 
 def examples(answer_format: str) -> list[Example]:
-    """Gold examples, with and without an entity, as the format asks about them."""
-    return [asked for example in _SENTENCES for asked in ask(replace(example, format=answer_format))]
+    """Gold examples, with and without an entity, as the format asks about them. In one a name stands in another."""
+    lines = Path(__file__).with_name("sentences.jsonl").read_text(encoding="utf-8").splitlines()
+    return [asked for line in lines for asked in ask(replace(from_ground_truth(line), format=answer_format))]
 
 
 def honest(example: Example) -> str:
@@ -65,9 +47,11 @@ def _attacks(example: Example, limit: int) -> Iterator[tuple[str, object]]:
     reasoning, right = template_reasoning(example), honest(example)
     bare, silent = _say(example, gold, None), _say(example, (), None)
     named = {word for entity in gold for word in entity.name.split()}
-    others = [word for word in sentence.split() if word.isalpha() and word not in named]
-    words = [Entity(word, label) for label in example.types for word in sentence.split()]
-    spans = [Entity(span, label) for label in example.types for span in _substrings(sentence)]
+    words = sentence.split()
+    others = [word for word in words if word.isalpha() and word not in named]
+    substrings = [" ".join(words[i:j]) for i, j in combinations(range(len(words) + 1), 2)]
+    every_word = [Entity(word, label) for label in example.types for word in words]
+    every_substring = [Entity(span, label) for label in example.types for span in substrings]
 
     yield "writes nothing", lambda: ""
     yield SILENCE, lambda: _say(example, (), "No span of the sentence names an entity of these types.")
@@ -80,9 +64,9 @@ def _attacks(example: Example, limit: int) -> Iterator[tuple[str, object]]:
         turned = dict(zip(example.types, example.types[1:] + example.types[:1], strict=True))
         yield "wrong types", lambda: _say(example, [replace(e, type=turned[e.type]) for e in gold], reasoning)
     yield "each name twice", lambda: _say(example, [e for e in gold for _ in range(2)], reasoning)
-    yield "every word, one type", lambda: _say(example, [Entity(w, first) for w in sentence.split()], reasoning)
-    yield "every word, every type", lambda: _say(example, words, reasoning)
-    yield "every substring, every type", lambda: _say(example, spans, reasoning)
+    yield "every word, one type", lambda: _say(example, [Entity(word, first) for word in words], reasoning)
+    yield "every word, every type", lambda: _say(example, every_word, reasoning)
+    yield "every substring, every type", lambda: _say(example, every_substring, reasoning)
     yield "reasoning that never ends", lambda: _fill(f"{OPEN}\n", f"{reasoning} ", limit)
     yield "right, never closed the block", lambda: f"{OPEN}\n{reasoning}\n{bare}"
     yield "right, inside the reasoning alone", lambda: f"{OPEN}\n{reasoning}\n{bare}\n{CLOSE}"
@@ -111,11 +95,6 @@ def _say(example: Example, entities: Iterable[Entity], reasoning: str | None) ->
 
 def _fill(text: str, unit: str, limit: int) -> str:
     return text + unit * max(1, (limit - len(text.split())) // len(unit.split()))
-
-
-def _substrings(sentence: str) -> list[str]:
-    words = sentence.split()
-    return [" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)]
 
 
 def _off_schema(example: Example, reasoning: str) -> str:

@@ -76,19 +76,16 @@ def words(example: Example) -> list[tuple[int, int, str]]:
         if after.start < before.end:
             name = example.sentence[after.start : after.end]
             raise DataError(f"{name!r}: overlaps another entity, and a word has one tag")
-    return list(_words(example.sentence, spans))
-
-
-def _words(sentence: str, spans: Sequence) -> Iterator[tuple[int, int, str]]:
     cuts = {edge for span in spans for edge in (span.start, span.end)}
     tags = {}
     for span in spans:
         tags.update(dict.fromkeys(range(span.start, span.end), f"I-{span.type}"))
         tags[span.start] = f"B-{span.type}"
-    for found in _WORD.finditer(sentence):
+    pieces = []
+    for found in _WORD.finditer(example.sentence):
         edges = [found.start(), *sorted(cut for cut in cuts if found.start() < cut < found.end()), found.end()]
-        for start, end in pairwise(edges):
-            yield start, end, tags.get(start, "O")
+        pieces += [(start, end, tags.get(start, "O")) for start, end in pairwise(edges)]
+    return pieces
 
 
 _WORD = re.compile(r"\S+")

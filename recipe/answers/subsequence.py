@@ -1,6 +1,7 @@
 """A longest common subsequence of two sequences: what an answer kept of the sentence it should have copied."""
 
 from collections.abc import Hashable, Iterator, Sequence
+from itertools import accumulate
 
 
 def common(a: Sequence[Hashable], b: Sequence[Hashable]) -> Iterator[tuple[int, int]]:
@@ -45,7 +46,5 @@ def _lengths(a: Sequence[Hashable], b: Sequence[Hashable]) -> list[int]:
     for item in a:
         if match := row & places.get(item, 0):
             row = ((row + match) | (row - match)) & full
-    lengths = [0]
-    for bit in reversed(f"{row:0{len(b)}b}" if b else ""):
-        lengths.append(lengths[-1] + (bit == "0"))
-    return lengths
+    bits = reversed(f"{row:0{len(b)}b}" if b else "")
+    return list(accumulate((bit == "0" for bit in bits), initial=0))

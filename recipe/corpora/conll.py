@@ -196,8 +196,11 @@ def _read_labels(path: Path) -> Mapping[str, str]:
     """Label -> name. A list that holds `O` is one of tags: their types count."""
     if path.suffix == ".txt":
         labels = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    elif read_text(path).lstrip().startswith("{"):
-        renamed = _read_object(path)
+    elif (text := read_text(path)).lstrip().startswith("{"):
+        try:
+            renamed = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f'{path}: not valid JSON; a list of types or {{"PER": "person"}} belongs here') from error
         check_labels(path, renamed)
         check_labels(path, renamed.values())
         return renamed
@@ -207,13 +210,6 @@ def _read_labels(path: Path) -> Mapping[str, str]:
     if "O" in labels:
         labels = [_PREFIX.sub("", tag) for tag in labels if tag != "O"]
     return {label: label for label in labels}
-
-
-def _read_object(path: Path) -> dict[str, object]:
-    try:
-        return json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f'{path}: not valid JSON; a list of types or {{"PER": "person"}} belongs here') from error
 
 
 # ----------------------------------------------------------------------------------------------------------- lines

@@ -6,6 +6,7 @@
 Memory holds one record and a read buffer, whatever a file's size.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,15 +22,8 @@ from recipe.corpora.parquet import read_sentences
 from recipe.corpora.reading import STRICT, Reading
 
 # ReasoningNER, section on RL data and tables of supervised and zero-shot results; the names are InstructUIE's folders.
-IN_DOMAIN = (
-    "ACE 2005", "AnatEM", "bc2gm", "bc4chemd", "bc5cdr", "Broad Tweet Corpus", "CoNLL 2003", "FabNER", "FindVehicle",
-    "GENIA_NER", "HarveyNER", "mit-movie", "mit-restaurant", "MultiNERD", "ncbi", "Ontonotes", "PolyglotNER",
-    "TweetNER7", "WikiANN en", "WikiNeural",
-)  # fmt: skip
-CROSS_DOMAIN = (
-    "mit-movie", "mit-restaurant",
-    "CrossNER_AI", "CrossNER_literature", "CrossNER_music", "CrossNER_politics", "CrossNER_science",
-)  # fmt: skip
+_LISTS = json.loads(Path(__file__).with_name("lists.json").read_text(encoding="utf-8"))
+IN_DOMAIN, CROSS_DOMAIN = tuple(_LISTS["in_domain"]), tuple(_LISTS["cross_domain"])
 LISTS = {
     "in_domain": IN_DOMAIN,
     # The paper trains on the two MIT sets and also calls them out of domain; this list makes the claim true.

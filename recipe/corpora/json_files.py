@@ -49,18 +49,12 @@ def read_list(path: Path) -> Iterator[object]:
 def read_lines(path: Path) -> Iterator[object]:
     """The items of a JSON Lines file; blank lines do not count. DataError, with the record's number, for a bad one."""
     number = 0
-
-    def where() -> str:
-        return f"{path}: record {number + 1}"
-
-    for line in _lines(path, where, "JSON Lines"):
-        if not line.strip(" \t\r"):
-            continue
+    for number, line in _lines(path, "record", "JSON Lines", blank=False):
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{where()}: {_json_fault(error)}; each line must be complete JSON") from error
-        number += 1
+            message = f"{_json_fault(error)}; each line must be complete JSON"
+            raise DataError(f"{path}: record {number}: {message}") from error
         yield value
     if not number:
         raise DataError(f"{path}: empty file; JSON Lines belong here")
@@ -71,27 +65,32 @@ def read_text_lines(path: Path) -> Iterator[tuple[int, str]]:
 
     DataError, with the line's number, where it is not UTF-8 or has a carriage return inside.
     """
-    number = 0
-
-    def where() -> str:
-        return f"{path}: line {number + 1}"
-
-    for line in _lines(path, where, "text in lines"):
+    for number, line in _lines(path, "line", "text in lines"):
         line = line.removesuffix("\r")
         if "\r" in line:
-            raise DataError(f"{where()}: a carriage return inside it; save the file with line feeds as line ends")
-        number += 1
+            message = "a carriage return inside it; save the file with line feeds as line ends"
+            raise DataError(f"{path}: line {number}: {message}")
         yield number, line
 
 
-def _lines(path: Path, where: Callable[[], str], kind: str) -> Iterator[str]:
-    """The text between line feeds. The last piece is "" for a file that ends with one."""
-    rest = ""
+def _lines(path: Path, unit: str, kind: str, blank: bool = True) -> Iterator[tuple[int, str]]:
+    """The text between line feeds with its number; without `blank`, blank lines neither come nor count.
+
+    The last piece is "" for a file that ends with a line feed.
+    """
+    number, rest = 1, ""
+
+    def where() -> str:
+        return f"{path}: {unit} {number}"
+
     for chunk in itertools.chain(_decode(path, where), ["\n"]):
         *lines, rest = (rest + chunk).split("\n")
         if len(rest) > _LONGEST:
             raise DataError(f"{where()}: longer than {_LONGEST:,} characters; is this {kind}?")
-        yield from lines
+        for line in lines:
+            if blank or line.strip(" \t\r"):
+                yield number, line
+                number += 1
 
 
 def read_text(path: Path) -> str:

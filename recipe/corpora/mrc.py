@@ -155,7 +155,11 @@ def _spans(record: Mapping[str, object], tokens: int) -> list[tuple[int, int]]:
             raise Wrong("bad_positions", f"{len(starts)} start and {len(ends)} end positions, without 'span_position'")
         spans = list(zip(starts, ends, strict=True))
     else:
-        spans = _span_positions(record["span_position"])
+        written = record["span_position"] if isinstance(record["span_position"], list) else [None]
+        matches = [isinstance(item, str) and _SPAN.fullmatch(item) for item in written]
+        if not all(matches):
+            raise Wrong("bad_positions", "'span_position' is not a list of texts such as \"2;3\"")
+        spans = [(int(match[1]), int(match[2])) for match in matches]
         if {start for start, _ in spans} != set(starts) or {end for _, end in spans} != set(ends):
             raise Wrong("bad_positions", "'span_position' is not what 'start_position' and 'end_position' say")
     for start, end in spans:
@@ -168,10 +172,3 @@ def _positions(value: object, key: str) -> list[int]:
     if not isinstance(value, list) or not all(type(position) is int for position in value):
         raise Wrong("bad_positions", f"{key!r} is not a list of whole numbers")
     return value
-
-
-def _span_positions(value: object) -> list[tuple[int, int]]:
-    found = [isinstance(item, str) and _SPAN.fullmatch(item) for item in value] if isinstance(value, list) else [None]
-    if not all(found):
-        raise Wrong("bad_positions", "'span_position' is not a list of texts such as \"2;3\"")
-    return [(int(match[1]), int(match[2])) for match in found]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from recipe.core.entities import IGNORED_TYPES, Example
 from recipe.corpora.json_files import read_lines, read_list
-from recipe.corpora.reading import STRICT, Reading
+from recipe.corpora.reading import Reading
 from recipe.corpora.records import check_record, check_text, read_entities, read_schema, sentences_of
 
 if TYPE_CHECKING:
@@ -47,15 +47,13 @@ def types(_dataset: Dataset, _reading: Reading) -> tuple[str, ...]:
 
 
 def examples(dataset: Dataset, _split: str, reading: Reading) -> Iterator[Example]:
-    """The examples of the file; residual types are never kept."""
-    return read(dataset.folder, reading)
+    """The examples of the file with their reasoning; with `reading.cot` "none", that column is not looked at.
 
+    Residual types are never kept.
+    """
+    path, with_cot = dataset.folder, reading.cot != "none"
 
-def read(path: Path, reading: Reading = STRICT) -> Iterator[Example]:
-    """The examples of a file with their reasoning; with `reading.cot` "none", that column is not looked at."""
-    with_cot = reading.cot != "none"
-
-    def example(record: object) -> tuple[Example, int]:
+    def read(record: object) -> tuple[Example, int]:
         check_record(record, "sentence", "entities", "schema")
         types = read_schema(record["schema"], "schema", IGNORED_TYPES)
         entities, residual = read_entities(record["entities"], "text", "label", types, IGNORED_TYPES)
@@ -63,7 +61,7 @@ def read(path: Path, reading: Reading = STRICT) -> Iterator[Example]:
         reasoning = check_text(record.get("cot"), "no_cot", "'cot'") if with_cot else None
         return Example(record["sentence"], types, entities, source, reasoning), residual
 
-    return reading.examples(path, enumerate(_records(path), 1), example)
+    return reading.examples(path, enumerate(_records(path), 1), read)
 
 
 def sentences(path: Path, _reading: Reading) -> Iterator[str]:

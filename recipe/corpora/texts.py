@@ -61,33 +61,25 @@ def check_types(labels: object, where: str) -> tuple[str, ...]:
 
 def read_records(path: Path | None, types: tuple[str, ...] | None) -> list[Record]:
     """The records of a file, or of standard input for None. DataError names file, record and remedy."""
-    if path is None:
-        text = read_text(Path("/dev/stdin"))
-        lines = text.split("\n")
-        pairs = _json_lines(text, "stdin") if _is_object(lines[0]) else _plain_lines(lines, "stdin")
-        name = "stdin"
+    name, ending = ("stdin", "") if path is None else (str(path), path.suffix.lower())
+    if path is not None and ending not in ENDINGS:
+        raise DataError(f"{path}: a file of texts ends with {', '.join(ENDINGS)}; rename or convert it")
+    if path is not None and not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if ending == ".parquet":
+        pairs = _parquet(path)
     else:
-        name = str(path)
-        if path.suffix.lower() not in ENDINGS:
-            raise DataError(f"{path}: a file of texts ends with {', '.join(ENDINGS)}; rename or convert it")
-        if not path.is_file():
-            raise DataError(f"{path}: no such file")
-        if path.suffix.lower() == ".parquet":
-            pairs = _parquet(path)
-        elif path.suffix.lower() == ".jsonl":
-            pairs = _json_lines(read_text(path), name)
-        else:
-            pairs = _plain_lines(read_text(path).split("\n"), name)
+        text = read_text(path or Path("/dev/stdin"))
+        as_json = ending == ".jsonl" or (path is None and _is_object(text.partition("\n")[0]))
+        pairs = (_json_lines if as_json else _plain_lines)(text, name)
     records = [_record(value, where, types) for value, where in pairs]
     if not records:
         raise DataError(f"{name}: no text in it; at least one is needed")
     return records
 
 
-def _plain_lines(lines: list[str], name: str) -> Iterator[tuple[dict, str]]:
-    if lines[-1] == "":  # after the last line end
-        lines = lines[:-1]
-    for number, line in enumerate(lines, 1):
+def _plain_lines(text: str, name: str) -> Iterator[tuple[dict, str]]:
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):
         yield {"text": line}, f"{name}, line {number}"
 
 
