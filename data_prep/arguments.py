@@ -68,7 +68,7 @@ def _add_corpora(command: argparse.ArgumentParser, group: argparse._ActionsConta
         "--corpora",
         type=Path,
         metavar="DIR",
-        help="holds a folder for each dataset: InstructUIE's or B2NERD's JSON, CoNLL/BIO columns, MRC questions",
+        help="holds a folder for each dataset: InstructUIE's or B2NERD's JSON, CoNLL columns, MRC questions",
         required=required,
     )
     which = command.add_mutually_exclusive_group()
@@ -114,8 +114,8 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
     formats = "how entities are answered (default: %(default)s)"
     add("--answer-format", choices=tuple(FORMATS), default=DEFAULT_FORMAT, help=formats)
-    add("--one-step", action="store_true", help="bio: a prompt without the two steps, for the ablation")
-    worked = "entity_tags: draws the worked examples that prompts show (default: %(default)s)"
+    add("--one-step", action="store_true", help="a prompt without the two steps, where the format has them")
+    worked = "draws the worked examples of prompts about one type (default: %(default)s)"
     add("--worked-seed", type=int, default=WORKED_SEED, metavar="N", help=worked)
     add("--prompt-template", type=Path, metavar="FILE", help="prompt with {{SCHEMA}} and {{SENTENCE}}")
     add("--add-source", action="store_true", help="begin the prompt with the dataset's name")

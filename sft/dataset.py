@@ -3,8 +3,8 @@
 verl's own MultiTurnSFTDataset renders each message through the template, and Qwen3's template drops `<think>` from
 what it takes for history: the model would be trained on the JSON alone. Named in the configs as `data.custom_cls`.
 
-A row's `messages` column: [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]. For BIO
-answers `extra_info.types`, if there, lists the types asked for: the loss's mask needs it where one holds parentheses.
+A row's `messages` column: [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]. For answers
+that tag words, `extra_info.types` lists the types asked for: the loss's mask needs it where a type holds parentheses.
 """
 
 from bisect import bisect_left
@@ -31,7 +31,7 @@ class AnswerDataset(Dataset):
     `apply_chat_template_kwargs` are read, and `begin_mask`, which `sft.train` adds for a loss that needs that field.
     Raises DataError for a file without the column, for a conversation that is not one question and one answer, for a
     row of more than `max_length` tokens, as cutting it would cut the answer, and, with `begin_mask`, for an answer that
-    is not BIO.
+    doesn't tag words.
     """
 
     def __init__(

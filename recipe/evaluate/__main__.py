@@ -21,7 +21,7 @@ Of the `of_sentences` that a split had, preparation may have left some out (`lef
 reason; recipe.evaluate.left_out). `of_split` and `macro_of_split` count that gold as missed, and go beside published
 figures. They are null where that isn't known: older files of rows don't say, and --limit leaves rows out.
 
-Where rows ask about single types (entity_tags), sentences are scored, and `questions` has their number and the share of
+Where rows ask about single types, sentences are scored, and `questions` has their number and the share of
 answers that can't be read: {"asked": 600, "unparsable": 0.01}.
 
 All figures are fractions. F1 is micro within a dataset, `macro` is the plain mean over datasets, `micro` pools their
