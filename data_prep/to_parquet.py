@@ -60,7 +60,7 @@ Item = tuple[Example, Texts | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class Target:
     """One Parquet file to write: `name`.parquet."""
 
     name: str
@@ -71,19 +71,19 @@ class Split:
 # -------------------------------------------------------------------------------------------------------- what to do
 
 
-def plan(args: argparse.Namespace, selection: Selection) -> list[Split]:
+def plan(args: argparse.Namespace, selection: Selection) -> list[Target]:
     """The files that the arguments ask for. DataError where they name what is not there."""
     if args.command == "sft" and args.ner_cot:
         rows = tuple(map(dataset_of_file, args.ner_cot))
         dev_rows = tuple(map(dataset_of_file, args.dev_ner_cot)) if args.dev_ner_cot else rows
-        dev = [Split("dev", dev_rows, Amount(args.num_dev))] if args.num_dev or args.dev_ner_cot else []
-        return [*dev, Split("train", rows, selection.amount)]
+        dev = [Target("dev", dev_rows, Amount(args.num_dev))] if args.num_dev or args.dev_ner_cot else []
+        return [*dev, Target("train", rows, selection.amount)]
     split = selection.split if args.command == "eval" else "train"
     datasets = with_split(selection.found, split)
     check_files(datasets, split)
     if args.command == "eval":
-        return [Split(split, tuple(datasets), Amount())]
-    train = Split("train", tuple(datasets), selection.amount)
+        return [Target(split, tuple(datasets), Amount())]
+    train = Target("train", tuple(datasets), selection.amount)
     if args.num_dev == 0:
         return [train]
     with_dev = [dataset for dataset in datasets if dataset.file("dev").is_file()]
@@ -94,7 +94,7 @@ def plan(args: argparse.Namespace, selection: Selection) -> list[Split]:
         if args.num_dev is None:
             return [train]
         raise DataError("no dataset has a dev.json to take --num-dev rows from; pass --num-dev 0")
-    return [Split("dev", tuple(with_dev), Amount(args.num_dev, None, selection.amount.cap)), train]
+    return [Target("dev", tuple(with_dev), Amount(args.num_dev, None, selection.amount.cap)), train]
 
 
 def reading_of(args: argparse.Namespace) -> Reading:
@@ -190,7 +190,7 @@ def _left_out(tallies: dict[str, Tally]) -> dict[bytes, bytes]:
     return left_out.to_metadata({name: tally.split for name, tally in tallies.items()})
 
 
-def _examples(split: Split, args: argparse.Namespace, scan: Scan, tallies: dict[str, Tally]) -> Iterator[Item]:
+def _examples(split: Target, args: argparse.Namespace, scan: Scan, tallies: dict[str, Tally]) -> Iterator[Item]:
     """The split's examples; with their texts, unless they were chosen among others, whose texts nobody keeps."""
     if not split.amount.all:
         yield from ((example, None) for example in choose(split.datasets, split.amount, args.seed, scan, tallies))
@@ -201,7 +201,7 @@ def _examples(split: Split, args: argparse.Namespace, scan: Scan, tallies: dict[
             yield example, texts
 
 
-def _rows(examples: Iterable[Item], split: Split, args: argparse.Namespace, rules: RowRules) -> Iterator[dict]:
+def _rows(examples: Iterable[Item], split: Target, args: argparse.Namespace, rules: RowRules) -> Iterator[dict]:
     for index, (example, texts) in enumerate(examples):
         if args.command == "sft":
             yield sft_row(example, index, split.name, rules, args.cot, texts)
@@ -209,7 +209,7 @@ def _rows(examples: Iterable[Item], split: Split, args: argparse.Namespace, rule
             yield question_row(example, index, split.name, rules, args.drop_else, texts)
 
 
-def _entry(args: argparse.Namespace, selection: Selection, split: Split, tallies: dict[str, Tally]) -> dict:
+def _entry(args: argparse.Namespace, selection: Selection, split: Target, tallies: dict[str, Tally]) -> dict:
     files = {path for dataset in split.datasets for path in dataset.files(split.name)}
     files |= {args.prompt_template} - {None} | set(_overlap_files(args))
     # The output folder doesn't change what is in the files.

@@ -3,7 +3,7 @@
 import pytest
 
 from recipe.core.entities import DataError
-from recipe.corpora.conll import Columns, Fault, Mention, read_sentences, split_file, survey
+from recipe.corpora.conll import Chunk, Columns, Fault, read_sentences, split_file, survey
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_mention_does_not_go_on_in_the_next_sentence(mentions):
 
 def test_a_type_may_have_hyphens_and_spaces(column_file):
     (sentence,) = read_sentences(column_file("Ada\tB-creative-work of art\n"))
-    assert sentence.mentions == (Mention(0, 1, "creative-work of art"),)
+    assert sentence.mentions == (Chunk(0, 1, "creative-work of art"),)
 
 
 # ------------------------------------------------------------------------------------------------------------ lines
@@ -102,7 +102,7 @@ def test_a_byte_order_mark_crlf_and_a_missing_last_line_end_make_no_difference(c
 def test_token_and_tag_may_be_in_any_column(column_file):
     path = column_file("1\tAda\tB-PER\t_\n2\tran\tO\t_\n")
     (sentence,) = read_sentences(path, Columns(2, 3))
-    assert (sentence.text, sentence.mentions) == ("Ada ran", (Mention(0, 1, "PER"),))
+    assert (sentence.text, sentence.mentions) == ("Ada ran", (Chunk(0, 1, "PER"),))
     assert next(read_sentences(path, Columns(-3, -2))) == sentence
 
 

@@ -30,7 +30,7 @@ _SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Paid:
     """One way to answer: (example, its reward, the honest answer's) for each example that it can be written for.
 
     Where it is the honest answer itself, the last is None: such an example counts in the means alone.
@@ -73,7 +73,7 @@ class Row:
         return f"ties in {ties} of {compared}" if ties else "below"
 
 
-def rows(reward: Callable[..., dict], answer_format: str, limit: int) -> list[Row]:
+def rows(reward: Callable[..., dict], answer_format: str, limit: int) -> list[Paid]:
     """The honest answer first, then each attack; empty if the reward can't read answers of this format."""
     golds = attacks.examples(answer_format)
     if not _reads(reward, golds[0]):
@@ -86,7 +86,7 @@ def rows(reward: Callable[..., dict], answer_format: str, limit: int) -> list[Ro
         for name, completion in said.items():
             best = None if completion == text else paid["honest"]
             table.setdefault(name, []).append((example, paid[name], best))
-    return [Row(name, tuple(entries)) for name, entries in table.items()]
+    return [Paid(name, tuple(entries)) for name, entries in table.items()]
 
 
 def _reads(reward: Callable[..., dict], example: Example) -> bool:
@@ -98,7 +98,7 @@ def _reads(reward: Callable[..., dict], example: Example) -> bool:
         logging.disable(logging.NOTSET)
 
 
-def break_even(table: Sequence[Row], empty_share: float) -> float:
+def break_even(table: Sequence[Paid], empty_share: float) -> float:
     """How far from wrong to right names a policy must come, where there are some, to earn what silence earns.
 
     In [0, 1] where silence earns less than honesty; with a reward that is linear in F1 it is that F1. The policy names
@@ -110,13 +110,13 @@ def break_even(table: Sequence[Row], empty_share: float) -> float:
     return (silence.mixed(empty_share) - wrong.mixed(empty_share)) / gain if gain > _SAME else math.inf
 
 
-def render(answer_format: str, table: Sequence[Row], empty_share: float) -> str:
+def render(answer_format: str, table: Sequence[Paid], empty_share: float) -> str:
     """The table as text, best first, and what always naming nothing is worth."""
 
     def number(value: float | None) -> str:
         return f"{'-' if value is None else format(value, '.2f'):>9}"
 
-    def line(row: Row) -> str:
+    def line(row: Paid) -> str:
         numbers = "".join(number(value) for value in (row.mean(True), row.mean(False), row.mixed(empty_share)))
         return f"{row.name:<42}{numbers}   {'' if row is table[0] else row.verdict}".rstrip()
 

@@ -9,7 +9,7 @@
     rejects VBZ B-VP O
     German JJ B-NP B-MISC
 
-    next(read_sentences(Path("train.txt"))).mentions      # (Mention(0, 1, "ORG"), Mention(2, 3, "MISC"))
+    next(read_sentences(Path("train.txt"))).mentions      # (Chunk(0, 1, "ORG"), Chunk(2, 3, "MISC"))
 
 Tabs separate the columns of a line that has one, else spaces do. A blank line ends a sentence, and so does a line that
 begins with -DOCSTART-. At the start of a sentence, a line that begins with `# ` and holds no tag is a comment.
@@ -54,7 +54,7 @@ _DOCUMENT = "-DOCSTART"
 
 
 @dataclass(frozen=True, slots=True)
-class Mention:
+class Chunk:
     """Tokens `start` to `end`, the end exclusive, and the type as it is written in the tags."""
 
     start: int
@@ -68,14 +68,14 @@ class Sentence:
 
     line: int
     tokens: tuple[str, ...]
-    mentions: tuple[Mention, ...]
+    mentions: tuple[Chunk, ...]
     repaired: int = 0
 
     @property
     def text(self) -> str:
         return " ".join(self.tokens)
 
-    def name(self, mention: Mention) -> str:
+    def name(self, mention: Chunk) -> str:
         return " ".join(self.tokens[mention.start : mention.end])
 
 
@@ -305,9 +305,9 @@ def _token(number: int, fields: Sequence[str], columns: Columns, width: int) -> 
     return token, match[1] or "O", match[2]
 
 
-def _mentions(tags: Sequence[tuple[str, str | None]], scheme: Survey) -> tuple[tuple[Mention, ...], int]:
+def _mentions(tags: Sequence[tuple[str, str | None]], scheme: Survey) -> tuple[tuple[Chunk, ...], int]:
     """The mentions in order, and how many of them are not as the scheme has it."""
-    mentions: list[Mention] = []
+    mentions: list[Chunk] = []
     repaired = 0
     start = 0
     for index, (prefix, label) in enumerate(tags):
@@ -318,7 +318,7 @@ def _mentions(tags: Sequence[tuple[str, str | None]], scheme: Survey) -> tuple[t
             start = index
         after, following = tags[index + 1] if index + 1 < len(tags) else ("O", None)
         if prefix in _CLOSE or after in _OPEN or following != label:
-            mentions.append(Mention(start, index + 1, label))
+            mentions.append(Chunk(start, index + 1, label))
             sound = (not scheme.opens or tags[start][0] in _OPEN) and (not scheme.closes or prefix in _CLOSE)
             repaired += not sound
     return tuple(mentions), repaired

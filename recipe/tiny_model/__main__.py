@@ -286,7 +286,7 @@ def evaluate(
 
     was = model.training
     model.eval()
-    asked: list[tuple[str, tiny_questions.Question]] = []
+    asked: list[tuple[str, tiny_questions.Exercise]] = []
     for dataset, records in corpus.dev.items():
         short = [r for r in records if len(r.sentence) <= LONGEST_HELD_OUT]
         picked = random.Random(0).sample(short, min(sentences, len(short)))

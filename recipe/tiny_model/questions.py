@@ -29,7 +29,7 @@ _WORDINGS = yaml.safe_load(Path(__file__).with_name("wordings.yaml").read_text(e
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Exercise:
     """A sentence, the types asked for, and (name, type) for each thing to copy, in sentence order."""
 
     sentence: str
@@ -38,7 +38,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Annotated:
     """One corpus sentence with its mentions (start, end, type), sorted, without overlaps."""
 
     sentence: str
@@ -51,8 +51,8 @@ class Record:
 class Corpus:
     """Train and dev records of some datasets, and the names of each type in train."""
 
-    train: dict[str, list[Record]]
-    dev: dict[str, list[Record]]
+    train: dict[str, list[Annotated]]
+    dev: dict[str, list[Annotated]]
     dropped: int = 0
     names: dict[str, list[str]] = field(default_factory=dict)
 
@@ -91,7 +91,7 @@ def read_corpus(data: Path) -> Corpus:
     return corpus
 
 
-def _read_split(folder: Path, split: str) -> list[Record]:
+def _read_split(folder: Path, split: str) -> list[Annotated]:
     path = folder / f"{split}.json"
     if not path.exists():
         return []
@@ -103,7 +103,7 @@ def _read_split(folder: Path, split: str) -> list[Record]:
         raise DataError(f"{path}: not in InstructUIE's layout ({type(error).__name__}: {error})") from error
 
 
-def _record(row: dict, labels: tuple[str, ...], dataset: str) -> Record:
+def _record(row: dict, labels: tuple[str, ...], dataset: str) -> Annotated:
     mentions, last = [], 0
     for entity in sorted(row["entities"], key=lambda e: (e["pos"][0], -e["pos"][1])):
         (start, end), label = entity["pos"], normalize_type(entity["type"])
@@ -111,20 +111,20 @@ def _record(row: dict, labels: tuple[str, ...], dataset: str) -> Record:
         if start >= last and label in labels and any(c.isalnum() for c in entity["name"]):
             mentions.append((start, end, label))
             last = end
-    return Record(row["sentence"], tuple(mentions), labels, dataset)
+    return Annotated(row["sentence"], tuple(mentions), labels, dataset)
 
 
 # ------------------------------------------------------------------------------------------------ what to ask for
 
 
-def ask_entities(record: Record, types: Sequence[str] | None = None) -> Question:
+def ask_entities(record: Annotated, types: Sequence[str] | None = None) -> Exercise:
     """The question for these types (all of the record's if None); each name once a type."""
     types = tuple(record.types if types is None else types)
     found = dict.fromkeys((record.sentence[a:b], label) for a, b, label in record.mentions if label in types)
-    return Question(record.sentence, types, tuple(found))
+    return Exercise(record.sentence, types, tuple(found))
 
 
-def swap_names(record: Record, names: dict[str, list[str]], rng: random.Random) -> Record:
+def swap_names(record: Annotated, names: dict[str, list[str]], rng: random.Random) -> Annotated:
     """The record with some names exchanged for others of their type: what to copy can't be known by heart."""
     out, mentions, last, size = [], [], 0, 0
     for start, end, label in record.mentions:
@@ -134,10 +134,10 @@ def swap_names(record: Record, names: dict[str, list[str]], rng: random.Random) 
         mentions.append((size, size + len(name), label))
         size += len(name)
         last = end
-    return Record("".join([*out, record.sentence[last:]]), tuple(mentions), record.types, record.dataset)
+    return Annotated("".join([*out, record.sentence[last:]]), tuple(mentions), record.types, record.dataset)
 
 
-def some_entities(corpus: Corpus, rng: random.Random) -> Question:
+def some_entities(corpus: Corpus, rng: random.Random) -> Exercise:
     """A question about the entities of a random train sentence; sentences without any come half as often."""
     weights = [len(records) ** 0.5 for records in corpus.train.values()]
     while True:
@@ -162,7 +162,7 @@ def some_entities(corpus: Corpus, rng: random.Random) -> Question:
     return ask_entities(record, types)
 
 
-def some_rules(corpus: Corpus, rng: random.Random) -> Question:
+def some_rules(corpus: Corpus, rng: random.Random) -> Exercise:
     """A question a rule answers, about a random train sentence, or in half of the cases about unrelated words.
 
     What follows what in unrelated words can't be guessed, only copied: that is where copying is learned first.
@@ -184,7 +184,7 @@ def some_rules(corpus: Corpus, rng: random.Random) -> Question:
                 spans.update(dict.fromkeys((a, b, label) for a, b in hits))
         if types:
             found = dict.fromkeys((sentence[a:b], label) for a, b, label in sorted(spans))
-            return Question(sentence, tuple(types), tuple(found))
+            return Exercise(sentence, tuple(types), tuple(found))
 
 
 def _rule(sentence: str, words: list[tuple[int, int]], rng: random.Random) -> tuple[str, list[tuple[int, int]]]:
@@ -220,7 +220,7 @@ def _rule(sentence: str, words: list[tuple[int, int]], rng: random.Random) -> tu
 # --------------------------------------------------------------------------------------------- how it is written
 
 
-def write(question: Question, rng: random.Random, others: Sequence[str] = ()) -> tuple[str, str]:
+def write(question: Exercise, rng: random.Random, others: Sequence[str] = ()) -> tuple[str, str]:
     """Prompt and answer in a random form. `others`: sentences that may stand in front as background."""
     one = len(question.types) == 1 and rng.random() < 0.7
     hint, answer = _answer_one(question, rng) if one else _answer_many(question, rng)
@@ -246,7 +246,7 @@ def write(question: Question, rng: random.Random, others: Sequence[str] = ()) ->
     return gap.join([*parts, end]), rng.choice((" ", "\n")) + answer
 
 
-def write_plain(question: Question) -> tuple[str, str]:
+def write_plain(question: Exercise) -> tuple[str, str]:
     """Prompt and answer in the one form that held-out scores are measured with: `"Naloxone" is a chemical.`"""
     types = json.dumps(list(question.types), ensure_ascii=False)
     prompt = f"Types: {types}\nFormat: sentences with quotes\nText: {question.sentence}\nAnswer:"
@@ -258,12 +258,12 @@ def read_plain(answer: str) -> set[tuple[str, str]]:
     return set(re.findall(r'"([^\n]{1,200}?)" is an? ([^".\n]{1,40})\.', answer))
 
 
-def _say(question: Question) -> str:
+def _say(question: Exercise) -> str:
     said = [f'"{name}" is {_article(label)} {label}.' for name, label in question.found]
     return " ".join(said) or "Nothing is named here."
 
 
-def _answer_one(question: Question, rng: random.Random) -> tuple[str, str]:
+def _answer_one(question: Exercise, rng: random.Random) -> tuple[str, str]:
     """What the form is called, and the answer in it, for a single type."""
     names = list(dict.fromkeys(name for name, _ in question.found))
     forms = (
@@ -276,7 +276,7 @@ def _answer_one(question: Question, rng: random.Random) -> tuple[str, str]:
     return rng.choice(forms)
 
 
-def _answer_many(question: Question, rng: random.Random) -> tuple[str, str]:
+def _answer_many(question: Exercise, rng: random.Random) -> tuple[str, str]:
     """What the form is called, and the answer in it, for any number of types."""
     by_type: dict[str, list[str]] = {label: [] for label in question.types}
     for name, label in question.found:
