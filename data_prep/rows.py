@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 from recipe import answers
 from recipe.answers.control_tokens import THINK_TAGS, find_control_token
 from recipe.answers.queries import Wordings, ask
-from recipe.core.entities import DEFAULT_FORMAT, DataError, Example, to_ground_truth
+from recipe.core.entities import DEFAULT_FORMAT, DataError, Example
+from recipe.core.ground_truth import to_ground_truth
 from recipe.core.metrics import count
 from recipe.models.chat import encode_prompt
 

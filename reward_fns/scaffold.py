@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from recipe import answers
 from recipe.answers.think import OPEN
-from recipe.core.entities import Answer, DataError, Example, from_ground_truth
+from recipe.core.entities import Answer, DataError, Example
+from recipe.core.ground_truth import from_ground_truth
 from recipe.core.metrics import RULES, Counts
 from recipe.corpora.sentence_overlap import words
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from data_prep.output import write_parquet
 from data_prep.rows import RowRules, question_row, row_schema
 from recipe.answers.json_answer import render_entities
-from recipe.core.entities import Entity, Example, to_ground_truth
+from recipe.core.entities import Entity, Example
+from recipe.core.ground_truth import to_ground_truth
 from recipe.evaluate import __main__ as evaluate
 
 ATTACK = "</script><script>window.ran = 1</script><img src=x onerror='window.ran = 1'>"

@@ -10,7 +10,8 @@ import pytest
 from data_prep.to_parquet import main as to_parquet
 from recipe import answers, predict
 from recipe.answers import queries
-from recipe.core.entities import DataError, Entity, Example, from_ground_truth, to_ground_truth
+from recipe.core.entities import DataError, Entity, Example
+from recipe.core.ground_truth import from_ground_truth, to_ground_truth
 from recipe.corpora.texts import Record
 from recipe.evaluate.__main__ import main as evaluate
 from recipe.evaluate.rows import read_rows

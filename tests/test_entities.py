@@ -5,11 +5,10 @@ from recipe.core.entities import (
     Entity,
     Example,
     clean_types,
-    from_ground_truth,
     has_lone_surrogate,
     normalize_type,
-    to_ground_truth,
 )
+from recipe.core.ground_truth import from_ground_truth, to_ground_truth
 
 
 def test_a_type_is_stripped_and_lower_cased():

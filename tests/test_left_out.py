@@ -8,7 +8,7 @@ import pytest
 
 from data_prep.to_parquet import main as to_parquet
 from recipe import answers, overlap
-from recipe.core.entities import from_ground_truth
+from recipe.core.ground_truth import from_ground_truth
 from recipe.evaluate.__main__ import main as evaluate
 from recipe.evaluate.left_out import KEY
 

@@ -12,7 +12,8 @@ from data_prep.to_parquet import main as to_parquet
 from recipe import answers, predict
 from recipe.adversarial.__main__ import rows as attacked
 from recipe.answers.think import split_reasoning, with_reasoning
-from recipe.core.entities import Answer, DataError, Entity, from_ground_truth
+from recipe.core.entities import Answer, DataError, Entity
+from recipe.core.ground_truth import from_ground_truth
 from recipe.corpora.texts import Record
 from recipe.evaluate.__main__ import main as evaluate
 from recipe.generate.predictions import Prediction

@@ -10,7 +10,8 @@ import pytest
 from data_prep.to_parquet import main as to_parquet
 from recipe import corpora
 from recipe.answers.json_answer import render_entities
-from recipe.core.entities import DataError, Entity, Example, from_ground_truth
+from recipe.core.entities import DataError, Entity, Example
+from recipe.core.ground_truth import from_ground_truth
 from recipe.corpora.records import Wrong
 from recipe.evaluate.__main__ import main as evaluate
 

@@ -16,7 +16,8 @@ from random_model import make_random
 
 from recipe.answers import bio, render_prompt
 from recipe.answers.json_answer import render_entities
-from recipe.core.entities import DataError, Entity, Example, to_ground_truth
+from recipe.core.entities import DataError, Entity, Example
+from recipe.core.ground_truth import to_ground_truth
 from recipe.eos import end_ids
 from recipe.models.chat import encode_prompt
 from recipe.models.folder import load_tokenizer

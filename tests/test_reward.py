@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from linear_time import linear_time
 
 from recipe.answers.json_answer import render_entities
-from recipe.core.entities import DataError, Entity, Example, to_ground_truth
+from recipe.core.entities import DataError, Entity, Example
+from recipe.core.ground_truth import to_ground_truth
 from reward_fns.ner import RewardConfig, check_reward_kwargs, compute_score
 
 KEYS = [

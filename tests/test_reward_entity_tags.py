@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipe.answers.entity_tags import render_answer
-from recipe.core.entities import DataError, Entity, Example, to_ground_truth
+from recipe.core.entities import DataError, Entity, Example
+from recipe.core.ground_truth import to_ground_truth
 from reward_fns import ner
 from reward_fns.entity_tags import RewardConfig, check_reward_kwargs, compute_score
 

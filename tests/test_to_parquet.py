@@ -13,7 +13,8 @@ from data_prep.rows import RowRules, render, sentence_key
 from data_prep.to_parquet import main
 from recipe import answers
 from recipe.answers import json_answer
-from recipe.core.entities import Entity, Example, from_ground_truth
+from recipe.core.entities import Entity, Example
+from recipe.core.ground_truth import from_ground_truth
 from recipe.models.chat import encode_prompt
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from recipe.adversarial import attacks
 from recipe.answers import FORMATS
 from recipe.core.command_line import command_parser, exit_status
-from recipe.core.entities import DataError, Example, to_ground_truth
+from recipe.core.entities import DataError, Example
+from recipe.core.ground_truth import to_ground_truth
 from recipe.train import config as experiment
 from recipe.train.reward import configured_reward
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from recipe import answers
 from recipe.answers.queries import ask
 from recipe.answers.think import CLOSE, OPEN, template_reasoning
-from recipe.core.entities import DataError, Entity, Example, from_ground_truth
+from recipe.core.entities import DataError, Entity, Example
+from recipe.core.ground_truth import from_ground_truth
 
 SILENCE, WRONG = "names nothing", "wrong names"
 

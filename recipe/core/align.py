@@ -40,39 +40,59 @@ _OPENING = frozenset('([{"“‘«‹<¿¡（「『【《、，。：；！？')
 _CLOSING = frozenset(')]}"”’»›>.,;:!?…。，、；：！？）」』】》،؛؟।')
 
 
-def locate(sentence: str, entities: Iterable[Entity]) -> tuple[Span | None, ...]:
-    """A span for each entity, in the entities' order; None where the sentence has no (or no further) place for it."""
+def place(sentence: str, entities: Iterable[Entity], beside: Iterable[Span | None] = ()) -> tuple[Span | None, ...]:
+    """A span for each entity: where it says that it stands, else where `locate` finds it, which gets `beside`."""
+    entities = tuple(entities)
+    given = [
+        None if entity.start is None else Span(entity.start, entity.start + len(entity.name), entity.type)
+        for entity in entities
+    ]
+    if None not in given:
+        return tuple(given)
+    unplaced = [entity for entity in entities if entity.start is None]
+    found = iter(locate(sentence, unplaced, beside, [span for span in given if span]))
+    return tuple(next(found) if span is None else span for span in given)
+
+
+def locate(
+    sentence: str, entities: Iterable[Entity], beside: Iterable[Span | None] = (), taken: Iterable[Span] = ()
+) -> tuple[Span | None, ...]:
+    """A span for each entity, in the entities' order; None where the sentence has no (or no further) place for it.
+
+    Places of `beside`, the spans of the gold that the entities are compared with, come before all others, those of the
+    entity's type first: who names a text without its place can't be wrong about the place. No entity takes a span that
+    is `taken`.
+    """
     entities = tuple(entities)
     if not entities:
         return ()
     text = _Folded(sentence)
-    names = sorted({entity.name for entity in entities}, key=lambda name: (-len(_fold(name)), name))
-    mentions = defaultdict(int)
+    beside, taken = {span for span in beside if span}, set(taken)
+    anywhere = {(span.start, span.end) for span in beside}
+    mentions: dict[Entity, int] = defaultdict(int)
     for entity in entities:
         mentions[entity] += 1
-    most = defaultdict(int)
-    for entity, times in mentions.items():
-        most[entity.name] = max(most[entity.name], times)
-    places: dict[str, list[tuple[int, int]]] = {}
-    taken: list[tuple[int, int]] = []
-    for name in names:
-        found = text.find(name)
+    found = {name: text.find(name) for name in {entity.name for entity in entities}}
+    held = {(span.start, span.end) for span in taken}
+    places: dict[Entity, list[tuple[int, int]]] = {}
+    for entity in sorted(mentions, key=lambda one: (-len(_fold(one.name)), one.name, one.type)):
 
-        def rank(place: tuple[int, int]) -> tuple[bool, bool, int, int]:
-            start, end = place
-            inside = any(s <= start and end <= e and e - s > end - start for s, e in taken)
+        def rank(at: tuple[int, int], label: str = entity.type) -> tuple:
+            start, end = at
+            inside = any(s <= start and end <= e and e - s > end - start for s, e in held)
             looseness = _looseness(sentence, start, end)
-            return looseness > 1, inside, looseness, start
+            return Span(*at, label) not in beside, at not in anywhere, looseness > 1, inside, looseness, start
 
-        places[name] = sorted(found, key=rank)[: most[name]] if len(found) > 1 else found
-        taken.extend(place for place in places[name] if place not in taken)
+        free = [at for at in found[entity.name] if Span(*at, entity.type) not in taken]
+        chosen = sorted(free, key=rank)[: mentions[entity]] if len(free) > 1 else free
+        held.update(chosen)
+        places[entity] = sorted(chosen)
     given: dict[Entity, int] = defaultdict(int)
     spans: list[Span | None] = []
     for entity in entities:
-        number = given[entity]
+        number, chosen = given[entity], places[entity]
         given[entity] += 1
-        chosen = places[entity.name][: mentions[entity]]
-        spans.append(Span(*sorted(chosen)[number], entity.type) if number < len(chosen) else None)
+        spans.append(Span(*chosen[number], entity.type) if number < len(chosen) else None)
     return tuple(spans)
 
 

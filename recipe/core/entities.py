@@ -1,6 +1,5 @@
 """Entities, labelled sentences and the rules for type names: the nouns every other module shares."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -17,10 +16,15 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """One mention: `Entity("Naloxone", "chemical")`. `name` is verbatim text, `type` is normalised."""
+    """One mention: `Entity("Naloxone", "chemical")`. `name` is verbatim text, `type` is normalised.
+
+    `start` is where the name begins in its sentence, in characters, if its source says so: then
+    `sentence.startswith(name, start)`. It makes no difference to equality.
+    """
 
     name: str
     type: str
+    start: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,32 +72,3 @@ def has_lone_surrogate(text: str) -> bool:
     except UnicodeEncodeError:
         return True
     return False
-
-
-def to_ground_truth(example: Example) -> str:
-    """`{"types": [...], "entities": [{"name": .., "type": ..}, ...], "sentence": ..}`: what scoring an answer needs.
-
-    JSON, because a nested Parquet column would become an Arrow struct with the union of all keys. `format` is there
-    where it isn't the default.
-    """
-    entities = [{"name": entity.name, "type": entity.type} for entity in example.entities]
-    value = {"types": list(example.types), "entities": entities, "sentence": example.sentence}
-    if example.format != DEFAULT_FORMAT:
-        value["format"] = example.format
-    return json.dumps(value, ensure_ascii=False)
-
-
-def from_ground_truth(text: str) -> Example:
-    """The example (sentence, types, entities) that `to_ground_truth` wrote; DataError for anything else."""
-    try:
-        value = json.loads(text)
-        sentence, types, name = value["sentence"], value["types"], value.get("format", DEFAULT_FORMAT)
-        entities = [Entity(entity["name"], entity["type"]) for entity in value["entities"]]
-        strings = [sentence, name, *types, *(part for entity in entities for part in (entity.name, entity.type))]
-        lists = (types, value["entities"])
-        if not all(isinstance(each, list) for each in lists) or not all(isinstance(each, str) for each in strings):
-            raise TypeError("a list or a string is something else")
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        told = f"ground truth: {str(text)[:60]!r} is not what data_prep/to_parquet.py writes"
-        raise DataError(f"{told}; write the Parquet file again") from error
-    return Example(sentence, tuple(types), tuple(entities), format=name)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.answers.control_tokens import find_control_token
-from recipe.core.entities import DataError, from_ground_truth, has_lone_surrogate, normalize_type
+from recipe.core.entities import DataError, has_lone_surrogate, normalize_type
+from recipe.core.ground_truth import from_ground_truth
 from recipe.corpora.json_files import read_text
 from recipe.corpora.records import ignored_types
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from recipe.answers import one_type
 from recipe.answers.queries import group, merge
-from recipe.core.entities import DataError, Example, from_ground_truth
+from recipe.core.entities import DataError, Example
+from recipe.core.ground_truth import from_ground_truth
 from recipe.generate.predictions import Prediction
 
 COLUMNS = ("data_source", "prompt", "reward_model")

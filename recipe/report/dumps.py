@@ -18,7 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe.core.entities import DataError, Example, from_ground_truth
+from recipe.core.entities import DataError, Example
+from recipe.core.ground_truth import from_ground_truth
 
 Scores = dict[tuple[int, str], list[float]]  # of each (step, prompt)
 F1 = dict[int, list[float]]  # of each step

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from recipe import answers, eos
 from recipe.core.command_line import command_parser, exit_status
-from recipe.core.entities import DataError, from_ground_truth
+from recipe.core.entities import DataError
+from recipe.core.ground_truth import from_ground_truth
 from recipe.models import retention
 from recipe.models.chat import encode_prompts
 from recipe.models.checkpoints import newest

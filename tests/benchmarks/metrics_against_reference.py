@@ -27,8 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tqdm import tqdm
 
 from recipe.answers.json_answer import parse, render_entities
-from recipe.core.entities import DataError, Entity, Example, to_ground_truth
+from recipe.core.entities import DataError, Entity, Example
 from recipe.core.files import write_json
+from recipe.core.ground_truth import to_ground_truth
 from recipe.core.metrics import Counts, count
 from recipe.corpora import datasets as corpora
 from reward_fns.ner import compute_score
