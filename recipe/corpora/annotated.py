@@ -28,11 +28,15 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Annotated:
-    """A text and its mentions. `types`: what may be asked of this text alone; None for all types of the dataset."""
+    """A text and its mentions. `types`: what may be asked of this text alone; None for all types of the dataset.
+
+    `noted`: what is worth knowing of it, each to be counted once.
+    """
 
     text: str
     mentions: tuple[Mention, ...] = ()
     types: tuple[str, ...] | None = None
+    noted: tuple[str, ...] = ()
 
 
 # Scripts that write no spaces between words: Chinese, Japanese, Thai, Lao, Khmer, Burmese.
@@ -75,7 +79,7 @@ def example_of(
         types = tuple(sorted(own - ignored))
         if not types:
             raise Wrong("no_type", "leaves no type to ask for")
-    noted: Counter = Counter()
+    noted: Counter = Counter(annotated.noted)
     found: dict[tuple, Entity] = {}
     residual = 0
     for number, mention in enumerate(annotated.mentions, 1):

@@ -24,7 +24,7 @@ from recipe.corpora.json_files import read_lines, read_list
 from recipe.corpora.labels import labels_file, read_labels
 from recipe.corpora.reading import Reading
 from recipe.corpora.records import Wrong
-from recipe.corpora.splits import SPLITS, split_files
+from recipe.corpora.splits import SPLITS, split_files, split_folder
 
 if TYPE_CHECKING:
     from recipe.corpora.dataset import Dataset
@@ -98,7 +98,9 @@ class RecordLayout:
                 raise DataError(f"{path}: record {number}: {wrong}; correct it") from wrong
 
     def _files(self, path: Path, split: str) -> list[Path]:
-        return [path] if path.is_file() else split_files(path, split, self.reads)
+        if path.is_file():
+            return [path]
+        return split_files(path, split, self.reads) or split_folder(path, split, self.reads)
 
     def _splits(self, path: Path) -> Iterator[Path]:
         return (file for split in SPLITS for file in self._files(path, split))

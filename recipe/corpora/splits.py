@@ -48,3 +48,10 @@ def split_files(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> li
         both = " and ".join(path.name for path in found[:2])
         raise DataError(f"{folder}: {both} both look like its {split} split; leave one of them there")
     return found
+
+
+def split_folder(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> list[Path]:
+    """The files in a folder of the split's name that are `is_ours`, sorted: `train/data-00000-of-00002.arrow`."""
+    folders = (folder / name for name in SPLITS[split])
+    paths = (path for below in folders if below.is_dir() for path in sorted(below.iterdir()))
+    return [path for path in paths if path.is_file() and not path.name.startswith(".") and is_ours(path)]
