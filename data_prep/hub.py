@@ -4,15 +4,16 @@
     hf:OWNER/NAME@REVISION             at a branch, a tag or a commit
     hf:OWNER/NAME/path/file.json       one file of it, or one folder
 
-    fetch("hf:tner/wnut2017")          # Fetched(Path(".../snapshots/ce2c..."), "wnut2017", "ce2c...")
+    fetch("hf:owner/news")             # Fetched(Path(".../snapshots/3f1c..."), "news", "3f1c...")
 
 huggingface_hub does the work, so its environment counts: HF_TOKEN for what is private or gated, HF_HOME for the cache,
-HF_HUB_OFFLINE=1 to read the cache alone, HF_ENDPOINT for a mirror.
+HF_HUB_OFFLINE=1 to read the cache alone, HF_ENDPOINT for a mirror. Where the hub can't be reached, the cache is read.
 """
 
 from __future__ import annotations
 
 import functools
+import glob
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +21,21 @@ from pathlib import Path
 from recipe.core.entities import DataError
 from recipe.corpora.conll import SUFFIXES
 from recipe.corpora.record_layout import ENDINGS
+from recipe.corpora.splits import SPLITS
 
 READ = (*ENDINGS, *SUFFIXES, ".ann")
-_BESIDE = ("README.md", "dataset_infos.json", "dataset_info.json", "dataset_dict.json", "labels.json", "labels.txt")
-_REFERENCE = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:@(refs/(?:convert|pr)/[^/@]+|[^/@]+))?(?:/(.+?)/?)?")
+# What a dataset's files are read with; no data.
+_BESIDE = (
+    "README.md", "dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json", "label.json",
+    "labels.json", "labels.txt",
+)  # fmt: skip
+_REFERENCE = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:@(refs/(?:convert|pr)/[^/@]+|[^/@]+))?(?:/(.+?)/?)?", re.ASCII)
 _HOW = "write hf:OWNER/NAME, hf:OWNER/NAME@REVISION or hf:OWNER/NAME/FILE"
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A repository's folder on this machine, or one folder or file in it; the dataset's name; the commit."""
+    """The folder or file on this machine, what its dataset is called where that is one, and the commit."""
 
     path: Path
     name: str
@@ -42,14 +48,14 @@ def is_hub(text: object) -> bool:
 
 
 def local(text: object) -> tuple[Path, str | None]:
-    """The folder or file, and the commit if it is on the hub. DataError as for `fetch`."""
+    """The folder or file, and the commit if it is from the hub. DataError as for `fetch`."""
     if not is_hub(text):
         return Path(str(text)), None
     fetched = fetch(str(text))
     return fetched.path, fetched.commit
 
 
-@functools.lru_cache  # one run reads one commit
+@functools.lru_cache  # a run reads one commit
 def fetch(text: str) -> Fetched:
     """The dataset's files in the cache, downloaded if they aren't there. DataError, in one line, if they can't be."""
     match = _REFERENCE.fullmatch(text)
@@ -57,27 +63,58 @@ def fetch(text: str) -> Fetched:
         raise DataError(f"{text}: names no dataset of the hub; {_HOW}")
     repository, revision, inside = match.groups()
     snapshot = _snapshot(text, repository, revision, inside)
-    path = snapshot / inside if inside else snapshot
-    name = repository.partition("/")[2]
-    if not path.exists():
-        raise DataError(f"{text}: {repository} has no {inside} that is read; {_HOW}")
-    if path.is_dir():
-        if not any(file.suffix in READ for file in path.rglob("*") if file.name not in _BESIDE):
-            there = ", ".join(sorted(file.name for file in path.iterdir())[:3]) or "nothing"
-            raise DataError(f"{text}: holds no file that is read ({', '.join(READ)}), but {there}")
-        if inside and path.name != "data":
-            name = path.name
-    return Fetched(path, name, snapshot.name)
+    path, name = snapshot / (inside or ""), repository.partition("/")[2]
+    if inside and not path.exists():
+        raise DataError(f"{text}: the repository has no {inside}, or nothing in it that is read; {_HOW}")
+    if path.is_file():
+        return Fetched(path, name, snapshot.name)
+    if not any(file.suffix in READ for file in path.rglob("*") if file.name not in _BESIDE):
+        remedy = f"if a script makes its files, try hf:{repository}@refs/convert/parquet"
+        raise DataError(f"{text}: holds no file that is read ({', '.join(READ)}); {remedy}")
+    return Fetched(_innermost(path), path.name if inside and path.name != "data" else name, snapshot.name)
+
+
+def _innermost(path: Path) -> Path:
+    """The folder itself, or the one below it that holds all there is: `dataset`, or the only configuration."""
+    while True:
+        files = [file for file in path.iterdir() if file.suffix in READ and file.name not in _BESIDE]
+        folders = [folder for folder in path.iterdir() if folder.is_dir()]
+        if files or len(folders) != 1 or any(folders[0].name in names for names in SPLITS.values()):
+            return path
+        (path,) = folders
 
 
 def _snapshot(text: str, repository: str, revision: str | None, inside: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HTTPError
+    """The folder of the commit, which is called by it, with what is wanted of its files."""
+    from huggingface_hub import constants, errors, snapshot_download
 
-    below = f"{inside}/" if inside else ""
-    wanted = [f"{below}*{ending}" for ending in READ] + ([inside] if inside else []) + list(_BESIDE)
+    below = glob.escape(inside or "")
+    folder = f"{below}/" if below else ""
+    wanted = [f"{folder}*{ending}" for ending in READ] + ([below] if below else []) + list(_BESIDE)
     try:
-        folder = snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns=wanted)
-    except (OSError, ValueError, HTTPError) as error:
-        raise DataError(f"{text}: cannot be fetched ({type(error).__name__})") from error
-    return Path(folder)
+        return Path(snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns=wanted))
+    except errors.RevisionNotFoundError as error:
+        what, cause = f"has no revision {revision or 'main'}; the hub lists its branches and tags", error
+    except errors.GatedRepoError as error:
+        what, cause = "is gated; accept its terms on its page, and set HF_TOKEN to a token of that account", error
+    except errors.RepositoryNotFoundError as error:
+        what, cause = (
+            "is not there, or is private; correct the name, or set HF_TOKEN to one that may read it",
+            error,
+        )
+    except errors.LocalEntryNotFoundError as error:
+        if constants.HF_HUB_OFFLINE:
+            what = "is not in the cache, or not all of it, and HF_HUB_OFFLINE is set; fetch it once without that"
+        else:
+            what = f"{constants.ENDPOINT} can't be reached, and it isn't in the cache; is the network there?"
+        cause = error
+    except errors.HFValidationError as error:
+        what, cause = f"is no name that the hub allows; {_HOW}", error
+    except (OSError, errors.HTTPError) as error:
+        reply = getattr(error, "response", None)
+        if getattr(reply, "status_code", None) == 401:
+            what = "the hub refuses the token; correct HF_TOKEN, or unset it"
+        else:
+            what = f"can't be fetched ({' '.join(str(error).split())[:200]}); try again, or put its files in a folder"
+        cause = error
+    raise DataError(f"{text}: {what}") from cause
