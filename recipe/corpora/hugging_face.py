@@ -148,9 +148,8 @@ def _parts(tag: str, number: int, context: Context) -> tuple[str, str | None]:
         return "I", tag
     match = conll._TAG.fullmatch(tag)
     if match is None:
-        raise Wrong(
-            "unknown_tag", f"tag {number}, {tag[:40]!r}, is none (O, or a type behind B-, I-, E-, S-, L-, U-, M-)"
-        )
+        known = "O, or a type behind B-, I-, E-, S-, L-, U- or M-"
+        raise Wrong("unknown_tag", f"tag {number}, {tag[:40]!r}, is no tag ({known})")
     return match[1], match[2]
 
 

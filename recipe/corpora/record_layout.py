@@ -114,21 +114,29 @@ class RecordLayout:
         labels: set[str] = set()
         for path in files:
             status = path.stat()
-            labels |= _labels(self, path, self.context(path, reading), status.st_mtime_ns, status.st_size)
+            found, fault = _labels(self, path, self.context(path, reading), status.st_mtime_ns, status.st_size)
+            if fault and not found and reading.skipped is None:  # more to the point than that there are no types
+                raise DataError(fault)
+            labels |= found
         return {}, reading.types(dataset.folder, labels, "annotate an entity, or list the types in labels.json")
 
 
 @functools.lru_cache(maxsize=256)  # a corpus is read several times; its files are surveyed once
-def _labels(layout: RecordLayout, path: Path, context: Hashable, _mtime: int, _size: int) -> frozenset[str]:
+def _labels(
+    layout: RecordLayout, path: Path, context: Hashable, _mtime: int, _size: int
+) -> tuple[frozenset[str], str | None]:
+    """The labels in a file, and what is wrong with the first bad record."""
     labels: set[str] = set()
-    for record in records(path):
+    fault = None
+    for number, record in enumerate(records(path), 1):
         try:
             annotated = layout.read(record, context)
-        except Wrong:
-            continue  # told, or counted, when the record is read for its example
+        except Wrong as wrong:  # counted, if it is, when the record is read for its example
+            fault = fault or f"{path}: record {number}: {wrong}; correct it or skip such records"
+            continue
         labels.update(annotated.types or ())
         labels.update(mention.label for mention in annotated.mentions)
-    return frozenset(map(normalize_type, labels))
+    return frozenset(map(normalize_type, labels)), fault
 
 
 # --------------------------------------------------------------------------------------------------------- records
