@@ -320,6 +320,16 @@ def test_the_second_of_two_equal_names_keeps_its_place(tmp_path):
     assert read(lines(tmp_path / "train.jsonl", rows)) == [("May will see May .", [("May", "per", 13)])]
 
 
+def test_tokens_of_which_nothing_is_seen_are_left_out_and_counted(tmp_path):
+    tokens = ["\xa0", "25", " ", "000", "", "EU", "\u200b"]
+    rows = [{"tokens": tokens, "ner_tags": ["O", "B-N", "I-N", "I-N", "O", "B-ORG", "I-ORG"]}]
+    noted = Counter()
+    found = read(lines(tmp_path / "train.jsonl", rows), noted=noted)
+    assert found == [("25 000 EU", [("25 000", "n", 0), ("EU", "org", 7)])]
+    assert noted["dropped_token"] == 4
+    assert noted["trimmed_name"] == 0
+
+
 def test_tokens_are_joined_as_the_file_s_script_has_it_or_as_asked(tmp_path):
     rows = [
         {"tokens": list("浙江省人"), "ner_tags": ["B-LOC", "I-LOC", "I-LOC", "O"]},
@@ -342,7 +352,8 @@ BAD = {
     "text": ({"tokens": "EU in", "ner_tags": ["O"]}, "bad_tokens", "'tokens' is a string, not a list"),
     "null_token": ({"tokens": ["EU", None], "ner_tags": ["O", "O"]}, "bad_tokens", "token 2 is null or missing, not a"),
     "number": ({"tokens": [3, "EU"], "ner_tags": ["O", "O"]}, "bad_tokens", "token 1 is a number, not a string"),
-    "blank": ({"tokens": ["EU", " "], "ner_tags": ["O", "O"]}, "bad_tokens", "token 2 is ' ', which is blank"),
+    "unseen": ({"tokens": ["EU", " "], "ner_tags": ["O", "B-ORG"]}, "bad_name", "token 2 is an entity of which not"),
+    "blank": ({"tokens": ["", " "], "ner_tags": ["O", "O"]}, "bad_sentence", "the text is empty"),
     "longer": ({"tokens": ["EU", "in"], "ner_tags": ["O"]}, "unequal_lengths", "2 tokens, but 1 tags"),
     "shorter": ({"tokens": ["EU"], "ner_tags": ["O", "O"]}, "unequal_lengths", "1 tokens, but 2 tags"),
     "null_tag": ({"tokens": ["EU"], "ner_tags": [None]}, "bad_tag", "tag 1 is null or missing, where the file's tags"),

@@ -12,17 +12,23 @@ file's folder or up to three folders above. `Features` of the package `datasets`
 
 Tags are those of recipe.corpora.conll. Where no tag of a file has a prefix and one is `O`, the others are types: tokens
 of one type that follow each other are one mention. Bare B, I, E, S, L, U and M say where mentions of --type NAME are.
+
+Noted are `other_tag_column`, a sentence with another column that may hold tags, and `dropped_token`, one of which
+nothing is seen, such as a space.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.core.entities import DataError
+from recipe.core.text import visible
 from recipe.corpora import conll
 from recipe.corpora.annotated import Annotated, joiner, of_tokens
 from recipe.corpora.json_files import read_text
@@ -103,16 +109,25 @@ def read(record: object, context: Context) -> Annotated:
         raise Wrong("not_an_object", f"{kind_of(record)}, not an object")
     tokens, tags = (_list(record, key) for key in (context.tokens, context.tags))
     for number, token in enumerate(tokens, 1):
-        if not isinstance(token, str) or not token.strip():
-            what = f"{token!r}, which is blank" if isinstance(token, str) else f"{kind_of(token)}, not a string"
-            raise Wrong("bad_tokens", f"token {number} is {what}")
+        if not isinstance(token, str):
+            raise Wrong("bad_tokens", f"token {number} is {kind_of(token)}, not a string")
     if len(tokens) != len(tags):
         raise Wrong("unequal_lengths", f"{len(tokens)} tokens, but {len(tags)} tags")
     parts = [_parts(_tag(tag, number, context), number, context) for number, tag in enumerate(tags, 1)]
     chunks, repaired = conll._mentions(parts, context.scheme.survey)
-    sentence = of_tokens(tokens, ((one.start, one.end, one.label) for one in chunks), context.scheme.join)
-    noted = ["repaired_entity"] * repaired + ["other_tag_column"] * context.chosen
-    return Annotated(sentence.text, sentence.mentions, noted=tuple(noted))
+    kept = [bool(visible(token)) for token in tokens]  # some hold a space as a token
+    at = list(itertools.accumulate(kept, initial=0))
+    for one in chunks:
+        if at[one.start] == at[one.end]:
+            raise Wrong("bad_name", f"token {one.start + 1} is an entity of which nothing is seen")
+    seen = list(itertools.compress(tokens, kept))
+    sentence = of_tokens(seen, ((at[one.start], at[one.end], one.label) for one in chunks), context.scheme.join)
+    noted = {
+        "repaired_entity": repaired,
+        "other_tag_column": int(context.chosen),
+        "dropped_token": len(tokens) - len(seen),
+    }
+    return Annotated(sentence.text, sentence.mentions, noted=tuple(Counter(noted).elements()))
 
 
 def _list(record: Mapping[str, object], key: str) -> Sequence[object]:
