@@ -201,26 +201,29 @@ def test_files_beside_and_above_name_the_numbers(tmp_path, name, text, folder):
 def test_the_first_that_names_them_counts(tmp_path):
     """--tags, the file itself, JSON, the card."""
     folder = tmp_path / "news"
-    (lines(folder / "train.jsonl", ROWS), (folder / "README.md").write_text(card((None, ["O", *"abcd"]))))
-    assert types(folder) == ("a", "b", "c")
-    (folder / "dataset_info.json").write_text(json.dumps(infos(["O", *"efgh"])))
-    layouts.parquet(folder.with_name("other") / "train.parquet", ROWS, ["O", *"pqrs"])
+    (
+        lines(folder / "train.jsonl", ROWS),
+        (folder / "README.md").write_text(card((None, ["O", "aa", "bb", "cc", "dd"]))),
+    )
+    assert types(folder) == ("aa", "bb", "cc")
+    (folder / "dataset_info.json").write_text(json.dumps(infos(["O", "ee", "ff", "gg", "hh"])))
+    layouts.parquet(folder.with_name("other") / "train.parquet", ROWS, ["O", "pp", "qq", "rr", "ss"])
     for name in ("README.md", "dataset_info.json"):
         (folder.with_name("other") / name).write_text((folder / name).read_text())
     lines(folder / "train.jsonl", ROWS * 2)
-    assert types(folder) == ("e", "f", "g")
-    assert types(folder.with_name("other")) == ("p", "q", "r")
-    assert types(folder.with_name("other"), tags=("O", *"wxyz")) == ("w", "x", "y")
+    assert types(folder) == ("ee", "ff", "gg")
+    assert types(folder.with_name("other")) == ("pp", "qq", "rr")
+    assert types(folder.with_name("other"), tags=("O", "ww", "xx", "yy", "zz")) == ("ww", "xx", "yy")
 
 
 def test_the_configuration_of_the_file_s_folder_counts_where_they_differ(tmp_path):
     root = tmp_path / "root"
     root.mkdir()
-    (root / "README.md").write_text(card(("inter", NAMES), ("intra", ["O", *"abcd"])))
+    (root / "README.md").write_text(card(("inter", NAMES), ("intra", ["O", "aa", "bb", "cc", "dd"])))
     for name in ("inter", "intra"):
         lines(root / name / "train.jsonl", ROWS)
     assert types(root / "inter") == ("person", "place")
-    assert types(root / "intra") == ("a", "b", "c")
+    assert types(root / "intra") == ("aa", "bb", "cc")
     lines(root / "other" / "train.jsonl", ROWS)
     line = complaint(root / "other")
     assert "README.md: its configurations name the tags of 'ner_tags' differently (inter, intra); give the" in line
@@ -292,7 +295,32 @@ def test_tags_without_a_type_are_of_the_type_that_is_given(tmp_path):
     assert read(path, "test", type_name="species") == [
         ("E. coli and man", [("E. coli", "species", 0), ("man", "species", 12)])
     ]
-    assert "record 1: tag 1 is 'B' without a type; name the type with --type NAME" in complaint(path)
+    assert "record 1: tag 1, 'B', has no type; name the type of all such tags with --type NAME" in complaint(path)
+
+
+def test_several_labels_in_a_tag_are_refused_and_make_no_type(tmp_path):
+    rows = [
+        {"tokens": ["New", "York"], "ner_tags": ["B-location,B-group", "O"]},
+        {"tokens": ["Rome", "Ada"], "ner_tags": ["B-location", "B-and/or"]},
+    ]
+    path = lines(tmp_path / "train.jsonl", rows)
+    assert "record 1: tag 1, 'B-location,B-group', holds several labels; write one" in complaint(path)
+    skipped = Counter()
+    assert read(path, skipped=skipped)[0][1] == [("Rome", "location", 0), ("Ada", "and/or", 5)]
+    assert skipped == {"several_labels": 1}
+
+
+def test_suffixes_and_small_letters_are_read(tmp_path):
+    assert one(tmp_path, "Ada Bo in Rome", ["PER-B", "PER-I", "O", "LOC-B"]) == [("Ada Bo", "per"), ("Rome", "loc")]
+    assert one(tmp_path, "Ada Bo at Rome", ["b-per", "i-per", "o", "b-loc"]) == [("Ada Bo", "per"), ("Rome", "loc")]
+
+
+def test_many_types_that_the_file_names_are_no_column_of_words(tmp_path):
+    """Few-NERD names 66 bare types, of which a small part of its sentences has each once."""
+    names = ["O", *(f"kind-{n}" for n in range(66))]
+    rows = [{"tokens": ["Ada", "in", "Rome"], "ner_tags": [first, 0, first + 1]} for first in range(1, 65)]
+    layouts.parquet(tmp_path / "train.parquet", rows, names)
+    assert read(tmp_path / "train.parquet")[0][1] == [("Ada", "kind-0", 0), ("Rome", "kind-1", 7)]
 
 
 def test_mentions_that_lack_their_beginning_are_counted_and_iob1_is_read(tmp_path):
@@ -331,14 +359,18 @@ def test_tokens_of_which_nothing_is_seen_are_left_out_and_counted(tmp_path):
 
 
 def test_tokens_are_joined_as_the_file_s_script_has_it_or_as_asked(tmp_path):
+    """By the whole of the file; words of another script keep a space between them."""
     rows = [
-        {"tokens": list("浙江省人"), "ner_tags": ["B-LOC", "I-LOC", "I-LOC", "O"]},
-        {"tokens": ["OK", "no"], "ner_tags": ["B-X", "O"]},
+        {"tokens": [*"浙江省人买", "iPhone", "16"], "ner_tags": ["B-LOC", "I-LOC", "I-LOC", *"OO", "B-X", "I-X"]},
+        {"tokens": ["OK", "好"], "ner_tags": ["B-X", "O"]},
+        {"tokens": ["在", "东京", "去"] * 3, "ner_tags": ["O", "B-LOC", "O"] * 3},
     ]
     path = lines(tmp_path / "train.jsonl", rows)
-    assert read(path)[0] == ("浙江省人", [("浙江省", "loc", 0)])
-    assert read(path, join=" ")[0] == ("浙 江 省 人", [("浙 江 省", "loc", 0)])
-    assert read(path, join="_")[1] == ("OK_no", [("OK", "x", 0)])
+    found = read(path)
+    assert found[0] == ("浙江省人买iPhone 16", [("浙江省", "loc", 0), ("iPhone 16", "x", 5)])
+    assert found[1] == ("OK好", [("OK", "x", 0)])
+    assert read(path, join=" ")[0][0] == "浙 江 省 人 买 iPhone 16"
+    assert read(path, join="_")[1] == ("OK_好", [("OK", "x", 0)])
 
 
 # ----------------------------------------------------------------------------------------------------- bad records

@@ -10,8 +10,8 @@ Numbers have their names from the first of these that has any: --tags FILE; the 
 `dataset_info.json`, `dataset_infos.json`, the YAML block of `README.md`, or `label.json` ({"O": 0, "B-ORG": 1}), in the
 file's folder or up to three folders above. `Features` of the package `datasets` say how the names are written there.
 
-Tags are those of recipe.corpora.conll. Where no tag of a file has a prefix and one is `O`, the others are types: tokens
-of one type that follow each other are one mention. Bare B, I, E, S, L, U and M say where mentions of --type NAME are.
+recipe.corpora.tags says how tags are written, recipe.corpora.conll where mentions begin and end and how tokens are
+joined: as in columns, by the whole of a file.
 
 Noted are `other_tag_column`, a sentence with another column that may hold tags, and `dropped_token`, one of which
 nothing is seen, such as a space.
@@ -29,39 +29,46 @@ from pathlib import Path
 
 from recipe.core.entities import DataError
 from recipe.core.text import visible
-from recipe.corpora import conll
-from recipe.corpora.annotated import Annotated, joiner, of_tokens
+from recipe.corpora import column_survey, conll
+from recipe.corpora.annotated import Annotated, unspaced
 from recipe.corpora.json_files import read_text
 from recipe.corpora.reading import Reading
 from recipe.corpora.record_layout import RecordLayout, first_record, records
 from recipe.corpora.records import Wrong, kind_of
+from recipe.corpora.tags import Style, Tag, style_of
 
 TOKENS = ("tokens", "words")
 TAGS = ("ner_tags", "ner", "tags", "labels", "fine_ner_tags")  # the first that is there counts
 
 _ABOVE = 3  # folders: <Dataset>/data/<config>/<split>/0000.parquet
-_MOST_BARE = 200  # types without a prefix; a column of words has more
-_UNTYPED = frozenset("BIESLUM")
+_NAMED = 3  # a tag that the file names is one, however seldom it occurs
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scheme:
-    """How the tags of a file are written: `bare` types, or what conll.Survey says."""
+    """What the whole of a file tells: the style of its tags and what each says, and what stands between tokens.
 
-    bare: bool
-    survey: conll.Survey
+    The other fields are those of recipe.corpora.conll.Survey.
+    """
+
+    style: Style
+    tags: Mapping[str, Tag]
+    opens: bool
+    closes: bool
     join: str
+    words: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Which columns of a file count, whether another could have, the names of numbers, and the scheme of the tags."""
+    """Which columns of a file count, whether another could have, the names of numbers, and how the file is written."""
 
     tokens: str
     tags: str
     chosen: bool
     names: tuple[str, ...] | None
     scheme: Scheme
+    join: str | None
     type_name: str | None
 
 
@@ -99,8 +106,8 @@ def context(path: Path, reading: Reading) -> Context:
             named = f"neither the file nor {', '.join(_SOURCES)} beside or above it names them"
             remedy = "give --tags FILE, a tag on each line, from 0 (the dataset's card may list them)"
             raise DataError(f"{path}: '{tags}' holds numbers, and {named}; {remedy}")
-    scheme = _scheme(path, tokens, tags, names, reading.join, *version)
-    return Context(tokens, tags, bool(others), names, scheme, reading.type_name)
+    scheme = _scheme(path, tokens, tags, names, *version)
+    return Context(tokens, tags, bool(others), names, scheme, reading.join, reading.type_name)
 
 
 def read(record: object, context: Context) -> Annotated:
@@ -114,20 +121,24 @@ def read(record: object, context: Context) -> Annotated:
     if len(tokens) != len(tags):
         raise Wrong("unequal_lengths", f"{len(tokens)} tokens, but {len(tags)} tags")
     parts = [_parts(_tag(tag, number, context), number, context) for number, tag in enumerate(tags, 1)]
-    chunks, repaired = conll._mentions(parts, context.scheme.survey)
+    chunks, repaired = conll._mentions(parts, context.scheme)
     kept = [bool(visible(token)) for token in tokens]  # some hold a space as a token
     at = list(itertools.accumulate(kept, initial=0))
     for one in chunks:
         if at[one.start] == at[one.end]:
             raise Wrong("bad_name", f"token {one.start + 1} is an entity of which nothing is seen")
-    seen = list(itertools.compress(tokens, kept))
-    sentence = of_tokens(seen, ((at[one.start], at[one.end], one.label) for one in chunks), context.scheme.join)
+    seen = tuple(itertools.compress(tokens, kept))
+    sentence = conll.Sentence(0, seen, tuple(conll.Chunk(at[one.start], at[one.end], one.label) for one in chunks))
+    join, words = context.join, False
+    if join is None:
+        join, words = context.scheme.join, context.scheme.words and not context.scheme.join
+    annotated = sentence.annotated(join, words)
     noted = {
         "repaired_entity": repaired,
         "other_tag_column": int(context.chosen),
         "dropped_token": len(tokens) - len(seen),
     }
-    return Annotated(sentence.text, sentence.mentions, noted=tuple(Counter(noted).elements()))
+    return Annotated(annotated.text, annotated.mentions, noted=tuple(Counter(noted).elements()))
 
 
 def _list(record: Mapping[str, object], key: str) -> Sequence[object]:
@@ -151,48 +162,43 @@ def _tag(tag: object, number: int, context: Context) -> str:
     return tag
 
 
-def _parts(tag: str, number: int, context: Context) -> tuple[str, str | None]:
-    """Prefix and type of a tag; ("O", None) outside of mentions."""
-    if tag == "O":
-        return "O", None
-    if tag in _UNTYPED:
-        if context.type_name is None:
-            raise Wrong("untyped_tag", f"tag {number} is {tag!r} without a type; name the type with --type NAME")
-        return tag, context.type_name
-    if context.scheme.bare:
-        return "I", tag
-    match = conll._TAG.fullmatch(tag)
-    if match is None:
-        known = "O, or a type behind B-, I-, E-, S-, L-, U- or M-"
-        raise Wrong("unknown_tag", f"tag {number}, {tag[:40]!r}, is no tag ({known})")
-    return match[1], match[2]
+def _parts(tag: str, number: int, context: Context) -> Tag:
+    """Prefix and type of a tag; the type that the user gives for one without."""
+    found = context.scheme.tags.get(tag)
+    what = f"tag {number}, {tag[:40]!r},"
+    if found is None:
+        if context.scheme.style.several(tag):
+            raise Wrong("several_labels", f"{what} holds several labels; write one")
+        raise Wrong("unknown_tag", f"{what} is no tag (O, or a type behind B-, I-, E-, S-, L-, U- or M-)")
+    if found[1] == "":
+        if not context.type_name:
+            raise Wrong("unknown_tag", f"{what} has no type; name the type of all such tags with --type NAME")
+        return found[0], context.type_name
+    return found
 
 
 @functools.lru_cache(maxsize=256)  # a corpus is read several times; its files are surveyed once
-def _scheme(
-    path: Path, tokens: str, tags: str, names: tuple[str, ...] | None, join: str | None, _mtime: int, _size: int
-) -> Scheme:
-    """The scheme of a file's tags, and what stands between its tokens. Records that can't be read don't count here."""
-    seen: set[str] = set(names or ())
-    opens = closes = False
-    joined = {"": 0, " ": 0}
+def _scheme(path: Path, tokens: str, tags: str, names: tuple[str, ...] | None, _mtime: int, _size: int) -> Scheme:
+    """How a file is written. Records that can't be read don't count here."""
+    counts, pairs = Counter(dict.fromkeys(names or (), _NAMED)), set()
+    letters = foreign = words = characters = 0
     for record in records(path):
         row = record if isinstance(record, dict) else {}
-        words = [token for token in row.get(tokens) or () if isinstance(token, str)]
-        joined[joiner(words)] += len(words)
-        before: str | None = None
+        before = None
         for tag in _texts(row.get(tags), names):
-            seen.add(tag)
-            match = conll._TAG.fullmatch(tag)
-            prefix, label = (match[1], match[2]) if match else (tag, "") if tag in _UNTYPED else (None, None)
-            opens = opens or prefix in {"S", "U"} or (prefix == "B" and before != label)  # IOB1's B- doesn't count
-            closes = closes or prefix in {"E", "S", "L", "U"}
-            before = label
-    types = seen - {"O", ""} - _UNTYPED
-    bare = "O" in seen and 0 < len(types) <= _MOST_BARE and not any(map(conll._TAG.fullmatch, types))
-    if join is None:
-        join = "" if joined[""] > joined[" "] else " "
-    return Scheme(bare, conll.Survey(frozenset(), opens, closes), join)
+            counts[tag] += names is None
+            pairs.add((before, tag))
+            before = tag
+        for token in row.get(tokens) if isinstance(row.get(tokens), list) else ():
+            if isinstance(token, str):
+                letters += sum(map(str.isalpha, token))
+                foreign += (own := unspaced(token))
+                words += not own and len(token) > 1 and token.isalnum()
+                characters += not own and len(token) == 1 and token.isalnum()
+    style = style_of(counts)
+    parsed = {tag: found for tag in counts if (found := style.parse(tag)) is not None}
+    join = "" if 2 * foreign > letters > 0 else " "
+    return Scheme(style, parsed, *column_survey._scheme(pairs, parsed), join, words >= characters)
 
 
 def _texts(tags: object, names: tuple[str, ...] | None) -> Iterator[str]:
