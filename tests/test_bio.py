@@ -90,6 +90,13 @@ def test_an_entity_that_says_its_place_may_begin_and_end_within_a_word():
     assert (read_back.name, read_back.start) == ("art", 5)
 
 
+@pytest.mark.parametrize(("name", "start"), [("ay May", 1), ("May M", 0), ("y M", 2)])
+def test_words_that_are_cut_are_not_taken_for_whole_ones(name, start):
+    example = Example("May May", ("month",), (Entity(name, "month", start),))
+    answer = parse(render_answer(example), example)
+    assert (answer.entities, answer.entities[0].start, answer.layout) == (example.entities, start, True)
+
+
 def test_mentions_that_overlap_by_their_own_places_cannot_be_written():
     for second in (Entity("Ann", "person", 0), Entity("Ann", "place", 0), Entity("nn left", "place", 1)):
         with pytest.raises(DataError, match="overlaps"):
@@ -152,6 +159,11 @@ def test_words_that_go_wrong_leave_the_entities_in_place(written):
 def test_of_a_draft_and_the_answer_the_last_counts(draft):
     answer = parse(f"{draft}\n{WRITTEN}", MEETING)
     assert (answer.entities, answer.parsed, answer.layout) == (MEETING.entities, True, False)
+
+
+def test_of_an_answer_that_was_cut_the_words_stand_early():
+    turkey = Example("The Turkey left Turkey .", ("animal",), format="bio")
+    assert [entity.start for entity in read("The(O) Turkey(B-animal)", turkey)] == [4]
 
 
 def test_text_after_the_answer_takes_no_word_from_it():

@@ -7,9 +7,9 @@ A think block may come first. A word is what white space and the ends of entitie
 
 `parse(render_answer(example), example)` gives back the entities in the sentence's order, each with its place. The
 tagged words that a model wrote are aligned to the sentence: first by words, then, between words that agree, by
-characters, so that words which it dropped, repeated, merged, split or misspelt leave the rest in place. Of a draft and
-the answer after it the last counts. It never raises; its time is linear in the completion's length for a sentence of a
-given length.
+characters, so that words which it dropped, repeated, merged, split or misspelt leave the rest in place. A whole copy of
+the sentence at the end counts alone, whatever draft goes before. It never raises; its time is linear in the completion's
+length for a sentence of a given length.
 """
 
 import re
@@ -205,16 +205,20 @@ def begins(answer: str, types: Sequence[str] = ()) -> list[int]:
 def align(sentence: str, given: Sequence[str]) -> list[Piece]:
     """(start, end, index of the given word or None) for each piece of the sentence's words, in order.
 
-    Where a word of the sentence could be either of two given ones, it is the later.
-    Time O(g log g (1 + s / 64)) and memory O(g + s) for g and s characters of both: `common`, over words and then over
-    the characters between words that agree.
+    Where the given words end with the sentence, however they cut it, those are its words.
+    Else, time O(g log g (1 + s / 64)) and memory O(g + s) for g and s characters of both: `common`, over words and then
+    over the characters between words that agree.
     """
     places = [found.span() for found in _WORD.finditer(sentence)]
+    words = [sentence[start:end] for start, end in places]
     owner: list[int | None] = [None] * len(sentence)
+    if copy := _copy("".join(words), given):
+        owners = (index for index in copy for _ in given[index])
+        for at, index in zip(_characters(places), owners, strict=True):
+            owner[at] = index
+        return [piece for start, end in places for piece in _pieces(owner, start, end)]
     done_given = done_places = 0
-    backwards = common(given[::-1], [sentence[start:end] for start, end in reversed(places)])
-    same = [(len(given) - 1 - i, len(places) - 1 - j) for i, j in backwards][::-1]
-    for i, j in [*same, (len(given), len(places))]:
+    for i, j in [*common(given, words), (len(given), len(places))]:
         _align_characters(sentence, places[done_places:j], given, range(done_given, i), owner)
         if j < len(places):
             start, end = places[j]
@@ -223,8 +227,24 @@ def align(sentence: str, given: Sequence[str]) -> list[Piece]:
     return [piece for start, end in places for piece in _pieces(owner, start, end)]
 
 
+def _copy(text: str, given: Sequence[str]) -> range:
+    """The given words at the end that together are the text; empty if none are."""
+    left = len(text)
+    for index in range(len(given) - 1, -1, -1):
+        left -= len(given[index])
+        if left < 0 or not text.startswith(given[index], left):
+            break
+        if not left:
+            return range(index, len(given))
+    return range(0)
+
+
+def _characters(places: Sequence[tuple[int, int]]) -> list[int]:
+    return [place for start, end in places for place in range(start, end)]
+
+
 def _align_characters(sentence: str, places, given: Sequence[str], indices: range, owner: list[int | None]) -> None:
-    ours = [place for start, end in places for place in range(start, end)]
+    ours = _characters(places)
     theirs = [(i, character) for i in indices for character in given[i]] if ours else []
     if len(theirs) > LONGEST * len(ours):
         return
