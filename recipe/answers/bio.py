@@ -8,8 +8,8 @@ A think block may come first. A word is what white space and the ends of entitie
 `parse(render_answer(example), example)` gives back the entities in the sentence's order, each with its place. The
 tagged words that a model wrote are aligned to the sentence: first by words, then, between words that agree, by
 characters, so that words which it dropped, repeated, merged, split or misspelt leave the rest in place. A whole copy of
-the sentence at the end counts alone, whatever draft goes before. It never raises; its time is linear in the completion's
-length for a sentence of a given length.
+the sentence at the end counts alone, whatever draft goes before. It never raises; its time is linear in the
+completion's length for a sentence of a given length.
 """
 
 import re
