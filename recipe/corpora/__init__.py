@@ -16,6 +16,8 @@ and, if need be,
 
     MAY_LACK_SPLITS = True               a dataset without a train or test split is in order
     descriptions(path)                   type -> what the file itself says that it means
+    parts(path, split)                   all files of the split, where there may be several
+    knows_splits(path)                   False where all of a folder is any split; for splits that are folders
 
 A layout whose files are lists of records, as JSON, JSON Lines, Parquet or Arrow, is a recipe.corpora.record_layout.
 
