@@ -24,13 +24,17 @@ A layout whose files are lists of records, as JSON, JSON Lines, Parquet or Arrow
 A new layout is a module beside these and a line below. To import them takes the standard library alone.
 """
 
-from recipe.corpora import b2nerd, conll, instructuie, mrc, ner_cot
+from recipe.corpora import b2nerd, conll, instructuie, mrc, ner_cot, offsets
 from recipe.corpora.reading import FIRST_AND_LAST, Columns, Reading
 
 __all__ = ("FIRST_AND_LAST", "LAYOUTS", "Columns", "Reading")
 
 LAYOUTS = (
     b2nerd,
+    offsets.DOCCANO,
+    offsets.PRODIGY,
+    offsets.SPACY,
+    offsets.LABEL_STUDIO,
     instructuie,
     mrc,
     conll,
