@@ -41,6 +41,23 @@ def label_studio(path, examples):
     path.with_name(path.name + ".json").write_text(json.dumps(tasks, ensure_ascii=False), encoding="utf-8")
 
 
+def brat(path, examples, lines=100):
+    """Documents of so many sentences. A sentence with line ends in it is one only if a mention crosses each of them."""
+    examples = list(examples)
+    path.mkdir(parents=True, exist_ok=True)
+    for first in range(0, len(examples), lines):
+        text, annotations = "", []
+        for example in examples[first : first + lines]:
+            for start, end, label in _triples(example):
+                place = f"{len(text) + start} {len(text) + end}"
+                quoted = example.sentence[start:end].replace("\n", " ")
+                annotations.append(f"T{len(annotations) + 1}\t{label} {place}\t{quoted}\n")
+            text += example.sentence + "\n"
+        name = f"doc{first // lines:06}"
+        (path / f"{name}.txt").write_bytes(text.encode())
+        (path / f"{name}.ann").write_bytes("".join(annotations).encode())
+
+
 def _triples(example):
     return [(one.start, one.start + len(one.name), one.type) for one in example.entities]
 
