@@ -1,68 +1,72 @@
-"""Examples as files of each layout: `doccano(folder / "train", examples)` writes train.jsonl, or what the layout has.
-
-Every entity has its place. A layout that can't say what an example holds is not asked to.
-"""
+"""Examples written as files of a layout, one function a layout: `doccano(folder / "train.jsonl", examples)`."""
 
 import json
 
+from recipe.core.align import place
+
+
+def _write(path, records):
+    """A JSON list, or JSON Lines for `.jsonl`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(record, ensure_ascii=False) for record in records]
+    text = "".join(line + "\n" for line in lines) if path.suffix == ".jsonl" else f"[{', '.join(lines)}]"
+    path.write_text(text, encoding="utf-8")
+
+
+def _offsets(example):
+    """Start, end and type of each entity that has a place."""
+    return [(span.start, span.end, span.type) for span in place(example.sentence, example.entities) if span]
+
 
 def doccano(path, examples):
-    _lines(path, ({"id": n, "text": one.sentence, "label": _triples(one)} for n, one in enumerate(examples, 1)))
+    """doccano: a record a text, and its spans as lists."""
+    _write(path, ({"id": n, "text": one.sentence, "label": _offsets(one)} for n, one in enumerate(examples, 1)))
 
 
 def prodigy(path, examples):
+    """Prodigy: accepted records."""
+
     def record(example):
-        spans = [{"start": start, "end": end, "label": label} for start, end, label in _triples(example)]
+        spans = [{"start": start, "end": end, "label": label} for start, end, label in _offsets(example)]
         return {"text": example.sentence, "spans": spans, "answer": "accept"}
 
-    _lines(path, map(record, examples))
+    _write(path, map(record, examples))
 
 
 def spacy(path, examples):
-    _lines(path, ([one.sentence, {"entities": _triples(one)}] for one in examples))
+    """spaCy's training pairs."""
+    _write(path, ([one.sentence, {"entities": _offsets(one)}] for one in examples))
 
 
 def label_studio(path, examples):
-    def region(example, start, end, label):
-        value = {"start": start, "end": end, "text": example.sentence[start:end], "labels": [label]}
+    """Label Studio's export: a task a text, annotated once."""
+
+    def region(text, start, end, label):
+        value = {"start": start, "end": end, "text": text[start:end], "labels": [label]}
         return {"type": "labels", "from_name": "label", "to_name": "text", "value": value}
 
-    tasks = [
-        {
-            "id": number,
-            "data": {"text": example.sentence},
-            "annotations": [
-                {"was_cancelled": False, "result": [region(example, *triple) for triple in _triples(example)]}
-            ],
-        }
-        for number, example in enumerate(examples, 1)
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_name(path.name + ".json").write_text(json.dumps(tasks, ensure_ascii=False), encoding="utf-8")
+    def task(number, example):
+        result = [region(example.sentence, *span) for span in _offsets(example)]
+        annotations = [{"was_cancelled": False, "result": result}]
+        return {"id": number, "data": {"text": example.sentence}, "annotations": annotations, "predictions": []}
+
+    _write(path, (task(number, example) for number, example in enumerate(examples, 1)))
 
 
 def brat(path, examples, lines=100):
-    """Documents of so many sentences. A sentence with line ends in it is one only if a mention crosses each of them."""
-    examples = list(examples)
+    """A folder of brat's pairs, each of so many sentences.
+
+    A sentence with a line end in it is read back as one only if a mention crosses the line end. A blank one is not.
+    """
     path.mkdir(parents=True, exist_ok=True)
+    examples = list(examples)
     for first in range(0, len(examples), lines):
-        text, annotations = "", []
+        text, mentions = "", []
         for example in examples[first : first + lines]:
-            for start, end, label in _triples(example):
-                place = f"{len(text) + start} {len(text) + end}"
+            for start, end, label in _offsets(example):
                 quoted = example.sentence[start:end].replace("\n", " ")
-                annotations.append(f"T{len(annotations) + 1}\t{label} {place}\t{quoted}\n")
+                mentions.append(f"T{len(mentions) + 1}\t{label} {len(text) + start} {len(text) + end}\t{quoted}\n")
             text += example.sentence + "\n"
-        name = f"doc{first // lines:06}"
+        name = f"document-{first // lines:06}"
         (path / f"{name}.txt").write_bytes(text.encode())
-        (path / f"{name}.ann").write_bytes("".join(annotations).encode())
-
-
-def _triples(example):
-    return [(one.start, one.start + len(one.name), one.type) for one in example.entities]
-
-
-def _lines(path, records):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(path.name + ".jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        (path / f"{name}.ann").write_bytes("".join(mentions).encode())

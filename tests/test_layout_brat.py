@@ -6,6 +6,7 @@ from collections import Counter
 import layouts
 import pyarrow.parquet as pq
 import pytest
+from linear_time import linear_time
 
 from data_prep.to_parquet import main as to_parquet
 from recipe.core.entities import DataError, Entity, Example
@@ -297,3 +298,12 @@ def test_what_is_written_is_read_back(tmp_path):
     examples, _ = read(tmp_path / "train")
     assert examples == gold
     assert places(examples) == places(gold)
+
+
+def test_a_large_document_is_read_in_linear_time(tmp_path):
+    text = "Ada met Bob\n" * 50_000
+    names = (f"T{n}\tPER {12 * n} {12 * n + 3}\tAda\n" for n in range(50_000))
+    joining = (f"T{n}\tX {12 * n + 8} {12 * n + 15}\tBob Ada\n" for n in range(40_000))
+    with linear_time():
+        examples, _ = read(pair(tmp_path, text=text, ann="".join([*names, *joining])))
+    assert len(examples) == 10_000

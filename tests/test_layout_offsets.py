@@ -2,11 +2,13 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import layouts
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from linear_time import linear_time
 
 from data_prep.to_parquet import main as to_parquet
 from recipe import corpora
@@ -17,10 +19,11 @@ from recipe.corpora.datasets import find_datasets, read_dataset, sentence_files,
 
 RECORD_LAYOUTS = [layout for layout in corpora.LAYOUTS if hasattr(layout, "fits")]
 WRITERS = {
-    "doccano": (layouts.doccano, offsets.DOCCANO),
-    "prodigy": (layouts.prodigy, offsets.PRODIGY),
-    "spacy": (layouts.spacy, offsets.SPACY),
-    "label_studio": (layouts.label_studio, offsets.LABEL_STUDIO),
+    "doccano.jsonl": (layouts.doccano, offsets.DOCCANO),
+    "prodigy.jsonl": (layouts.prodigy, offsets.PRODIGY),
+    "spacy.jsonl": (layouts.spacy, offsets.SPACY),
+    "spacy.json": (layouts.spacy, offsets.SPACY),
+    "label_studio.json": (layouts.label_studio, offsets.LABEL_STUDIO),
 }
 # "Rome" stands twice and the second is annotated, "New Rome" holds another, and one text has a line end.
 GOLD = [
@@ -62,8 +65,8 @@ def read(path, split="train", **how):
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_folder_of_splits_and_a_single_file_give_the_same_examples_and_places(tmp_path, name):
     writer, layout = WRITERS[name]
-    writer(tmp_path / "news" / "train", gold("news"))
-    writer(tmp_path / "news" / "valid", gold("news")[:1])
+    writer(tmp_path / "news" / f"train{Path(name).suffix}", gold("news"))
+    writer(tmp_path / "news" / f"valid{Path(name).suffix}", gold("news")[:1])
     (dataset,), _ = find_datasets(tmp_path)
     assert dataset.layout is layout
     assert places(read_dataset(dataset, "train")) == places(gold("news"))
@@ -78,8 +81,8 @@ def test_a_folder_of_splits_and_a_single_file_give_the_same_examples_and_places(
 @pytest.mark.parametrize("name", WRITERS)
 def test_the_types_are_those_of_the_files_or_those_of_a_list_which_may_rename_them(tmp_path, name):
     writer, _ = WRITERS[name]
-    writer(tmp_path / "train", [Example("Ada left", (), (Entity("Ada", "PER", 0),))])
-    writer(tmp_path / "test", [Example("Rome fell", (), (Entity("Rome", "Loc", 0),))])
+    writer(tmp_path / f"train{Path(name).suffix}", [Example("Ada left", (), (Entity("Ada", "PER", 0),))])
+    writer(tmp_path / f"test{Path(name).suffix}", [Example("Rome fell", (), (Entity("Rome", "Loc", 0),))])
     assert read(tmp_path)[0][0].types == ("loc", "per")
     (tmp_path / "labels.json").write_text('{"PER": "person", "LOC": "place", "ORG": "organization"}')
     (example,), _ = read(tmp_path, "test")
@@ -90,7 +93,7 @@ def test_the_types_are_those_of_the_files_or_those_of_a_list_which_may_rename_th
 @pytest.mark.parametrize("name", WRITERS)
 def test_an_evaluation_file_is_made_of_it_and_keeps_the_places(tmp_path, name):
     writer, _ = WRITERS[name]
-    writer(tmp_path / "corpora" / "news" / "test", gold("news"))
+    writer(tmp_path / "corpora" / "news" / f"test{Path(name).suffix}", gold("news"))
     out = tmp_path / "out"
     assert to_parquet(["eval", "--corpora", str(tmp_path / "corpora"), "--out", str(out)]) == 0
     rows = pq.read_table(out / "test.parquet").to_pylist()
@@ -102,7 +105,7 @@ def test_an_evaluation_file_is_made_of_it_and_keeps_the_places(tmp_path, name):
 @pytest.mark.parametrize("name", WRITERS)
 def test_the_sentences_of_a_split_can_be_kept_out(tmp_path, name):
     writer, _ = WRITERS[name]
-    writer(tmp_path / "test", gold(""))
+    writer(tmp_path / f"test{Path(name).suffix}", gold(""))
     (file,) = sentence_files(tmp_path)
     assert list(sentences(file)) == [text for text, _ in GOLD]
 
@@ -150,7 +153,7 @@ def test_only_accepted_records_of_prodigy_count(tmp_path):
     span = {"start": 0, "end": 3, "label": "PER", "token_start": 0, "token_end": 0}
     first = {"text": "Ada left", "spans": [span], "tokens": [{"text": "Ada"}], "answer": "accept"}
     others = [{**first, "text": f"Ada {answer}", "answer": answer} for answer in ("reject", "ignore")]
-    without = [{"text": "Eve left", "spans": [span]}, {"text": "Nobody", "answer": "accept"}]
+    without = [{"text": "Eve left", "spans": [span], "answer": None}, {"text": "Nobody", "answer": "accept"}]
     path = write(tmp_path / "train.jsonl", first, *others, *without)
     examples, noted = read(path)
     assert [one.sentence for one in examples] == ["Ada left", "Eve left", "Nobody"]
@@ -276,6 +279,12 @@ BAD_DOCCANO = [
     (spans([0, 3, " "]), "bad_type", "the label of entity 1 is empty"),
     (spans({"start": 0, "end": 3, "labels": []}), "bad_type", "entity 1 has no label"),
     (spans({"start": 0, "end": 3, "label": "PER", "text": 3}), "bad_name", "'text' of entity 1 is a number"),
+    (
+        spans({"start": 0, "end": 3, "label": "PER", "text": "\ud83d"}),
+        "lone_surrogate",
+        "of entity 1 holds a lone",
+    ),
+    (spans([0, 3, "\udc00"]), "lone_surrogate", "the label of entity 1 holds a lone surrogate"),
 ]
 BAD_PRODIGY = [
     ([], "not_an_object", "a list, not an object"),
@@ -363,6 +372,7 @@ FIRST = [
     *((record, offsets.DOCCANO) for record in SAME),
     ({"id": 1, "text": "Ada left", "label": [], "Comments": []}, offsets.DOCCANO),
     (spans([0, 99.5, "PER"]), offsets.DOCCANO),  # a bad record of the layout is told when it is read
+    ({"text": "Ada left", "label": [[0, 3, "PER"]], "spans": None, "tokens": None}, offsets.DOCCANO),
     ({"text": "Ada", "spans": []}, offsets.PRODIGY),
     ({"text": "Ada", "spans": [{"start": 0, "end": 3, "label": "PER"}], "tokens": [{"text": "Ada"}]}, offsets.PRODIGY),
     (["Ada", {"entities": []}], offsets.SPACY),
@@ -393,3 +403,10 @@ def test_spacys_binary_files_are_refused_by_name(tmp_path):
     for path in (tmp_path, tmp_path / "train.spacy"):
         with pytest.raises(DataError, match="spaCy's binary DocBin, to be written as JSON Lines"):
             read(path)
+
+
+def test_a_long_text_with_many_spans_is_read_in_linear_time(tmp_path):
+    text, found = "Zoë met Bob\n" * 50_000, [[12 * n, 12 * n + 2, "PER"] for n in range(50_000)]
+    with linear_time():
+        (example,), noted = read(write(tmp_path / "train.jsonl", {"text": text, "label": found}))
+    assert (len(example.entities), noted) == (50_000, {"offsets_within_a_word": 1})

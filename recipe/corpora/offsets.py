@@ -43,7 +43,7 @@ def _fits_doccano(record: object) -> bool:
     if not isinstance(record, dict) or not isinstance(_first(record, _TEXTS), str):
         return False
     # Tokens beside the text are another layout's; spans are Prodigy's.
-    return _is_list_of_spans(_first(record, _LISTS)) and not record.keys() & {"tokens", "spans"}
+    return _is_list_of_spans(_first(record, _LISTS)) and _first(record, ("tokens", "spans")) is None
 
 
 def _read_doccano(record: object, _context: None) -> Annotated:
@@ -65,7 +65,7 @@ def _fits_prodigy(record: object) -> bool:
 
 
 def _read_prodigy(record: object, _context: None) -> Annotated:
-    if isinstance(record, dict) and record.get("answer", "accept") != "accept":
+    if isinstance(record, dict) and record.get("answer") not in (None, "accept"):
         return Annotated("", noted=("not_accepted",), left_out=True)
     check_record(record, "text")
     return _annotated(record["text"], record.get("spans") or [], _relations(record))
@@ -199,8 +199,7 @@ def _mentions(span: object, what: str) -> list[Mention]:
     if isinstance(span, dict):
         start, end = _first(span, ("start_offset", "start")), _first(span, ("end_offset", "end"))
         labels, name = _first(span, ("label", "labels")), span.get("text")
-        if name is not None and not isinstance(name, str):
-            raise Wrong("bad_name", f"'text' of {what} is {kind_of(name)}, not a string")
+        name = None if name is None else check_text(name, "bad_name", f"'text' of {what}")
     elif isinstance(span, list) and len(span) == 3:
         start, end, labels = span
     else:
