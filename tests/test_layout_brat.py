@@ -267,6 +267,14 @@ def test_a_corpus_without_a_type_is_told(tmp_path):
         read(pair(tmp_path, ann=""))
 
 
+def test_what_is_wrong_is_told_before_that_nothing_else_names_a_type(tmp_path):
+    pair(tmp_path, ann="T1\tLOC 0 400\tRome\n")
+    with pytest.raises(DataError, match=r"a\.ann: line 1: T1 is at 0 400 of 54 characters; correct it or skip"):
+        read(tmp_path)
+    with pytest.raises(DataError, match="leaves no type to ask for"):
+        read(tmp_path, skipped=Counter())
+
+
 # -------------------------------------------------------------------------------------------------------- the command
 
 

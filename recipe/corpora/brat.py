@@ -186,7 +186,9 @@ def _names(path: Path, reading: Reading) -> tuple[dict[str, str], tuple[str, ...
     listed = _types_file(path)
     if listed is None:
         files = label_files(path)
-        labels = _labels(tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+        labels, fault = _labels(tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+        if fault and not labels and reading.skipped is None:  # more to the point than that there are no types
+            refuse(*fault, None)
         remedy = "annotate an entity, or list the types in labels.json"
         return {}, reading.types(path, labels, remedy)
     names = {label: label for label in _configured(listed)} if listed.name == _CONF else read_labels(listed)
@@ -205,15 +207,18 @@ def _configured(path: Path) -> set[str]:
 
 
 @functools.lru_cache(maxsize=32)  # a corpus is read several times; its documents are surveyed once
-def _labels(files: tuple[tuple[Path, int, int], ...]) -> frozenset[str]:
+def _labels(files: tuple[tuple[Path, int, int], ...]) -> tuple[frozenset[str], tuple[str, Wrong] | None]:
+    """The labels of all documents, and what is wrong with the first bad one."""
     labels: set[str] = set()
+    fault = None
     for path in (path for path, *_ in files if path.suffix == ".ann"):
         try:
             lines = _read(path.with_suffix("")).lines
-        except Wrong:
-            continue  # told, or counted, when the document is read for its examples
+        except Wrong as wrong:  # counted, if it is, when the document is read for its examples
+            fault = fault or (str(path), wrong)
+            continue
         labels.update(normalize_type(mention.label) for line in lines for mention in line.annotated.mentions)
-    return frozenset(labels)
+    return frozenset(labels), fault
 
 
 # ----------------------------------------------------------------------------------------------------------- the pair
