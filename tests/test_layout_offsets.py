@@ -16,8 +16,9 @@ from recipe.core.entities import DataError, Entity, Example
 from recipe.core.ground_truth import from_ground_truth
 from recipe.corpora import Reading, offsets
 from recipe.corpora.datasets import find_datasets, read_dataset, sentence_files, sentences
+from recipe.corpora.record_layout import RecordLayout
 
-RECORD_LAYOUTS = [layout for layout in corpora.LAYOUTS if hasattr(layout, "fits")]
+RECORD_LAYOUTS = [layout for layout in corpora.LAYOUTS if isinstance(layout, RecordLayout)]
 WRITERS = {
     "doccano.jsonl": (layouts.doccano, offsets.DOCCANO),
     "prodigy.jsonl": (layouts.prodigy, offsets.PRODIGY),
