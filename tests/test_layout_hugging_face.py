@@ -10,7 +10,7 @@ import pytest
 from data_prep.to_parquet import main as to_parquet
 from recipe.core.entities import DataError, Entity, Example
 from recipe.corpora import LAYOUTS, Reading
-from recipe.corpora.datasets import find_datasets, read_dataset, sentences
+from recipe.corpora.datasets import find_datasets, read_dataset, sentence_files, sentences
 from recipe.corpora.hugging_face import LAYOUT, fits
 
 NAMES = ("O", "B-person", "I-person", "B-place", "I-place")
@@ -94,6 +94,22 @@ def test_a_split_may_be_a_folder_of_files(tmp_path):
             layouts.parquet(tmp_path / "default" / split / f"000{part}.parquet", ROWS[part:][:1], NAMES)
     assert read(tmp_path / "default", "train") == read(tmp_path / "default", "dev") == READ
     assert read(tmp_path / "default", "test") == []
+
+
+def test_folders_that_are_splits_are_one_dataset_however_their_files_are_called(tmp_path):
+    """As in MultiNERD: train/train_en.jsonl, val/val_en.jsonl, and so on for ten languages."""
+    root = tmp_path / "root"
+    for split in ("train", "val", "test"):
+        for part, language in enumerate(("de", "en")):
+            lines(root / split / f"{split}_{language}.jsonl", in_words()[part:][:1])
+    for split in ("train", "dev", "test"):
+        assert read(root, split) == READ
+    (dataset,), _ = find_datasets(tmp_path)
+    assert dataset.folder == root
+    assert [file.name for file in sentence_files(tmp_path)] == ["test_de.jsonl", "test_en.jsonl"]
+    lines(root / "Validation" / "valid.jsonl", in_words())
+    with pytest.raises(DataError, match=r"root: Validation/ and val/ both look like its dev split; leave one of them"):
+        read(root, "dev")
 
 
 def test_what_the_package_datasets_saves_is_read(tmp_path):

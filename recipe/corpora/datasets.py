@@ -15,7 +15,7 @@ from pathlib import Path
 from recipe import corpora
 from recipe.answers.think import template_reasoning
 from recipe.core.entities import DataError, Example
-from recipe.corpora import instructuie, ner_cot, unknown
+from recipe.corpora import instructuie, ner_cot, splits, unknown
 from recipe.corpora.dataset import Dataset
 from recipe.corpora.json_files import read_text
 from recipe.corpora.parquet import read_sentences
@@ -32,6 +32,7 @@ LISTS = {
 }
 SPLITS = ("train", "dev", "test")
 
+_SPLIT_NAMES = frozenset(name for names in splits.SPLITS.values() for name in names)
 _DEEPEST = 3  # folders between the one that is named and a dataset's
 _RESAMPLED = re.compile(r"_sample_\d+$")
 
@@ -103,12 +104,22 @@ def _folders(root: Path) -> list[Path]:
     """The folders (or the file) of all datasets; folders in which no layout is recognised among them."""
     if root.is_file():
         return [root]
-    below = {path: _dataset_folders(path, 1) for path in _subfolders(root)}
-    if not any(below.values()) and any(layout.found(root) for layout in corpora.LAYOUTS):
+    # Splits that are folders would each be found as a dataset.
+    if any(layout.knows_splits(root) for layout in corpora.LAYOUTS if hasattr(layout, "knows_splits")):
+        return [root]
+    below = _subfolders(root)
+    if below and all(path.name.lower() in _SPLIT_NAMES for path in below) and _is_dataset(root):
+        return [root]
+    below = {path: _dataset_folders(path, 1) for path in below}
+    if not any(below.values()) and _is_dataset(root):
         return [root]
     if not below:
         raise DataError(unknown.describe(root))
     return [folder for path, folders in below.items() for folder in folders or [path]]
+
+
+def _is_dataset(folder: Path) -> bool:
+    return any(layout.found(folder) for layout in corpora.LAYOUTS)
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -117,7 +128,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _dataset_folders(folder: Path, depth: int) -> list[Path]:
     """The folder itself if it holds a dataset's files, else the folders below it that do."""
-    if (folder / instructuie.LABELS).is_file() or any(layout.found(folder) for layout in corpora.LAYOUTS):
+    if (folder / instructuie.LABELS).is_file() or _is_dataset(folder):
         return [folder]
     if depth == _DEEPEST:
         return []
@@ -158,15 +169,22 @@ def sentence_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     folders = [path, *(folder for folder in sorted(path.rglob("*")) if folder.is_dir())]
-    files = [file for file in map(_test_file, folders) if file is not None]
+    files: dict[Path, None] = {}
+    for folder in folders:
+        if not any(file.parent == folder for file in files):  # else it is a split of the folder above
+            files |= dict.fromkeys(_test_files(folder))
     if not files:
         raise DataError(f"{path}: no test.json in it or below; name a file or a folder that holds one")
-    return files
+    return list(files)
 
 
-def _test_file(folder: Path) -> Path | None:
-    files = (layout.file(folder, "test") for layout in corpora.LAYOUTS)
-    return next((file for file in files if file.is_file()), None)
+def _test_files(folder: Path) -> list[Path]:
+    """All files of the folder's test split, by the first layout that has any."""
+    for layout in corpora.LAYOUTS:
+        parts = getattr(layout, "parts", lambda path, split, file=layout.file: [file(path, split)])
+        if files := [file for file in parts(folder, "test") if file.is_file()]:
+            return files
+    return []
 
 
 def sentences(path: Path, reading: Reading = STRICT) -> Iterator[str]:

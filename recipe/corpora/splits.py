@@ -51,7 +51,16 @@ def split_files(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> li
 
 
 def split_folder(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> list[Path]:
-    """The files in a folder of the split's name that are `is_ours`, sorted: `train/data-00000-of-00002.arrow`."""
-    folders = (folder / name for name in SPLITS[split])
-    paths = (path for below in folders if below.is_dir() for path in sorted(below.iterdir()))
-    return [path for path in paths if path.is_file() and not path.name.startswith(".") and is_ours(path)]
+    """The files in a folder of the split's name that are `is_ours`, sorted: `train/data-00000-of-00002.arrow`.
+
+    DataError where two folders could be meant.
+    """
+    if not folder.is_dir():
+        return []
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.lower() in SPLITS[split])
+    shown = ([path for path in sorted(below.iterdir()) if not path.name.startswith(".")] for below in folders)
+    found = [files for paths in shown if (files := [path for path in paths if path.is_file() and is_ours(path)])]
+    if len(found) > 1:
+        both = " and ".join(f"{files[0].parent.name}/" for files in found[:2])
+        raise DataError(f"{folder}: {both} both look like its {split} split; leave one of them there")
+    return found[0] if found else []
