@@ -396,7 +396,7 @@ GOOD = {"tokens": ["EU", "in"], "ner_tags": ["B-ORG", "O"]}
 BAD = {
     "no_object": (["EU"], "not_an_object", "a list, not an object"),
     "null_tokens": ({"tokens": None, "ner_tags": ["O"]}, "bad_tokens", "'tokens' is null or missing, not a list"),
-    "no_tags": ({"tokens": ["EU"]}, "bad_ner_tags", "'ner_tags' is null or missing, not a list"),
+    "no_tags": ({"tokens": ["EU"]}, "bad_tag", "'ner_tags' is null or missing, not a list"),
     "text": ({"tokens": "EU in", "ner_tags": ["O"]}, "bad_tokens", "'tokens' is a string, not a list"),
     "null_token": ({"tokens": ["EU", None], "ner_tags": ["O", "O"]}, "bad_tokens", "token 2 is null or missing, not a"),
     "number": ({"tokens": [3, "EU"], "ner_tags": ["O", "O"]}, "bad_tokens", "token 1 is a number, not a string"),

@@ -114,7 +114,7 @@ def read(record: object, context: Context) -> Annotated:
     """The sentence of a record. Wrong for tokens or tags that are none."""
     if not isinstance(record, dict):
         raise Wrong("not_an_object", f"{kind_of(record)}, not an object")
-    tokens, tags = (_list(record, key) for key in (context.tokens, context.tags))
+    tokens, tags = _list(record, context.tokens, "bad_tokens"), _list(record, context.tags, "bad_tag")
     for number, token in enumerate(tokens, 1):
         if not isinstance(token, str):
             raise Wrong("bad_tokens", f"token {number} is {kind_of(token)}, not a string")
@@ -141,9 +141,9 @@ def read(record: object, context: Context) -> Annotated:
     return Annotated(annotated.text, annotated.mentions, noted=tuple(Counter(noted).elements()))
 
 
-def _list(record: Mapping[str, object], key: str) -> Sequence[object]:
+def _list(record: Mapping[str, object], key: str, reason: str) -> Sequence[object]:
     if not isinstance(record.get(key), list):
-        raise Wrong(f"bad_{key}", f"'{key}' is {kind_of(record.get(key))}, not a list")
+        raise Wrong(reason, f"'{key}' is {kind_of(record.get(key))}, not a list")
     return record[key]
 
 
