@@ -14,6 +14,14 @@ def with_reasoning(answer: str, reasoning: str | None) -> str:
     return f"{OPEN}\n{reasoning.strip()}\n{CLOSE}\n{answer}"
 
 
+def unwrapped(reasoning: str) -> str:
+    """The reasoning without a think block that is around all of it."""
+    text = reasoning.strip()
+    if text.startswith(OPEN) and text.endswith(CLOSE):
+        return text[len(OPEN) : -len(CLOSE)].strip()
+    return reasoning
+
+
 def split_reasoning(text: str) -> tuple[str | None, str, bool]:
     """Reasoning, the answer, and whether the think block, if any, is well-formed.
 

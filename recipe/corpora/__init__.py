@@ -22,13 +22,15 @@ A layout whose files are lists of records, as JSON, JSON Lines, Parquet or Arrow
 A new layout is a module beside these and a line below. To import them takes the standard library alone.
 """
 
-from recipe.corpora import b2nerd, conll, instructuie, mrc, ner_cot
+from recipe.corpora import b2nerd, conll, conversations, gliner, instructuie, mrc, ner_cot
 from recipe.corpora.reading import FIRST_AND_LAST, Columns, Reading
 
 __all__ = ("FIRST_AND_LAST", "LAYOUTS", "Columns", "Reading")
 
 LAYOUTS = (
     b2nerd,
+    conversations.LAYOUT,
+    gliner.LAYOUT,
     instructuie,
     mrc,
     conll,

@@ -13,5 +13,7 @@ GROUPS = ("NER_en", "NER_zh", "NER_en_other")
 
 
 def found(folder: Path) -> bool:
-    """True for InstructUIE's files in a folder of B2NERD."""
-    return folder.parent.name in GROUPS and ((folder / instructuie.LABELS).is_file() or instructuie.found(folder))
+    """True for a folder of InstructUIE's files, or of labels.json alone, in a folder of B2NERD."""
+    if folder.parent.name not in GROUPS or not folder.is_dir():
+        return False
+    return instructuie.found(folder) or [path.name for path in folder.iterdir()] == [instructuie.LABELS]
