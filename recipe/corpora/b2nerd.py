@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from recipe.corpora import instructuie
-from recipe.corpora.instructuie import examples, file, label_files, reads, sentences, types
+from recipe.corpora.instructuie import examples, file, label_files, sentences, types
 
 __all__ = ("MAY_LACK_SPLITS", "examples", "file", "found", "label_files", "reads", "sentences", "types")
 
@@ -17,3 +17,8 @@ def found(folder: Path) -> bool:
     if folder.parent.name not in GROUPS or not folder.is_dir():
         return False
     return instructuie.found(folder) or [path.name for path in folder.iterdir()] == [instructuie.LABELS]
+
+
+def reads(_path: Path) -> bool:
+    """False: a file of B2NERD is one of InstructUIE."""
+    return False
