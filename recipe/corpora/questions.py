@@ -6,8 +6,8 @@ together([Example("EU", ("person",)), Example("EU", ("organization",), ...)])
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from recipe.answers.queries import in_order
-from recipe.core.entities import Example
+from recipe.core.align import Span, place
+from recipe.core.entities import Entity, Example
 
 
 def together(questions: Iterable[Example]) -> Iterator[Example]:
@@ -29,5 +29,12 @@ def together(questions: Iterable[Example]) -> Iterator[Example]:
 
 def _whole(asked: Sequence[Example]) -> Example:
     sentence, types = asked[0].sentence, sorted(label for question in asked for label in question.types)
-    entities = in_order(sentence, (entity for question in asked for entity in question.entities))
-    return Example(sentence, tuple(types), entities, asked[0].dataset)
+    entities = [entity for question in asked for entity in question.entities]
+    placed = sorted(zip(place(sentence, entities), entities, strict=True), key=_order)
+    return Example(sentence, tuple(types), tuple(entity for _, entity in placed), asked[0].dataset)
+
+
+def _order(placed: tuple[Span | None, Entity]) -> tuple:
+    """As recipe.corpora.records.in_text_order has it, by the place where a name is found."""
+    span, entity = placed
+    return (True,) if span is None else (False, span.start, -span.end, entity.type)

@@ -102,14 +102,14 @@ def _pos(value: object, noted: Counter) -> tuple[int | None, int | None]:
 
 
 def in_text_order(entities: Iterable[Entity], noted: Counter) -> tuple[Entity, ...]:
-    """By place, the longer one first; behind them those without a place as they come. A repeated one is left out."""
+    """By place, the longer first, then by type; behind them those without a place as they come. Repeated ones once."""
     found: dict[object, Entity] = {}
     for number, entity in enumerate(entities):
         key = (entity, entity.start) if entity.start is not None else number
         noted["repeated_entity"] += key in found
         found.setdefault(key, entity)
     placed = [entity for entity in found.values() if entity.start is not None]
-    placed.sort(key=lambda entity: (entity.start, -len(entity.name)))
+    placed.sort(key=lambda entity: (entity.start, -len(entity.name), entity.type))
     return (*placed, *(entity for entity in found.values() if entity.start is None))
 
 
