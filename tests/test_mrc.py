@@ -183,6 +183,22 @@ def test_the_questions_about_a_sentence_become_the_sentence(mrc):
     ]
 
 
+def test_entities_of_a_sentence_come_by_place_the_longer_first_then_by_type(mrc):
+    def asked(label, *spans):
+        starts, ends = zip(*spans, strict=True)
+        written = [f"{start};{end}" for start, end in spans]
+        positions = {"start_position": list(starts), "end_position": list(ends), "span_position": written}
+        return record(context="EU in EU law", entity_label=label, query=label, **positions)
+
+    [example] = whole_sentences(mrc(asked("zone", (2, 2)), asked("law", (2, 3)), asked("ORG", (2, 2), (0, 0))))
+    assert [(entity.name, entity.type, entity.start) for entity in example.entities] == [
+        ("EU", "organization", 0),
+        ("EU law", "law", 6),
+        ("EU", "organization", 6),
+        ("EU", "zone", 6),
+    ]
+
+
 def test_a_sentence_that_is_there_twice_is_two(mrc):
     assert len(list(whole_sentences(mrc(record(), record())))) == 2
 
