@@ -96,8 +96,17 @@ def test_types_are_renamed_residual_ones_left_out_and_unknown_ones_refused():
 def test_a_text_may_be_asked_for_types_of_its_own():
     example, _, _ = read(Annotated("Ada", (Mention("person", 0, 3),), types=("Person", "tool", "misc")))
     assert example.types == ("person", "tool")
-    with pytest.raises(Wrong, match="no type to ask for"):
-        read(Annotated("Ada", (), types=("misc",)))
+
+
+def test_a_text_that_leaves_no_type_to_ask_for_is_no_example_and_is_noted():
+    annotated = Annotated("Ada", (Mention("misc", 0, 3),), types=("misc",))
+    assert read(annotated) == (None, 1, {"nothing_asked": 1})
+
+
+def test_half_a_surrogate_pair_in_a_type_or_a_name_is_wrong():
+    for annotated in (Annotated("Ada", types=("\ud83d",)), Annotated("Ada", (Mention("org", name="\ud83d"),))):
+        with pytest.raises(Wrong, match="lone surrogate"):
+            read(annotated)
 
 
 def test_entities_come_in_the_order_of_the_text_and_without_a_place_at_the_end():
@@ -106,4 +115,13 @@ def test_entities_come_in_the_order_of_the_text_and_without_a_place_at_the_end()
         ("EU", "org", 0),
         ("UN", "org", 7),
         ("UN", "org", None),
+    ]
+    nested = (Mention("place", 0, 2), Mention("org", 0, 2), Mention("place", 0, 6), Mention("org", name="it"))
+    unplaced = Mention("org", name="EU met")
+    assert places(read(Annotated("EU met UN", (*nested, unplaced)))[0]) == [
+        ("EU met", "place", 0),
+        ("EU", "org", 0),
+        ("EU", "place", 0),
+        ("it", "org", None),
+        ("EU met", "org", None),
     ]

@@ -130,10 +130,110 @@ def test_a_name_that_the_sentence_does_not_hold_is_kept_and_counted(instructuie,
     assert noted["name_not_in_sentence"] == 1
 
 
-@pytest.mark.parametrize("pos", [None, "x", [5, 1], [0, 10**9], {}])
-def test_pos_is_not_looked_at(instructuie, record, pos):
-    entities = [{"name": "Paris", "type": "place", "pos": pos}]
-    assert read(instructuie(train=[record(entities=entities)]))[0].entities == (Entity("Paris", "place"),)
+def places(example):
+    return [(entity.name, entity.start) for entity in example.entities]
+
+
+TWICE = "Paris met Paris Hilton ."
+
+
+def in_paris(*pos, **changes):
+    entities = [{"name": "Paris", "type": "place", "pos": each} for each in pos]
+    return {"sentence": TWICE, "entities": entities, **changes}
+
+
+@pytest.mark.parametrize("pos", [[10, 15], [10, 14], [10, 10**9], [10, 3]])
+def test_a_place_that_begins_with_the_name_is_kept_wherever_it_ends(instructuie, pos):
+    noted = Counter()
+    [example] = read(instructuie(train=[in_paris(pos)]), noted=noted)
+    assert places(example) == [("Paris", 10)]
+    assert not +noted
+
+
+@pytest.mark.parametrize(
+    "pos", ["x", [5, 1], [3, 10**9], {}, [0.0, 5.0], [True, 5], [0], [-24, 5], ["0", "5"]], ids=str
+)
+def test_where_a_place_contradicts_the_name_the_name_decides(instructuie, pos):
+    noted = Counter()
+    [example] = read(instructuie(train=[in_paris(pos)]), noted=noted)
+    assert places(example) == [("Paris", None)]
+    assert +noted == {"contradicting_place": 1}
+
+
+@pytest.mark.parametrize("pos", [None, []])
+def test_a_place_may_be_missing(instructuie, pos):
+    noted = Counter()
+    [example] = read(instructuie(train=[in_paris(pos)]), noted=noted)
+    assert places(example) == [("Paris", None)]
+    assert not +noted
+
+
+def test_entities_come_by_their_place_a_longer_one_first_and_a_repeated_one_once(instructuie):
+    noted, root = Counter(), instructuie(train=[in_paris([10, 15], [0, 5], [10, 15])])
+    assert places(read(root, noted=noted)[0]) == [("Paris", 0), ("Paris", 10)]
+    assert +noted == {"repeated_entity": 1}
+    hilton = {"name": "Paris Hilton", "type": "person", "pos": [10, 22]}
+    unplaced = {"name": "Rome", "type": "place"}
+    paris = in_paris([10, 15])["entities"]
+    [example] = read(instructuie(train=[in_paris(entities=[unplaced, *paris, hilton])]))
+    assert places(example) == [("Paris Hilton", 10), ("Paris", 10), ("Rome", None)]
+
+
+def test_entities_without_places_stay_in_their_order(instructuie):
+    entities = [{"name": name, "type": "place"} for name in ("Paris", "Paris Hilton", "met")]
+    [example] = read(instructuie(train=[in_paris(entities=entities)]))
+    assert [entity.name for entity in example.entities] == ["Paris", "Paris Hilton", "met"]
+
+
+@pytest.mark.parametrize("name", ["Paris ", "\u00a0Paris", "Paris\u200b", "\ufeffParis\u00ad\u3000"])
+def test_what_nobody_sees_at_the_ends_of_a_name_is_no_part_of_it(instructuie, tmp_path, name):
+    noted, before = Counter(), len(name) - len(name.lstrip("\u00a0\ufeff"))
+    sentence = f"Ada in {name} ."
+    entity = {"name": name, "type": "place", "pos": [7, 7 + len(name)]}
+    [example] = read(instructuie(train=[{"sentence": sentence, "entities": [entity]}]), noted=noted)
+    assert places(example) == [("Paris", 7 + before)]
+    assert +noted == {"trimmed_name": 1}
+    row = cot_row(sentence=sentence, entities=[{"text": name, "label": "place", "pos": [7, 7 + len(name)]}])
+    [example] = read_ner_cot(write_rows(tmp_path / "rows.jsonl", [row]), Reading(noted=noted))
+    assert places(example) == [("Paris", 7 + before)]
+    assert +noted == {"trimmed_name": 2}
+
+
+def test_no_place_of_the_twelve_datasets_contradicts_its_name(ner_data):
+    for dataset in find_datasets(ner_data)[0]:
+        for split in ("train", "dev", "test"):
+            noted = Counter()
+            assert all(
+                None not in dict(places(example)).values()
+                for example in read_dataset(dataset, split, Reading(noted=noted))
+            )
+            assert not +noted - Counter(residual_entity=noted["residual_entity"])
+
+
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl", "train.ndjson"])
+def test_a_dataset_may_be_one_file_which_names_its_types(tmp_path, record, name):
+    bad = {"sentence": 5, "entities": 7, "labels": [1, {"type": 2}]}
+    path = write_rows(tmp_path / name, [record(1), record(2, labels=["River"], entities=[]), bad])
+    [dataset], _ = find_datasets(path)
+    assert read_labels(dataset) == ("person", "place", "river")
+    found = list(read_dataset(dataset, "test", Reading(skipped=Counter())))
+    assert [example.types for example in found] == [("person", "place", "river"), ("river",)]
+    assert (found[0].dataset, dataset.one_file) == (path.stem, True)
+    path.with_name("labels.json").write_text('["person", "place", "town"]')
+    assert read_labels(find_datasets(path)[0][0]) == ("person", "place", "town")
+
+
+def test_a_split_may_be_json_lines(instructuie, record):
+    root = instructuie(train=[record(1)])
+    write_rows(root / "toy" / "test.jsonl", [record(2), record(3)])
+    assert len(read(root, split="test")) == 2
+    assert list(corpora.sentences(root / "toy" / "test.jsonl")) == [record(n)["sentence"] for n in (2, 3)]
+
+
+def test_one_file_without_an_entity_leaves_no_type_and_says_the_remedy(tmp_path):
+    path = write_rows(tmp_path / "rows.json", [{"sentence": "Ada", "entities": []}])
+    with pytest.raises(DataError, match=r"rows.json: leaves no type .*labels.json beside it"):
+        read_labels(dataset_at(path))
 
 
 def test_a_byte_order_mark_and_crlf_load(instructuie, record):
@@ -269,6 +369,18 @@ def test_only_in_b2nerd_may_a_dataset_lack_a_split(tmp_path):
         (tmp_path / group / "a" / "labels.json").write_text("[]")
     assert dataset_at(tmp_path / "NER_en" / "a").may_lack_splits
     assert not dataset_at(tmp_path / "NER" / "a").may_lack_splits
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("train.txt", "Ada B-PER\n"), ("train.json", '[{"tokenized_text": ["Ada"], "ner": [[0, 0, "PER"]]}]')],
+)
+def test_another_layout_with_a_list_of_labels_in_a_folder_of_b2nerd_is_not_b2nerd(tmp_path, name, content):
+    folder = tmp_path / "NER_en" / "a"
+    folder.mkdir(parents=True)
+    (folder / "labels.json").write_text('["PER"]')
+    (folder / name).write_text(content)
+    assert [entity.name for entity in next(read_dataset(dataset_at(folder), "train")).entities] == ["Ada"]
 
 
 # --------------------------------------------------------------------------------------------------------- CoNLL/BIO
@@ -429,6 +541,74 @@ def test_a_bad_ner_cot_row_is_an_error_or_is_skipped(tmp_path, changes):
     with pytest.raises(DataError, match=r"rows.jsonl: record 2: "):
         list(read_ner_cot(path))
     assert len(list(read_ner_cot(path, Reading(skipped=Counter())))) == 1
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow"])
+@pytest.mark.parametrize("as_text", [False, True])
+def test_ner_cot_may_be_a_table_with_its_lists_as_json(tmp_path, name, as_text):
+    import pyarrow as pa
+    from pyarrow import ipc, parquet
+
+    row = cot_row()
+    if as_text:
+        row |= {key: json.dumps(row[key]) for key in ("schema", "entities")}
+    table, path = pa.Table.from_pylist([row]), tmp_path / name
+    if path.suffix == ".parquet":
+        parquet.write_table(table, path)
+    else:
+        with pa.OSFile(str(path), "wb") as sink, ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+    assert list(read_ner_cot(path)) == list(read_ner_cot(write_rows(tmp_path / "rows.jsonl", [cot_row()])))
+    assert list(corpora.sentences(path)) == ["Ada lives in Paris ."]
+
+
+def test_a_ner_cot_row_may_name_its_dataset_as_the_released_data_do(tmp_path):
+    rows = [cot_row(source=..., dataset=None), cot_row(source=..., dataset="ace")]
+    rows = [{key: value for key, value in row.items() if value is not ...} for row in rows]
+    assert [example.dataset for example in read_ner_cot(write_rows(tmp_path / "rows.json", rows))] == ["rows", "ace"]
+
+
+def test_places_of_ner_cot_are_kept(tmp_path):
+    row = cot_row(sentence=TWICE, entities=[{"text": "Paris", "label": "place", "pos": [10, 15]}])
+    [example] = read_ner_cot(write_rows(tmp_path / "rows.jsonl", [row]))
+    assert places(example) == [("Paris", 10)]
+
+
+@pytest.mark.parametrize("cot", ["<think>It is.</think>", " <think>\nIt is.\n</think>\n", "It is."])
+def test_a_think_block_around_all_of_the_reasoning_is_taken_off(tmp_path, cot):
+    assert next(read_ner_cot(write_rows(tmp_path / "rows.jsonl", [cot_row(cot=cot)]))).reasoning == "It is."
+
+
+@pytest.mark.parametrize(
+    ("cot", "message"),
+    [
+        ("It <think> is.", "'cot' holds <think>; take the tags out"),
+        ("<think>It is.</think> Paris", "'cot' holds <think>; take the tags out"),
+        ("It is.</think>", "'cot' holds </think>; take the tags out"),
+        ("<think>It</think><think>is.</think>", "'cot' holds <think>; take the tags out"),
+        ("<think> </think>", "'cot' is empty"),
+    ],
+)
+def test_a_think_tag_inside_the_reasoning_is_told_or_counted(tmp_path, cot, message):
+    path, skipped = write_rows(tmp_path / "rows.jsonl", [cot_row(), cot_row(cot=cot)]), Counter()
+    with pytest.raises(DataError, match=f"rows.jsonl: record 2: {message}"):
+        list(read_ner_cot(path))
+    assert len(list(read_ner_cot(path, Reading(skipped=skipped)))) == 1
+    assert skipped.total() == 1
+
+
+@pytest.mark.parametrize("name", ["rows.json", "train.json", "train.jsonl"])
+def test_a_folder_or_file_of_ner_cot_among_corpora_is_told_its_option(tmp_path, name):
+    path = write_rows(tmp_path / name, [cot_row()])
+    for place in (path, tmp_path):
+        with pytest.raises(DataError, match=rf"^[^\n]*{name} holds [^\n]* give it with --ner-cot {path}$"):
+            list(read_dataset(find_datasets(place)[0][0], "train"))
+
+
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl", "rows.parquet", "rows.arrow"])
+def test_a_missing_file_of_ner_cot_is_an_error(tmp_path, name):
+    with pytest.raises(DataError, match=name):
+        list(read_ner_cot(tmp_path / name))
 
 
 @pytest.mark.parametrize(

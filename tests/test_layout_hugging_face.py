@@ -444,6 +444,14 @@ def test_a_text_among_numbers_is_told(tmp_path):
     assert "record 2: tag 1 is a string, where the file's tags are numbers" in complaint(path, tags=NAMES)
 
 
+def test_a_fault_in_one_split_does_not_keep_another_from_being_read(tmp_path):
+    lines(tmp_path / "train.jsonl", [{"tokens": ["EU"], "ner_tags": ["O", "O"]}])
+    lines(tmp_path / "test.jsonl", [GOOD])
+    assert read(tmp_path, "test") == [("EU in", [("EU", "org", 0)])]
+    lines(tmp_path / "test.jsonl", [{"tokens": ["EU", "in"], "ner_tags": ["O", "O"]}])
+    assert "train.jsonl: record 1: 1 tokens, but 2 tags" in complaint(tmp_path)
+
+
 def test_null_in_the_first_record_hides_neither_the_layout_nor_the_fault(tmp_path):
     rows = [{"tokens": None, "ner_tags": [1]}, *ROWS]
     layouts.parquet(tmp_path / "train.parquet", rows, NAMES)

@@ -97,6 +97,23 @@ def test_a_no_break_space_parts_no_tokens_and_several_blanks_part_two(mrc):
     assert [example.entities[0].name for example in questions(mrc(odd))] == ["EU"]
 
 
+def test_places_are_kept_and_a_repeated_span_counts_once(mrc):
+    noted = Counter()
+    twice = record(context="EU left EU", start_position=[2, 2], end_position=[2, 2], span_position=["2;2", "2;2"])
+    [example] = whole_sentences(mrc(twice), reading=Reading(noted=noted))
+    assert [(entity.name, entity.start) for entity in example.entities] == [("EU", 8)]
+    assert +noted == {"repeated_entity": 1}
+
+
+@pytest.mark.parametrize("token", ["\u00a0EU", "EU\u200b", "\ufeffEU\u00a0"])
+def test_invisible_ends_of_a_token_are_no_part_of_a_name(mrc, token):
+    noted = Counter()
+    odd = record(context=f"in {token} now", start_position=[1], end_position=[1], span_position=["1;1"])
+    [example] = whole_sentences(mrc(odd), reading=Reading(noted=noted))
+    assert [(entity.name, entity.start) for entity in example.entities] == [("EU", 3 + token.index("E"))]
+    assert +noted == {"trimmed_name": 1}
+
+
 WRONG = [
     (7, "a number, not an object"),
     (record(context=...), "lacks 'context'"),
@@ -118,6 +135,7 @@ WRONG = [
     (record(impossible=True), "'impossible' is true, the record has 2 spans"),
     (empty(impossible=False), "'impossible' is false, the record has 0 spans"),
     (record(impossible="no"), "'impossible' is a string"),
+    (record(context="a \u200b", start_position=[1], end_position=[1], span_position=["1;1"]), "which nothing is seen"),
     (record(query="Where is it?"), "'query' is not that of record 1"),
 ]
 
@@ -162,6 +180,22 @@ def test_the_questions_about_a_sentence_become_the_sentence(mrc):
             "news",
         ),
         Example("Ann left", ("organization", "person"), (Entity("Ann", "person"),), "news"),
+    ]
+
+
+def test_entities_of_a_sentence_come_by_place_the_longer_first_then_by_type(mrc):
+    def asked(label, *spans):
+        starts, ends = zip(*spans, strict=True)
+        written = [f"{start};{end}" for start, end in spans]
+        positions = {"start_position": list(starts), "end_position": list(ends), "span_position": written}
+        return record(context="EU in EU law", entity_label=label, query=label, **positions)
+
+    [example] = whole_sentences(mrc(asked("zone", (2, 2)), asked("law", (2, 3)), asked("ORG", (2, 2), (0, 0))))
+    assert [(entity.name, entity.type, entity.start) for entity in example.entities] == [
+        ("EU", "organization", 0),
+        ("EU law", "law", 6),
+        ("EU", "organization", 6),
+        ("EU", "zone", 6),
     ]
 
 

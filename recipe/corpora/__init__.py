@@ -24,7 +24,7 @@ A layout whose files are lists of records, as JSON, JSON Lines, Parquet or Arrow
 A new layout is a module beside these and a line below. To import them takes the standard library alone.
 """
 
-from recipe.corpora import b2nerd, brat, conll, hugging_face, instructuie, mrc, ner_cot, offsets
+from recipe.corpora import b2nerd, brat, conll, conversations, gliner, hugging_face, instructuie, mrc, ner_cot, offsets
 from recipe.corpora.reading import FIRST_AND_LAST, Columns, Reading
 
 __all__ = ("FIRST_AND_LAST", "LAYOUTS", "Columns", "Reading")
@@ -36,6 +36,8 @@ LAYOUTS = (
     offsets.PRODIGY,
     offsets.SPACY,
     offsets.LABEL_STUDIO,
+    conversations.LAYOUT,
+    gliner.LAYOUT,
     brat,
     instructuie,
     mrc,

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from recipe.core.entities import Entity, Example, normalize_type
+from recipe.core.entities import Entity, Example, has_lone_surrogate, normalize_type
 from recipe.corpora.reading import Reading
-from recipe.corpora.records import Wrong, check_text, spelled, unknown_type
+from recipe.corpora.records import Wrong, check_text, in_text_order, spelled, unknown_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ def example_of(
 ) -> tuple[Example | None, int]:
     """The example of a text, and how many entities were left out because their type is a residual label.
 
-    None for a record that is left out. `names`: what a normalised label is called, if otherwise. A mention that is
-    there twice counts once.
+    None for a record that is left out, and for one that leaves no type to ask for. `names`: what a normalised label is
+    called, if otherwise. A mention that is there twice counts once.
     """
     noted = Counter(annotated.noted)
     if annotated.left_out:
@@ -90,9 +90,9 @@ def example_of(
     if annotated.types is not None:
         own = {names.get(label, label) for label in map(normalize_type, annotated.types)}
         types = tuple(sorted(own - ignored))
-        if not types:
-            raise Wrong("no_type", "leaves no type to ask for")
-    found: dict[tuple, Entity] = {}
+        if any(map(has_lone_surrogate, types)):
+            raise Wrong("lone_surrogate", "a type holds a lone surrogate (half of a UTF-16 pair)")
+    found: list[Entity] = []
     residual = 0
     for number, mention in enumerate(annotated.mentions, 1):
         label = normalize_type(mention.label)
@@ -103,10 +103,8 @@ def example_of(
         elif label not in types:
             raise Wrong("unknown_type", unknown_type(what, label, types))
         else:
-            entity = spelled(text, label, mention.name, mention.start, mention.end, noted, what)
-            key = (entity, entity.start) if entity.start is not None else number
-            noted["repeated_entity"] += key in found
-            found.setdefault(key, entity)
+            found.append(spelled(text, label, mention.name, mention.start, mention.end, noted, what))
+    entities = in_text_order(found, noted)
+    noted["nothing_asked"] += not types
     reading.note_all(noted)
-    entities = sorted(found.values(), key=lambda entity: (entity.start is None, entity.start or 0, -len(entity.name)))
-    return Example(text, types, tuple(entities), dataset), residual
+    return (Example(text, types, entities, dataset) if types else None), residual

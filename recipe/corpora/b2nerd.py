@@ -13,10 +13,12 @@ GROUPS = ("NER_en", "NER_zh", "NER_en_other")
 
 
 def found(folder: Path) -> bool:
-    """True for InstructUIE's files in a folder of B2NERD."""
-    return folder.parent.name in GROUPS and ((folder / instructuie.LABELS).is_file() or instructuie.found(folder))
+    """True for a folder of InstructUIE's files, or of labels.json alone, in a folder of B2NERD."""
+    if folder.parent.name not in GROUPS or not folder.is_dir():
+        return False
+    return instructuie.found(folder) or [path.name for path in folder.iterdir()] == [instructuie.LABELS]
 
 
-def reads(_file: Path) -> bool:
-    """False: a file alone, of this layout as well, is InstructUIE's."""
+def reads(_path: Path) -> bool:
+    """False: a file of B2NERD is one of InstructUIE."""
     return False

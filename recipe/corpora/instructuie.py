@@ -3,8 +3,9 @@
     <Dataset>/{train,dev,test}.json   [{"sentence": "EU rejects", "entities": [{"name": "EU", "type": "organization"}]}]
     <Dataset>/labels.json             ["organization", "person"]
 
-An entity's `pos` is a pair of characters, the end exclusive; where it contradicts the name, the name decides. A record
-may have "labels", the types that may be asked for in its sentence.
+A split may be JSON Lines (.jsonl) as well. A dataset may be one such file: its types are those of a labels.json beside
+it, else those that it names. An entity's `pos` is a pair of characters, the end exclusive; where it contradicts the
+name, the name decides. A record may have "labels", the types that may be asked for in its sentence.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipe.core.entities import Example, normalize_type
-from recipe.corpora.json_files import read_list
+from recipe.core.entities import Example, has_lone_surrogate, normalize_type
+from recipe.corpora.json_files import read_lines, read_list
 from recipe.corpora.reading import Reading
+from recipe.corpora.record_layout import first_record
 from recipe.corpora.records import check_labels, check_record, read_entities, read_schema, sentences_of
 
 if TYPE_CHECKING:
@@ -25,30 +27,46 @@ if TYPE_CHECKING:
 LABELS = "labels.json"
 FILES = "InstructUIE (train.json, dev.json, test.json, labels.json)"
 
+_LINES = (".jsonl", ".ndjson")
 
-def found(folder: Path) -> bool:
-    """True if the folder holds a split; a folder that holds other layouts' files, too, is InstructUIE's."""
-    return any(file(folder, split).is_file() for split in ("train", "dev", "test"))
+
+def fits(record: object) -> bool:
+    """True for a sentence with entities and, as NER-CoT has it, no schema."""
+    return isinstance(record, dict) and {"sentence", "entities"} <= record.keys() and "schema" not in record
+
+
+def found(path: Path) -> bool:
+    """True for a file of records, and a folder with a split; one with other layouts' files, too, is InstructUIE's."""
+    if path.is_file():
+        return path.suffix in (".json", *_LINES) and fits(first_record(path))
+    return any(_is_split(file(path, split)) for split in ("train", "dev", "test"))
 
 
 def reads(path: Path) -> bool:
-    """True for any file in JSON."""
-    return path.suffix == ".json"
+    """True for any file in JSON, and for JSON Lines of the layout."""
+    return path.suffix == ".json" or (path.suffix in _LINES and fits(first_record(path)))
 
 
-def file(folder: Path, split: str) -> Path:
-    """`dev.json`."""
-    return folder / f"{split}.json"
+def file(path: Path, split: str) -> Path:
+    """`dev.json`, or `dev.jsonl` where that is there alone; the one file is any split."""
+    if path.is_file():
+        return path
+    usual = path / f"{split}.json"
+    lines = (path / f"{split}{ending}" for ending in _LINES)
+    return usual if usual.is_file() else next((each for each in lines if reads(each)), usual)
 
 
-def label_files(folder: Path) -> tuple[Path, ...]:
-    """`labels.json` alone."""
-    return (folder / LABELS,)
+def label_files(path: Path) -> tuple[Path, ...]:
+    """`labels.json` alone; for one file without it, that file."""
+    beside = (path.parent if path.is_file() else path) / LABELS
+    return (path,) if path.is_file() and not beside.is_file() else (beside,)
 
 
 def types(dataset: Dataset, reading: Reading) -> tuple[str, ...]:
-    """The types of labels.json."""
+    """The types of labels.json, or those that the one file names."""
     (path,) = dataset.label_files
+    if path == dataset.folder:
+        return reading.types(path, _named(path), "annotate an entity, or list the types in labels.json beside it")
     labels = list(read_list(path))
     check_labels(path, labels)
     return reading.types(path, {normalize_type(label) for label in labels}, "list the types of the dataset")
@@ -67,9 +85,33 @@ def examples(dataset: Dataset, split: str, reading: Reading) -> Iterator[Example
         return Example(record["sentence"], own, entities, dataset.name), residual
 
     path = dataset.file(split)
-    yield from reading.examples(path, enumerate(read_list(path), 1), read)
+    yield from reading.examples(path, enumerate(_records(path), 1), read)
 
 
 def sentences(path: Path, _reading: Reading) -> Iterator[str]:
     """The sentences of a list of records, whatever else these hold."""
-    return sentences_of(path, read_list(path))
+    return sentences_of(path, _records(path))
+
+
+def _is_split(path: Path) -> bool:
+    """True for a file of the layout, and for one whose first record says of no other layout."""
+    if not path.is_file():
+        return False
+    first = first_record(path)
+    return not isinstance(first, dict) or ("schema" not in first and not {"sentence", "entities"}.isdisjoint(first))
+
+
+def _records(path: Path) -> Iterator[object]:
+    return read_lines(path) if path.suffix in _LINES else read_list(path)
+
+
+def _named(path: Path) -> set[str]:
+    """The types that a file's records name; records that are wrong don't count here."""
+    labels: set[str] = set()
+    for record in _records(path):
+        for key in ("entities", "labels"):
+            values = record.get(key) if isinstance(record, dict) else None
+            values = values if isinstance(values, list) else []
+            each = (value.get("type") if isinstance(value, dict) else value for value in values)
+            labels.update(label for label in each if isinstance(label, str))
+    return {normalize_type(label) for label in labels if not has_lone_surrogate(label)}

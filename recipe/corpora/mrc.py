@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipe.answers.queries import FORMAT, in_order
-from recipe.core.entities import Entity, Example, normalize_type
+from recipe.answers.queries import FORMAT
+from recipe.core.entities import Example, normalize_type
 from recipe.corpora.json_files import read_list
+from recipe.corpora.questions import together
 from recipe.corpora.reading import STRICT, Reading
-from recipe.corpora.records import Wrong, check_record, check_text, kind_of
+from recipe.corpora.records import Wrong, check_record, check_text, in_text_order, kind_of, spelled
 
 if TYPE_CHECKING:
     from recipe.corpora.dataset import Dataset
@@ -106,7 +107,12 @@ def questions(
         if label in ignored:
             return None, len(places)
         context = record["context"]
-        entities = tuple(Entity(context[start:end], label, start) for start, end in places)
+        noted: Counter = Counter()
+        found = [
+            spelled(context, label, None, *place, noted, f"entity {index}") for index, place in enumerate(places, 1)
+        ]
+        entities = in_text_order(found, noted)
+        reading.note_all(noted)
         return Example(context, (label,), entities, dataset or path.stem, format=FORMAT), 0
 
     records = ((number, (number, record)) for number, record in enumerate(read_list(path), 1))
@@ -118,20 +124,7 @@ def whole_sentences(path: Path, dataset: str = "", reading: Reading = STRICT) ->
 
     The records of a sentence follow each other. A second question about a type begins a sentence of the same text.
     """
-    asked: list[Example] = []
-    for example in questions(path, dataset, reading):
-        if asked and (example.sentence != asked[0].sentence or example.types in [one.types for one in asked]):
-            yield _whole(asked)
-            asked = []
-        asked.append(example)
-    if asked:
-        yield _whole(asked)
-
-
-def _whole(asked: Sequence[Example]) -> Example:
-    types = tuple(sorted(example.types[0] for example in asked))
-    entities = in_order(asked[0].sentence, (entity for example in asked for entity in example.entities))
-    return Example(asked[0].sentence, types, entities, asked[0].dataset)
+    return together(questions(path, dataset, reading))
 
 
 def _check(record: object) -> tuple[str, str, list[tuple[int, int]]]:

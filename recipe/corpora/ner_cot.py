@@ -1,25 +1,39 @@
-"""NER-CoT's layout: one file of sentences with their types, entities and reasoning, in JSON or JSON Lines (.jsonl).
+"""NER-CoT's layout: one file of sentences with their types, entities and reasoning.
 
     {"sentence": "EU rejects", "schema": ["organization"], "source": "Pile-NER", "cot": "EU is ...",
      "entities": [{"text": "EU", "label": "organization"}], "guid": "17"}
 
-A record without `source` belongs to a dataset of the file's name. The file is all of a dataset: it knows no splits.
+The file is JSON, JSON Lines, Parquet or Arrow. Where it has text in place of the lists, that is their JSON. A record
+without `source` (or `dataset`) belongs to a dataset of the file's name. A `cot` may stand in a think block as a whole.
+The file is all of a dataset: it knows no splits.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipe.answers.think import CLOSE, OPEN, unwrapped
 from recipe.core.entities import IGNORED_TYPES, Example
-from recipe.corpora.json_files import read_lines, read_list
 from recipe.corpora.reading import Reading
-from recipe.corpora.records import check_record, check_text, read_entities, read_schema, sentences_of
+from recipe.corpora.record_layout import ENDINGS, first_record, records
+from recipe.corpora.records import Wrong, check_record, check_text, read_entities, read_schema, sentences_of
 
 if TYPE_CHECKING:
     from recipe.corpora.dataset import Dataset
+
+
+def fits(record: object) -> bool:
+    """True for a sentence with schema and entities."""
+    return isinstance(record, dict) and {"sentence", "schema", "entities"} <= record.keys()
+
+
+def holds(path: Path) -> bool:
+    """True if the file's first record is one of the layout."""
+    return path.suffix in ENDINGS and path.is_file() and fits(first_record(path))
 
 
 def found(_folder: Path) -> bool:
@@ -28,8 +42,8 @@ def found(_folder: Path) -> bool:
 
 
 def reads(path: Path) -> bool:
-    """True for JSON Lines."""
-    return path.suffix == ".jsonl"
+    """True for JSON Lines, and for any file whose first record is one of the layout."""
+    return path.suffix == ".jsonl" or holds(path)
 
 
 def file(path: Path, _split: str) -> Path:
@@ -56,23 +70,34 @@ def examples(dataset: Dataset, _split: str, reading: Reading) -> Iterator[Exampl
 
     def read(record: object) -> tuple[Example, int]:
         check_record(record, "sentence", "entities", "schema")
-        types = read_schema(record["schema"], "schema", IGNORED_TYPES)
+        types = read_schema(_list(record["schema"]), "schema", IGNORED_TYPES)
         noted: Counter = Counter()
         entities, residual = read_entities(
-            record["entities"], "text", "label", types, IGNORED_TYPES, record["sentence"], noted
+            _list(record["entities"]), "text", "label", types, IGNORED_TYPES, record["sentence"], noted
         )
         reading.note_all(noted)
-        source = check_text(record.get("source") or path.stem, "bad_source", "'source'")
-        reasoning = check_text(record.get("cot"), "no_cot", "'cot'") if with_cot else None
-        return Example(record["sentence"], types, entities, source, reasoning), residual
+        source = check_text(record.get("source") or record.get("dataset") or path.stem, "bad_source", "'source'")
+        return Example(record["sentence"], types, entities, source, _reasoning(record) if with_cot else None), residual
 
-    return reading.examples(path, enumerate(_records(path), 1), read)
+    return reading.examples(path, enumerate(records(path), 1), read)
 
 
 def sentences(path: Path, _reading: Reading) -> Iterator[str]:
     """The sentences of the records, whatever else these hold."""
-    return sentences_of(path, _records(path))
+    return sentences_of(path, records(path))
 
 
-def _records(path: Path) -> Iterator[object]:
-    return read_lines(path) if path.suffix == ".jsonl" else read_list(path)
+def _list(value: object) -> object:
+    """The list that a text holds as JSON, which is how tables are exported; else the value itself."""
+    try:
+        return json.loads(value) if isinstance(value, str) and value.lstrip().startswith("[") else value
+    except (ValueError, RecursionError):
+        return value
+
+
+def _reasoning(record: Mapping[str, object]) -> str:
+    reasoning = check_text(unwrapped(check_text(record.get("cot"), "no_cot", "'cot'")), "no_cot", "'cot'")
+    for tag in (OPEN, CLOSE):
+        if tag in reasoning:
+            raise Wrong("control_token", f"'cot' holds {tag}; take the tags out")
+    return reasoning

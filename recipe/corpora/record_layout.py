@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from recipe.core.entities import DataError, Example, normalize_type
+from recipe.core.entities import DataError, Example, has_lone_surrogate, normalize_type
 from recipe.corpora.annotated import Annotated, example_of
 from recipe.corpora.json_files import read_lines, read_list
 from recipe.corpora.labels import labels_file, read_labels
@@ -29,7 +29,8 @@ from recipe.corpora.splits import SPLITS, split_files, split_folder
 if TYPE_CHECKING:
     from recipe.corpora.dataset import Dataset
 
-ENDINGS = (".json", ".jsonl", ".ndjson", ".parquet", ".arrow")
+_LINES = (".jsonl", ".ndjson")
+ENDINGS = (".json", *_LINES, ".parquet", ".arrow")
 
 
 def _no_context(_path: Path, _reading: Reading) -> None:
@@ -38,13 +39,17 @@ def _no_context(_path: Path, _reading: Reading) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RecordLayout:
-    """A layout by what its records hold; `shape` says that to people."""
+    """A layout by what its records hold; `shape` says that to people.
+
+    Where a dataset has more types than `most_types`, a record without types of its own is asked for those it names.
+    """
 
     name: str
     shape: str
     fits: Callable[[object], bool]
     read: Callable[[object, Hashable], Annotated]
     context: Callable[[Path, Reading], Hashable] = _no_context
+    most_types: int | None = None
     MAY_LACK_SPLITS: ClassVar[bool] = True
 
     @property
@@ -86,11 +91,15 @@ class RecordLayout:
     def examples(self, dataset: Dataset, split: str, reading: Reading) -> Iterator[Example]:
         """The split's records, its parts one after the other."""
         names, of_dataset = self._names(dataset, reading)
+        own = self.most_types is not None and len(of_dataset) > self.most_types
         for path in self.parts(dataset.folder, split):
             context = self.context(path, reading)
 
             def read(record: object, context: Hashable = context) -> tuple[Example | None, int]:
-                return example_of(self.read(record, context), of_dataset, names, dataset.name, reading)
+                annotated = self.read(record, context)
+                if own and annotated.types is None:
+                    annotated = replace(annotated, types=tuple(mention.label for mention in annotated.mentions))
+                return example_of(annotated, of_dataset, names, dataset.name, reading)
 
             yield from reading.examples(path, enumerate(records(path), 1), read)
 
@@ -114,13 +123,14 @@ class RecordLayout:
         if first.stem == "labels" and first != dataset.folder:
             names = read_labels(first)
             return names, reading.types(first, names.values(), "list the types of the dataset")
-        labels: set[str] = set()
+        labels, faults = set(), []
         for path in files:
             status = path.stat()
             found, fault = _labels(self, path, self.context(path, reading), status.st_mtime_ns, status.st_size)
-            if fault and not found and reading.skipped is None:  # more to the point than that there are no types
-                raise DataError(fault)
             labels |= found
+            faults += [fault] if fault else []
+        if faults and not labels and reading.skipped is None:  # more to the point than that there are no types
+            raise DataError(faults[0])
         return {}, reading.types(dataset.folder, labels, "annotate an entity, or list the types in labels.json")
 
 
@@ -139,7 +149,7 @@ def _labels(
             continue
         labels.update(annotated.types or ())
         labels.update(mention.label for mention in annotated.mentions)
-    return frozenset(map(normalize_type, labels)), fault
+    return frozenset(normalize_type(label) for label in labels if not has_lone_surrogate(label)), fault
 
 
 # --------------------------------------------------------------------------------------------------------- records
@@ -151,7 +161,7 @@ def records(path: Path) -> Iterator[object]:
         return _parquet(path)
     if path.suffix == ".arrow":
         return _arrow(path)
-    return read_lines(path) if path.suffix != ".json" or _begins_with_an_object(path) else read_list(path)
+    return read_lines(path) if path.suffix in _LINES or _begins_with_an_object(path) else read_list(path)
 
 
 def first_record(path: Path) -> object | None:
@@ -172,8 +182,11 @@ def _first(path: Path, _mtime: int, _size: int) -> object | None:
 
 
 def _begins_with_an_object(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+    try:
+        with path.open("rb") as file:
+            return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+    except OSError:
+        return False  # told when the file is read
 
 
 def _parquet(path: Path) -> Iterator[object]:
@@ -184,7 +197,7 @@ def _parquet(path: Path) -> Iterator[object]:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=1000):
                 yield from batch.to_pylist()
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a Parquet file that can be read; write or copy it again") from error
 
 
@@ -201,5 +214,5 @@ def _arrow(path: Path) -> Iterator[object]:
                 batches = map(file.get_batch, range(file.num_record_batches))
             for batch in batches:
                 yield from batch.to_pylist()
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path}: not an Arrow file that can be read; write or copy it again") from error

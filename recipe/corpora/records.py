@@ -90,7 +90,7 @@ def read_entities(
         if label not in types:
             raise Wrong("unknown_type", unknown_type(what, label, types))
         found.append(spelled(sentence, label, name, *_pos(record.get("pos"), noted), noted, what))
-    return tuple(found), len(records) - len(found)
+    return in_text_order(found, noted), len(records) - len(found)
 
 
 def _pos(value: object, noted: Counter) -> tuple[int | None, int | None]:
@@ -99,6 +99,18 @@ def _pos(value: object, noted: Counter) -> tuple[int | None, int | None]:
         return value[0], value[1]
     noted["contradicting_place"] += value not in (None, [])  # B2NERD leaves it out or empty
     return None, None
+
+
+def in_text_order(entities: Iterable[Entity], noted: Counter) -> tuple[Entity, ...]:
+    """By place, the longer first, then by type; behind them those without a place as they come. Repeated ones once."""
+    found: dict[object, Entity] = {}
+    for number, entity in enumerate(entities):
+        key = (entity, entity.start) if entity.start is not None else number
+        noted["repeated_entity"] += key in found
+        found.setdefault(key, entity)
+    placed = [entity for entity in found.values() if entity.start is not None]
+    placed.sort(key=lambda entity: (entity.start, -len(entity.name), entity.type))
+    return (*placed, *(entity for entity in found.values() if entity.start is None))
 
 
 def spelled(
@@ -110,6 +122,8 @@ def spelled(
     than in the text) and `contradicting_place` (the name isn't there: it decides). Wrong for a place outside of the
     text, where no name is given, and for a name of which nothing is seen.
     """
+    if has_lone_surrogate(label + (name or "")):
+        raise Wrong("lone_surrogate", f"{what} holds a lone surrogate (half of a UTF-16 pair)")
     if name is None:
         if start is None or end is None or not 0 <= start < end <= len(text):
             raise Wrong("bad_place", f"{what} is at {start} to {end} of {len(text)} characters")

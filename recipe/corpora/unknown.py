@@ -54,8 +54,10 @@ def sentences(path: Path, _reading: Reading) -> Iterator[str]:
 
 def describe(path: Path) -> str:
     """One line: what is there, and which layouts are read."""
-    from recipe.corpora import LAYOUTS
+    from recipe.corpora import LAYOUTS, ner_cot
 
+    if reasoned := next(filter(ner_cot.holds, [path] if path.is_file() else sorted(path.glob("*"))), None):
+        return f"{path}: {reasoned.name} holds sentences with reasoning (NER-CoT); give it with --ner-cot {reasoned}"
     if path.is_file():
         there = f"it is {_file(path)}"
     else:
