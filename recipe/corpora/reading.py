@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from recipe.core.align import place
 from recipe.core.entities import DataError, Example
 from recipe.corpora.records import Wrong, ignored_types, refuse
 
@@ -36,8 +37,9 @@ class Reading:
     type_name  the type of entities whose tags say only where they begin and go on
     skipped    counts bad records by reason and goes on; None: the first bad record raises DataError
     noted      counts what is kept but worth knowing: `residual_entity` (an entity that was left out for its type),
-               `name_not_in_sentence`, `repaired_entity` (tags in no right order), `repeated_entity` (the same
-               mention twice, kept once), and what recipe.corpora.records.spelled counts
+               `name_not_in_sentence` (an entity without a place: its name isn't there, or not so often),
+               `repaired_entity` (tags in no right order), `repeated_entity` (the same mention twice, kept once), and
+               what recipe.corpora.records.spelled counts
     """
 
     keep_else: bool = False
@@ -84,7 +86,7 @@ class Reading:
                 continue
             self.note("residual_entity", residual)
             if example is not None:
-                self.note("name_not_in_sentence", sum(map(example.lacks, example.entities)))
+                self.note("name_not_in_sentence", _without_place(example))
                 yield example
 
     def types(self, path: Path, names: Collection[str], remedy: str) -> tuple[str, ...]:
@@ -93,6 +95,16 @@ class Reading:
         if not types:
             raise DataError(f"{path}: leaves no type to ask for ({len(names)} labels); {remedy}")
         return types
+
+
+def _without_place(example: Example) -> int:
+    """How many entities stand nowhere in the sentence: their names aren't there, or not so often."""
+    lacking = list(map(example.lacks, example.entities))
+    names = {(entity.name, entity.type) for entity in example.entities}
+    if len(names) == len(lacking) or all(entity.start is not None for entity in example.entities):
+        return sum(lacking)
+    places = place(example.sentence, example.entities)
+    return sum(absent or span is None for absent, span in zip(lacking, places, strict=True))
 
 
 STRICT = Reading()
