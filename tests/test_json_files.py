@@ -59,5 +59,5 @@ def test_the_record_or_line_before_a_zero_byte_is_read_and_the_one_with_it_is_na
             found.extend(read(path))
         assert len(found) == 9
     path.write_bytes(b'["a", "\0"]')
-    with pytest.raises(DataError, match="a.json: record 2: byte 0x00 at offset 7"):
+    with pytest.raises(DataError, match=r"a.json: record 2: byte 0x00 at offset 7"):
         list(read_list(path))
