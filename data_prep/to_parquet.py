@@ -105,7 +105,8 @@ def _with_dev(args: argparse.Namespace, datasets: Sequence[Dataset]) -> list[Dat
     if args.num_dev is None:
         for dataset in datasets:
             if dataset.one_file:
-                say(f"{dataset.name} is one file, so no dev rows; --num-dev N takes some")
+                whole = "is one file" if dataset.folder.is_file() else "knows no splits"
+                say(f"{dataset.name} {whole}, so no dev rows; --num-dev N takes some")
         return [dataset for dataset in ordinary if dataset not in lacking]
     found = [dataset for dataset in datasets if dataset not in lacking]
     if not found:

@@ -37,9 +37,8 @@ class Reading:
     type_name  the type of entities whose tags say only where they begin and go on
     skipped    counts bad records by reason and goes on; None: the first bad record raises DataError
     noted      counts what is kept but worth knowing: `residual_entity` (an entity that was left out for its type),
-               `name_not_in_sentence` (an entity without a place: its name isn't there, or not so often),
-               `repaired_entity` (tags in no right order), `repeated_entity` (the same mention twice, kept once), and
-               what recipe.corpora.records.spelled counts
+               `name_not_in_sentence`, `repaired_entity` (tags in no right order), `repeated_entity` (the same
+               mention twice, kept once), and what recipe.corpora.records.spelled counts
     """
 
     keep_else: bool = False
