@@ -420,6 +420,19 @@ def test_dev_rows_from_a_file_that_train_rows_come_from_too_are_held_out(ner_cot
     assert (len(dev), len(train), len({*dev, *train})) == (5, 15, 20)
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--type", "person"], "--type: say how --corpora"),
+        (["--columns", "1,-1", "--join", ""], "--columns, --join: say how --corpora"),
+        (["--dev-ner-cot", "x.jsonl", "--num-dev", "0"], "give one of them"),
+    ],
+)
+def test_options_that_rows_with_reasoning_have_no_use_for_are_refused(ner_cot, capsys, more, words):
+    ner_cot([cot_row()], *more, expect=2)
+    assert words in capsys.readouterr().err
+
+
 def test_no_prompt_of_an_evaluation_shows_the_answers_of_the_file_that_it_evaluates(one_file, tmp_path):
     path = one_file([f"Ada {i} left ." for i in range(9)])
     (name,) = (name for name in answers.FORMATS if answers.one_type(name))
