@@ -905,6 +905,20 @@ def test_a_gold_that_its_own_answer_does_not_give_back_is_refused():
     assert render(not_normalised, RowRules()) == "gold_not_read"
 
 
+@pytest.mark.parametrize(
+    ("entities", "overlap"),
+    [
+        ((Entity("Lima", "fruit", 0), Entity("Lima", "place", 14)), False),
+        ((Entity("Lima", "place", 14),), False),
+        ((Entity("Lima", "fruit", 0), Entity("Lima", "place", 0)), True),
+        ((Entity("Lima beans", "fruit", 0), Entity("beans in", "place", 5)), True),
+    ],
+)
+def test_one_tag_for_a_word_cannot_say_what_overlaps_and_nothing_else(entities, overlap):
+    example = Example("Lima beans in Lima", ("fruit", "place"), entities, format="bio")
+    assert (render(example, RowRules(format="bio")) == "not_expressible") is overlap
+
+
 def test_an_entity_free_sentence_is_a_row():
     assert not isinstance(render(Example("Nobody .", ("person",)), RowRules()), str)
 
