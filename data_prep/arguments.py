@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import unicodedata
 from pathlib import Path
 
 from recipe.answers import FORMATS
 from recipe.core.command_line import count
-from recipe.core.entities import DEFAULT_FORMAT, DataError
+from recipe.core.entities import DEFAULT_FORMAT, DataError, has_lone_surrogate
+from recipe.core.sampling import share_size
 from recipe.corpora import FIRST_AND_LAST, Columns
 from recipe.corpora import datasets as corpora
+from recipe.corpora.json_files import read_list, read_text
+from recipe.corpora.texts import check_types
 from recipe.evaluate.protocols import protocol_names
 
 GRPO_SAMPLES, GRPO_DEV, GRPO_CAP = 5000, 300, 10000  # ReasoningNER's
@@ -30,9 +34,10 @@ def parser(description: str) -> argparse.ArgumentParser:
 
     sft = add("sft", "rows with answers, for SFT")
     source = sft.add_mutually_exclusive_group(required=True)
-    source.add_argument("--ner-cot", type=Path, nargs="+", metavar="FILE", help="NER-CoT rows, .json or .jsonl")
+    rows = "files of rows with reasoning (NER-CoT), or hf:OWNER/NAME"
+    source.add_argument("--ner-cot", nargs="+", metavar="FILE", help=rows)
     dev = "dev rows from files of their own, with --ner-cot"
-    sft.add_argument("--dev-ner-cot", type=Path, nargs="+", metavar="FILE", help=dev)
+    sft.add_argument("--dev-ner-cot", nargs="+", metavar="FILE", help=dev)
     _add_corpora(sft, source)
     sft.add_argument("--cot", choices=("template", "none"), help="reasoning for --corpora: from the gold, or none")
     sft.add_argument("--no-cot", action="store_const", const="none", dest="cot", help="answers without reasoning")
@@ -44,7 +49,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     grpo = add("grpo", "a sample of questions, for GRPO")
     _add_corpora(grpo, grpo, required=True)
     _add_amounts(grpo, GRPO_SAMPLES, GRPO_DEV, GRPO_CAP)
-    grpo.set_defaults(share=None, num_dev=GRPO_DEV)
+    grpo.set_defaults(share=None)
     _add_common(grpo)
 
     evaluate = add("eval", "all questions of a split")
@@ -66,9 +71,9 @@ def parser(description: str) -> argparse.ArgumentParser:
 def _add_corpora(command: argparse.ArgumentParser, group: argparse._ActionsContainer, required: bool = False) -> None:
     group.add_argument(
         "--corpora",
-        type=Path,
-        metavar="DIR",
-        help="holds a folder for each dataset: InstructUIE's or B2NERD's JSON, CoNLL columns, MRC questions",
+        metavar="PATH",
+        help="a folder of dataset folders, one dataset's folder, or its one file; or hf:OWNER/NAME[@REVISION], from "
+        "the Hugging Face hub; data_prep/README.md lists the layouts that are read",
         required=required,
     )
     which = command.add_mutually_exclusive_group()
@@ -88,14 +93,28 @@ def _add_corpora(command: argparse.ArgumentParser, group: argparse._ActionsConta
         metavar="TOKEN,TAG",
         help="columns of CoNLL files, from 1, or from the end below 0 (default: 1,-1)",
     )
+    command.add_argument(
+        "--type", type=_type_name, metavar="NAME", help="the type of entities whose tags name none (B, I, O)"
+    )
+    command.add_argument(
+        "--tags", type=Path, metavar="FILE", help="names of tags that are numbers: a JSON list, or a tag on each line"
+    )
+    command.add_argument(
+        "--join",
+        type=_join,
+        metavar="TEXT",
+        help="stands between the tokens of a sentence (default: a space, or nothing in scripts without spaces)",
+    )
 
 
 def _add_amounts(
     command: argparse.ArgumentParser, samples: int | str, dev: int | str, cap: int | str = "no limit"
 ) -> None:
     add = command.add_argument
-    add("--num-samples", type=count, metavar="N", help=f"train rows (default: {samples})")
-    add("--num-dev", type=count, metavar="N", help=f"dev rows (default: {dev})")
+    fewer = "" if samples == "all" else ", or all if there are fewer"
+    add("--num-samples", type=count, metavar="N", help=f"train rows (default: {samples}{fewer})")
+    held_out = "of a dataset that is one file, they are held out of train"
+    add("--num-dev", type=count, metavar="N", help=f"dev rows (default: {dev}{fewer}); {held_out}")
     limit = f"a dataset counts as at most so many rows (default: {cap})"
     add("--max-per-dataset", type=count, metavar="N", help=limit)
     add("--seed", type=int, default=42, help="another seed, another sample (default: %(default)s)")
@@ -131,16 +150,60 @@ def _columns(text: str) -> Columns:
         token = tag = 0
     if 0 in (token, tag) or token == tag:
         raise argparse.ArgumentTypeError(f"{text!r} names no two columns; 1,-1 are the first and the last one")
-    return Columns(token, tag)
+    return Columns(token, tag, chosen=True)
+
+
+def _type_name(text: str) -> str:
+    try:
+        (name,) = check_types([text], "--type")
+    except DataError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("--type: ")) from error
+    return name
+
+
+def _join(text: str) -> str:
+    # Control characters, halves of surrogate pairs, and what ends a line or a paragraph.
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text):
+        raise argparse.ArgumentTypeError(f"{text!r} holds control characters; such as ' ' or '' stands between tokens")
+    return text
+
+
+def read_tags(path: Path) -> tuple[str, ...]:
+    """The names of numbered tags, from 0: a JSON list, or a tag on each line. DataError for a file that is neither."""
+    text = read_text(path)
+    in_json = text.lstrip()[:1] in ("[", "{")
+    tags = list(read_list(path)) if in_json else [line.strip() for line in text.rstrip().split("\n")]
+    what = 'a JSON list such as ["O", "B-PER", "I-PER"], or a tag on each line, belongs here'
+    seen: set[str] = set()
+    for number, tag in enumerate(tags):
+        if not isinstance(tag, str) or not tag.strip() or has_lone_surrogate(tag):
+            raise DataError(f"{path}: tag {number} (from 0) is no text; {what}")
+        if tag in seen:
+            raise DataError(f"{path}: tag {number} (from 0) is {tag!r}, which was there before; {what}")
+        seen.add(tag)
+    if not tags:
+        raise DataError(f"{path}: holds no tag; {what}")
+    return tuple(tags)
 
 
 def check(args: argparse.Namespace) -> None:
     """DataError for options that don't go together; sets where the reasoning of SFT rows is from."""
     if args.command != "sft":
         return
+    if args.share is not None:
+        try:
+            share_size(1, args.share)
+        except DataError as error:
+            raise DataError(f"--share: {str(error).removeprefix('share ')}") from error
     if args.ner_cot:
         if args.cot == "template" or args.datasets or args.list or args.protocol:
             raise DataError("--cot template, --datasets, --list, --protocol: go with --corpora, not with --ner-cot")
+        reading = {"--columns": args.columns.chosen, "--type": args.type, "--tags": args.tags, "--join": args.join}
+        given = [option for option, value in reading.items() if value not in (None, False)]
+        if given and not args.drop_overlap_with:
+            raise DataError(f"{', '.join(given)}: say how --corpora and --drop-overlap-with are read; leave them out")
+        if args.dev_ner_cot and args.num_dev == 0:
+            raise DataError("--dev-ner-cot and --num-dev 0: give one of them")
         args.cot = args.cot or "ner_cot"
     elif args.dev_ner_cot:
         raise DataError("--dev-ner-cot: goes with --ner-cot, not with --corpora")

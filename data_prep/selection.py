@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_prep.arguments import GRPO_CAP, GRPO_SAMPLES
-from data_prep.sources import Amount
+from data_prep.arguments import GRPO_CAP, GRPO_DEV, GRPO_SAMPLES
+from data_prep.origins import Origins
+from data_prep.sources import Amount, say
 from recipe.core.entities import DataError
 from recipe.corpora import datasets as corpora
 from recipe.evaluate.protocols import Protocol, read_protocol
@@ -17,7 +17,7 @@ from recipe.evaluate.protocols import Protocol, read_protocol
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The datasets to read, how much of a train split, and the protocol's datasets that are missing.
+    """The datasets to read, how much of their train and dev splits, and the protocol's datasets that are missing.
 
     An evaluation reads `split`.
     """
@@ -25,6 +25,7 @@ class Selection:
     found: tuple[corpora.Dataset, ...] = ()
     split: str = "test"
     amount: Amount = field(default_factory=Amount)
+    dev: Amount = field(default_factory=Amount)
     protocol: Protocol | None = None
     missing: tuple[str, ...] = ()
 
@@ -32,40 +33,52 @@ class Selection:
         """The options as they came out, after defaults and protocol."""
         if command == "eval":
             return {"split": self.split}
-        return {"num_samples": self.amount.total, "share": self.amount.share, "max_per_dataset": self.amount.cap}
+        amount = {"num_samples": self.amount.total, "share": self.amount.share, "max_per_dataset": self.amount.cap}
+        return {**amount, "num_dev": self.dev.total}
 
 
-def select(args: argparse.Namespace) -> Selection:
+def select(args: argparse.Namespace, origins: Origins) -> Selection:
     """What the arguments select. DataError if no dataset of it is there."""
     if args.protocol:
-        return _select_protocol(args)
+        return _select_protocol(args, origins)
     if args.command == "eval":
-        return Selection(_by_name(args), args.split or "test")
-    return Selection(() if args.command == "sft" and args.ner_cot else _by_name(args), amount=_amount(args))
+        return Selection(_by_name(args, origins), args.split or "test")
+    found = () if args.corpora is None else _by_name(args, origins)
+    amount = _amount(args)
+    return Selection(found, amount=amount, dev=_dev(args, amount.cap))
 
 
 def _amount(args: argparse.Namespace) -> Amount:
-    samples, cap = args.num_samples, args.max_per_dataset
-    if args.command == "grpo":
-        samples, cap = GRPO_SAMPLES if samples is None else samples, GRPO_CAP if cap is None else cap
-    return Amount(samples, args.share, cap)
+    if args.command != "grpo":
+        return Amount(args.num_samples, args.share, args.max_per_dataset)
+    cap = GRPO_CAP if args.max_per_dataset is None else args.max_per_dataset
+    return _or_fewer(args.num_samples, GRPO_SAMPLES, cap)
 
 
-def _by_name(args: argparse.Namespace) -> tuple[corpora.Dataset, ...]:
+def _dev(args: argparse.Namespace, cap: int | None) -> Amount:
+    return _or_fewer(args.num_dev, GRPO_DEV, cap) if args.command == "grpo" else Amount(args.num_dev, cap=cap)
+
+
+def _or_fewer(asked: int | None, default: int, cap: int | None) -> Amount:
+    return Amount(default, cap=cap, or_fewer=True) if asked is None else Amount(asked, cap=cap)
+
+
+def _by_name(args: argparse.Namespace, origins: Origins) -> tuple[corpora.Dataset, ...]:
     names = args.datasets
     if args.list is not None:
         names = corpora.LISTS[args.list] if args.list in corpora.LISTS else corpora.read_names(Path(args.list))
-    found, missing = corpora.find_datasets(args.corpora, names)
+    found, missing = corpora.find_datasets(args.corpora, names, origins.name)
+    where = origins.given["corpora"]
     if missing and args.list is None:
-        raise DataError(f"{args.corpora}: has no dataset {', '.join(map(repr, missing))}; {_present(args)}")
+        raise DataError(f"{where}: has no dataset {', '.join(map(repr, missing))}; {_present(args, origins)}")
     if not found:
-        raise DataError(f"{args.corpora}: has no dataset of the list {args.list}; {_present(args)}")
+        raise DataError(f"{where}: has no dataset of the list {args.list}; {_present(args, origins)}")
     if missing:
-        say(f"on the list {args.list} but not in {args.corpora}: {', '.join(missing)}")
+        say(f"on the list {args.list} but not in {where}: {', '.join(missing)}")
     return tuple(found)
 
 
-def _select_protocol(args: argparse.Namespace) -> Selection:
+def _select_protocol(args: argparse.Namespace, origins: Origins) -> Selection:
     """The protocol's datasets that have the split, and the amount of it that the protocol says."""
     protocol, amount = read_protocol(args.protocol), Amount()
     if args.command == "eval":
@@ -80,18 +93,20 @@ def _select_protocol(args: argparse.Namespace) -> Selection:
             raise DataError(f"--protocol {protocol.name}: takes {protocol.train.share} of train; give no other amount")
         else:
             amount = Amount(share=protocol.train.share)
-    datasets, _ = corpora.find_datasets(args.corpora, names)
+    datasets, _ = corpora.find_datasets(args.corpora, names, origins.name)
     found = tuple(dataset for dataset in datasets if dataset.file(split).is_file())
     present = {dataset.name for dataset in found}
     if not found:
         what = f"none of the {len(names)} datasets of {protocol.name} has a {split} split there"
-        raise DataError(f"{args.corpora}: {what}; {_present(args)}")
+        raise DataError(f"{origins.given['corpora']}: {what}; {_present(args, origins)}")
     missing = tuple(name for name in names if name not in present)
-    return Selection(found, split, amount, protocol, missing)
+    dev = Amount() if args.command == "eval" else _dev(args, amount.cap)
+    return Selection(found, split, amount, dev, protocol, missing)
 
 
-def _present(args: argparse.Namespace) -> str:
-    return "there are: " + ", ".join(dataset.name for dataset in corpora.find_datasets(args.corpora)[0])
+def _present(args: argparse.Namespace, origins: Origins) -> str:
+    there, _ = corpora.find_datasets(args.corpora, root_name=origins.name)
+    return "there are: " + ", ".join(dataset.name for dataset in there)
 
 
 def with_split(datasets: Sequence[corpora.Dataset], split: str) -> list[corpora.Dataset]:
@@ -102,8 +117,3 @@ def with_split(datasets: Sequence[corpora.Dataset], split: str) -> list[corpora.
     if lacking:
         say(f"no {split} split, so left out: {', '.join(lacking)}")
     return [dataset for dataset in datasets if dataset.name not in lacking]
-
-
-def say(note: str) -> None:
-    """A note for the user, on stderr."""
-    print(f"note: {note}", file=sys.stderr)

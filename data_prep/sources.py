@@ -5,6 +5,7 @@ A file is read as often as needed and never held: choosing 5,000 of a million ro
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -99,12 +100,13 @@ class Scan:
 class Amount:
     """How many rows: `total` of all datasets in proportion to their size, `share` of each dataset, or all of them.
 
-    A dataset counts as at most `cap` rows.
+    A dataset counts as at most `cap` rows. `or_fewer`: `total` is a default, and all rows are taken if it is more.
     """
 
     total: int | None = None
     share: float | None = None
     cap: int | None = None
+    or_fewer: bool = False
 
     @property
     def all(self) -> bool:
@@ -117,9 +119,10 @@ class Amount:
 
     def of(self, sizes: dict[str, int]) -> dict[str, int]:
         """Rows to take of each dataset."""
-        if self.total is not None:
-            return quotas(sizes, self.total, self.cap)
         capped = {name: size if self.cap is None else min(size, self.cap) for name, size in sizes.items()}
+        if self.total is not None:
+            available = sum(capped.values())
+            return quotas(sizes, min(self.total, available) if self.or_fewer else self.total, self.cap)
         return {name: size if self.share is None else share_size(size, self.share) for name, size in capped.items()}
 
 
@@ -128,7 +131,7 @@ def choose(
 ) -> list[Example]:
     """The sampled rows in their final, shuffled order, which depends on the seed and the rows' content alone.
 
-    DataError, which names the split, if there are fewer rows than asked for.
+    DataError, which names option and split, if there are fewer rows than asked for.
     """
     ranked = {}
     sizes = {}
@@ -137,10 +140,13 @@ def choose(
         keyed = ((row_key(seed, example), position) for position, example, _ in scan(dataset, tally))
         ranked[dataset.name] = lowest(keyed, amount.limit)
         sizes[dataset.name] = tally.read - tally.dropped.total()
+    option = "--share" if amount.total is None else "--num-dev" if scan.split == "dev" else "--num-samples"
     try:
         wanted = amount.of(sizes)
     except DataError as error:
-        raise DataError(f"{scan.split}: {error}") from error
+        raise DataError(f"{option}: {scan.split}: {error}") from error
+    if amount.or_fewer and 0 < (there := sum(wanted.values())) < amount.total:
+        say(f"{option}: {amount.total:,} rows by default, {there:,} there are, so {scan.split} has all of them")
     chosen: list[Example] = []
     for dataset in datasets:
         positions = ranked[dataset.name][: wanted[dataset.name]]
@@ -153,4 +159,9 @@ def check_files(datasets: Sequence[Dataset], split: str) -> None:
     """DataError for a file of the split that is not there."""
     for path in (path for dataset in datasets for path in dataset.files(split)):
         if not path.is_file():
-            raise DataError(f"{path}: no such file; a dataset folder holds labels.json and a file for each split")
+            raise DataError(f"{path}: no such file; a dataset's folder holds a file for each split")
+
+
+def say(note: str) -> None:
+    """A note for the user, on stderr."""
+    print(f"note: {note}", file=sys.stderr)

@@ -7,6 +7,11 @@
     python data_prep/to_parquet.py grpo --corpora NER --list in_domain_clean --out data/grpo
     python data_prep/to_parquet.py grpo --corpora conll --datasets news --columns 1,-1 --num-samples 500 --out data/grpo
     python data_prep/to_parquet.py sft --corpora NER --protocol low_resource_conll03_5 --seed 42 --no-cot --out data/low
+    python data_prep/to_parquet.py sft --corpora own.jsonl --num-dev 100 --cot template --out data/own
+    python data_prep/to_parquet.py grpo --corpora hf:tner/wnut2017 --num-samples 2000 --out data/wnut
+    python data_prep/to_parquet.py eval --corpora S800 --type species --out data/species
+    python data_prep/to_parquet.py eval --corpora numbered --tags tags.txt --out data/numbered
+    python data_prep/to_parquet.py grpo --corpora characters --join "" --num-samples 500 --out data/characters
     python data_prep/to_parquet.py eval --corpora NER --list cross_domain --split test --out data/eval
     python data_prep/to_parquet.py eval --corpora B2NERD/NER_en --protocol zero_shot_7 --out data/zero_shot_7
 
@@ -15,7 +20,7 @@ row holds. A row of evaluation begins
 
     {"data_source": "bc5cdr", "prompt": [{"role": "user", "content": "You are ..."}], "ability": "ner", ...
 
-The files in a dataset's folder decide its reader (recipe/corpora). --protocol (hydra_configs/protocol) names the
+The files of a dataset decide its reader (recipe/corpora). --protocol (hydra_configs/protocol) names the
 datasets, and the split or the share of train that an evaluation needs. The command names the datasets that are missing;
 the manifest holds their names. An evaluation file's metadata say how many sentences the split had, and what gold the
 sentences without a row had (recipe/evaluate/left_out.py). So nobody takes a figure on a part for one on the whole.
@@ -38,11 +43,12 @@ if __name__ == "__main__":  # run as a script, from anywhere: Python put this fo
 
 from tqdm import tqdm
 
-from data_prep.arguments import check, parser
+from data_prep.arguments import check, parser, read_tags
+from data_prep.origins import Origins, locate
 from data_prep.output import staged, write_manifest, write_parquet
 from data_prep.rows import RowRules, Texts, question_row, row_schema, sentence_key, sft_row
-from data_prep.selection import Selection, say, select, with_split
-from data_prep.sources import Amount, Scan, Tally, check_files, choose
+from data_prep.selection import Selection, select, with_split
+from data_prep.sources import Amount, Scan, Tally, check_files, choose, say
 from data_prep.wordings import KEPT_OUT, choose_wordings
 from recipe import answers
 from recipe.answers.control_tokens import THINK_TAGS, find_control_token
@@ -73,33 +79,56 @@ class Target:
 
 def plan(args: argparse.Namespace, selection: Selection) -> list[Target]:
     """The files that the arguments ask for. DataError where they name what is not there."""
-    if args.command == "sft" and args.ner_cot:
-        rows = tuple(map(dataset_of_file, args.ner_cot))
-        dev_rows = tuple(map(dataset_of_file, args.dev_ner_cot)) if args.dev_ner_cot else rows
-        dev = [Target("dev", dev_rows, Amount(args.num_dev))] if args.num_dev or args.dev_ner_cot else []
-        return [*dev, Target("train", rows, selection.amount)]
-    split = selection.split if args.command == "eval" else "train"
-    datasets = with_split(selection.found, split)
-    check_files(datasets, split)
-    if args.command == "eval":
-        return [Target(split, tuple(datasets), Amount())]
+    if args.corpora is None:
+        datasets = list(map(dataset_of_file, args.ner_cot))
+    else:
+        split = selection.split if args.command == "eval" else "train"
+        datasets = with_split(selection.found, split)
+        check_files(datasets, split)
+        if args.command == "eval":
+            return [Target(split, tuple(datasets), Amount())]
+    dev = _with_dev(args, datasets)
     train = Target("train", tuple(datasets), selection.amount)
+    return [Target("dev", tuple(dev), selection.dev), train] if dev else [train]
+
+
+def _with_dev(args: argparse.Namespace, datasets: Sequence[Dataset]) -> list[Dataset]:
+    """The datasets that dev rows are taken from: those with a dev split and, if --num-dev asks for it, single files."""
     if args.num_dev == 0:
-        return [train]
-    with_dev = [dataset for dataset in datasets if dataset.file("dev").is_file()]
-    without = ", ".join(dataset.name for dataset in datasets if dataset not in with_dev)
-    if without:
-        say(f"no dev.json, so no dev rows: {without}")
-    if not with_dev:
-        if args.num_dev is None:
-            return [train]
-        raise DataError("no dataset has a dev.json to take --num-dev rows from; pass --num-dev 0")
-    return [Target("dev", tuple(with_dev), Amount(args.num_dev, None, selection.amount.cap)), train]
+        return []
+    if args.command == "sft" and args.dev_ner_cot:
+        return list(map(dataset_of_file, args.dev_ner_cot))
+    ordinary = [dataset for dataset in datasets if not dataset.one_file]
+    lacking = [dataset for dataset in ordinary if not dataset.file("dev").is_file()]
+    if lacking:
+        say(f"no dev split, so no dev rows: {_names(lacking)}")
+    if args.num_dev is None:
+        for dataset in datasets:
+            if dataset.one_file:
+                whole = "is one file" if dataset.folder.is_file() else "knows no splits"
+                say(f"{dataset.name} {whole}, so no dev rows; --num-dev N takes some")
+        return [dataset for dataset in ordinary if dataset not in lacking]
+    found = [dataset for dataset in datasets if dataset not in lacking]
+    if not found:
+        raise DataError(f"--num-dev: no dataset has a dev split ({_names(lacking)}); pass --num-dev 0")
+    return found
+
+
+def _names(datasets: Iterable[Dataset]) -> str:
+    return ", ".join(dataset.name for dataset in datasets)
+
+
+def _from_one_file(dev: Target, train: Target) -> bool:
+    """True if some file gives rows to both."""
+    files = {dataset.file("train").resolve() for dataset in train.datasets}
+    return not files.isdisjoint(dataset.file("dev").resolve() for dataset in dev.datasets)
 
 
 def reading_of(args: argparse.Namespace) -> Reading:
     """How corpora are read, as the arguments say."""
-    return Reading(not args.drop_else, args.columns, getattr(args, "cot", None))
+    tags = None if args.tags is None else read_tags(args.tags)
+    cot = getattr(args, "cot", None)
+    return Reading(not args.drop_else, args.columns, cot, join=args.join, tags=tags, type_name=args.type)
 
 
 def row_rules(args: argparse.Namespace) -> RowRules:
@@ -129,8 +158,11 @@ def row_rules(args: argparse.Namespace) -> RowRules:
 
 def with_wordings(rules: RowRules, args: argparse.Namespace, selection: Selection) -> RowRules:
     """The rules with a template for each type; training rows are not about the sentences that those show."""
-    wordings = choose_wordings(selection.found, reading_of(args), args.worked_seed, rules.template, rules.format)
-    shown = {} if args.command == "eval" else {sentence_key(text): KEPT_OUT for text in wordings.shown}
+    evaluation = args.command == "eval"
+    # Of one file, all is evaluated: no prompt may show the answers.
+    datasets = [dataset for dataset in selection.found if not (evaluation and dataset.one_file)]
+    wordings = choose_wordings(datasets, reading_of(args), args.worked_seed, rules.template, rules.format)
+    shown = {} if evaluation else {sentence_key(text): KEPT_OUT for text in wordings.shown}
     return replace(rules, wordings=wordings, keep_out={**shown, **rules.keep_out})
 
 
@@ -152,8 +184,10 @@ def _load_tokenizer(folder: Path) -> object:
 
 def run(args: argparse.Namespace) -> None:
     """Write the Parquet files and the manifest, or nothing."""
+    reading = reading_of(args)
+    origins = locate(args)
     rules = row_rules(args)
-    selection = select(args)
+    selection = select(args, origins)
     splits = plan(args, selection)
     if answers.one_type(rules.format):
         rules = with_wordings(rules, args, selection)
@@ -162,9 +196,9 @@ def run(args: argparse.Namespace) -> None:
         for split in splits:
             tallies = {dataset.name: Tally() for dataset in split.datasets}
             with tqdm(unit=" records", disable=None, leave=False) as bar:
-                scan = Scan(split.name, rules, reading_of(args), args.on_error == "skip", bar)
+                scan = Scan(split.name, rules, reading, args.on_error == "skip", bar)
                 examples = _examples(split, args, scan, tallies)
-                if split.name == "dev" and len(splits) == 2 and splits[1].datasets is split.datasets:
+                if len(splits) == 2 and split is splits[0] and _from_one_file(*splits):
                     examples = list(examples)  # held out of the training rows: no sentence may be in both
                     held_out = {sentence_key(example.sentence): "in_dev" for example, _ in examples}
                     rules = replace(rules, keep_out={**rules.keep_out, **held_out})
@@ -173,8 +207,9 @@ def run(args: argparse.Namespace) -> None:
                 metadata = partial(_left_out, tallies) if args.command == "eval" else None
                 count = write_parquet(path, _rows(examples, split, args, scan.rules), schema, metadata)
             if not count:
-                raise DataError(f"{split.name} split: no row is left; {_reasons(tallies)}")
-            entry = _entry(args, selection, split, tallies)
+                remedy = "; --num-dev 0 does without" if split.name == "dev" and args.command != "eval" else ""
+                raise DataError(f"{split.name} split: no row is left; {_reasons(tallies)}{remedy}")
+            entry = _entry(args, origins, selection, split, tallies)
             entries[path.name] = entry | {"rows": count, "sha256": sha256(path)}
             if rules.wordings.templates:
                 entries[path.name]["wordings"] = rules.wordings.templates
@@ -209,13 +244,15 @@ def _rows(examples: Iterable[Item], split: Target, args: argparse.Namespace, rul
             yield question_row(example, index, split.name, rules, args.drop_else, texts)
 
 
-def _entry(args: argparse.Namespace, selection: Selection, split: Target, tallies: dict[str, Tally]) -> dict:
+def _entry(
+    args: argparse.Namespace, origins: Origins, selection: Selection, split: Target, tallies: dict[str, Tally]
+) -> dict:
     files = {path for dataset in split.datasets for path in dataset.files(split.name)}
-    files |= {args.prompt_template} - {None} | set(_overlap_files(args))
+    files |= {args.prompt_template, args.tags} - {None} | set(_overlap_files(args))
     # The output folder doesn't change what is in the files.
     arguments = {
         key: _plain(value)
-        for key, value in (vars(args) | selection.arguments(args.command)).items()
+        for key, value in (vars(args) | origins.given | selection.arguments(args.command)).items()
         if key not in ("out", "command")
     }
     packages = ("pyarrow", "reasoning-ner-verl") + (("transformers",) if args.tokenizer else ())
@@ -228,6 +265,8 @@ def _entry(args: argparse.Namespace, selection: Selection, split: Target, tallie
         "sources": {str(path): sha256(path) for path in sorted(files)},
         "versions": versions,
     }
+    if origins.hub:
+        entry["hub"] = dict(origins.hub)
     if args.command == "eval":
         entry["splits"] = {name: tally.split.as_dict() for name, tally in tallies.items()}
     if selection.protocol is not None:

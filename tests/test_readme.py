@@ -176,6 +176,18 @@ def headings(path: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-") for line in lines}
 
 
+# ------------------------------------------------------------------------------------------------------------- counts
+
+
+def test_every_word_under_which_records_are_counted_is_explained():
+    words = set()
+    for path in [*(ROOT / "recipe" / "corpora").glob("*.py"), *(ROOT / "data_prep").glob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        words |= set(re.findall(r'(?:Wrong\(|Fault\([^,"]+,|note\(|noted\[)\s*"(\w+)"', text))
+    assert len(words) > 20
+    assert words <= set(spans(ROOT / "data_prep" / "README.md"))
+
+
 # ----------------------------------------------------------------------------------------------------------- commands
 
 

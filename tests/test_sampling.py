@@ -51,6 +51,8 @@ def test_more_rows_than_there_are_is_an_error_that_says_how_many_there_are():
 
 
 def test_the_error_names_the_cap_where_it_is_what_limits():
+    with pytest.raises(DataError, match="10 there are; ask for 10 or fewer"):  # the cap took nothing away
+        quotas({"a": 6, "b": 4}, 11, cap=6)
     with pytest.raises(DataError, match="8 there are \\(at most 4 of a dataset\\)"):
         quotas({"a": 4, "b": 6}, 11, cap=4)
 

@@ -9,12 +9,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_prep import output as ner_output
+from data_prep.arguments import parser
+from data_prep.hub import Fetched
 from data_prep.rows import RowRules, render, sentence_key
-from data_prep.to_parquet import main
-from recipe import answers
+from data_prep.to_parquet import main, reading_of
+from recipe import answers, corpora
 from recipe.answers import json_answer
 from recipe.core.entities import Entity, Example
 from recipe.core.ground_truth import from_ground_truth
+from recipe.corpora.annotated import Annotated, Mention
+from recipe.corpora.datasets import dataset_at, find_datasets
+from recipe.corpora.record_layout import RecordLayout
 from recipe.models.chat import encode_prompt
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,7 +124,7 @@ def test_a_dataset_counts_as_at_most_the_maximum(grpo):
 
 def test_datasets_without_dev_are_named_and_the_others_give_the_rows(grpo, capsys):
     out = grpo()
-    assert "no dev.json, so no dev rows: d" in capsys.readouterr().err
+    assert "no dev split, so no dev rows: d" in capsys.readouterr().err
     assert len(rows(out / "dev.parquet")) == 9
 
 
@@ -130,8 +135,38 @@ def test_no_dev_at_all_is_an_error_with_a_remedy(grpo, capsys):
 
 def test_too_many_rows_asked_for_is_an_error_that_says_how_many_there_are(grpo, tmp_path, capsys):
     grpo("--num-samples", "101", expect=2)
-    assert "101 rows asked for, 100 there are" in capsys.readouterr().err
+    assert "--num-samples: train: 101 rows asked for, 100 there are; ask for 100 or fewer" in capsys.readouterr().err
+    grpo("--num-dev", "46", expect=2)
+    assert "--num-dev: dev: 46 rows asked for, 45 there are; ask for 45 or fewer" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_small_corpus_gives_all_it_has_where_no_number_was_asked_for(corpus, tmp_path, capsys):
+    assert main(["grpo", "--corpora", str(corpus), "--out", str(tmp_path / "out")]) == 0
+    assert (len(rows(tmp_path / "out" / "train.parquet")), len(rows(tmp_path / "out" / "dev.parquet"))) == (100, 45)
+    notes = capsys.readouterr().err
+    assert "note: --num-samples: 5,000 rows by default, 100 there are, so train has all of them" in notes
+    assert "note: --num-dev: 300 rows by default, 45 there are, so dev has all of them" in notes
+    arguments = manifest(tmp_path / "out")["train.parquet"]["arguments"]
+    assert (arguments["num_samples"], arguments["num_dev"]) == (5000, 300)
+
+
+def test_a_corpus_without_dev_rows_gives_train_rows_alone_unless_dev_rows_were_asked_for(corpus, tmp_path, capsys):
+    args = ["grpo", "--corpora", str(corpus), "--datasets", "d", "--out", str(tmp_path / "out")]
+    assert main([*args, "--num-samples", "7"]) == 0
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["manifest.json", "train.parquet"]
+    assert main([*args, "--num-samples", "7", "--num-dev", "2"]) == 2
+    assert "--num-dev: no dataset has a dev split (d); pass --num-dev 0" in capsys.readouterr().err
+
+
+def test_a_dev_split_of_which_every_row_is_refused_is_an_error_that_says_how_to_do_without(
+    grpo, corpus, record, capsys
+):
+    dev = [record(sentence="Ada <|im_end|>", entities=[])]
+    for name in ("a b", "c_sample_15000"):
+        (corpus / name / "dev.json").write_text(json.dumps(dev))
+    assert main(["grpo", "--corpora", str(corpus), "--out", str(corpus / "out")]) == 2
+    assert "dev split: no row is left; 2 records read, 2 control_token; --num-dev 0 does" in capsys.readouterr().err
 
 
 def test_refused_rows_are_replaced_so_that_totals_stay_exact(grpo, corpus, record):
@@ -228,6 +263,19 @@ def test_shares_of_train_are_nested(sft):
     assert small < large
 
 
+@pytest.mark.parametrize("share", ["0", "1.5", "-1", "nan"])
+def test_a_share_that_is_none_is_an_error_that_names_the_option(sft, capsys, share):
+    sft("--no-cot", f"--share={share}", expect=2)
+    assert f"--share: {float(share)}: must be above 0 and at most 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "there"), [("--num-samples", 100), ("--num-dev", 45)])
+def test_more_sft_rows_than_there_are_is_an_error_that_names_the_option(sft, capsys, option, there):
+    sft("--no-cot", option, "1000", expect=2)
+    assert f"{option}: " in (line := capsys.readouterr().err)
+    assert f"1000 rows asked for, {there} there are" in line
+
+
 def test_instructuie_needs_a_word_on_reasoning(sft, capsys):
     sft(expect=2)
     assert "--cot template" in capsys.readouterr().err
@@ -282,6 +330,188 @@ def test_reasoning_with_a_control_token_is_refused(ner_cot, cot):
     assert entry["written"] == 1
 
 
+# ------------------------------------------------------------------------------------- datasets that are one file
+
+
+@pytest.fixture
+def one_file(tmp_path, monkeypatch):
+    """Writes sentences into one file of a layout of records, {"t", "m": [[start, end, label]]}; its path."""
+
+    def read(record, _context):
+        return Annotated(record["t"], tuple(Mention(label, start, end) for start, end, label in record["m"]))
+
+    layout = RecordLayout("spans", '{"t", "m"}', lambda record: isinstance(record, dict) and "t" in record, read)
+    monkeypatch.setattr(corpora, "LAYOUTS", (layout, *corpora.LAYOUTS))
+
+    def write(texts, name="own.jsonl"):
+        lines = [json.dumps({"t": text, "m": [[0, text.index(" "), "PER"]]}) for text in texts]
+        (tmp_path / name).write_text("".join(line + "\n" for line in lines))
+        return tmp_path / name
+
+    return write
+
+
+def run(command, path, out, *more, expect=0):
+    assert main([command, "--corpora", str(path), "--out", str(out), *more]) == expect
+    return {file.stem: sentences(file) for file in out.glob("*.parquet")}
+
+
+def test_evaluation_takes_all_of_a_dataset_that_is_one_file(one_file, tmp_path):
+    texts = [f"Ada {i} left ." for i in range(7)]
+    assert run("eval", one_file(texts), tmp_path / "out") == {"test": texts}
+    assert list(manifest(tmp_path / "out")["test.parquet"]["datasets"]) == ["own"]
+    assert run("eval", one_file(texts), tmp_path / "dev", "--split", "dev", "--datasets", "own") == {"dev": texts}
+
+
+@pytest.mark.parametrize("more", [("sft", "--no-cot"), ("grpo",)])
+def test_one_file_gives_no_dev_rows_unless_they_are_asked_for(one_file, tmp_path, capsys, more):
+    command, *more = more
+    texts = [f"Ada {i} left ." for i in range(40)]
+    path = one_file(texts)
+    written = run(command, path, tmp_path / "all", *more)
+    assert {name: sorted(texts) for name, texts in written.items()} == {"train": sorted(texts)}
+    assert "note: own is one file, so no dev rows; --num-dev N takes some" in capsys.readouterr().err
+    some = run(command, path, tmp_path / "some", *more, "--num-dev", "6")
+    assert len(some["dev"]) == 6
+    assert sorted(some["dev"] + some["train"]) == sorted(texts)
+    assert "one file" not in capsys.readouterr().err
+
+
+def test_a_sentence_that_differs_in_case_and_space_alone_is_held_out_too(one_file, tmp_path):
+    texts = [form for i in range(20) for form in (f"Ada {i} left .", f"ADA  {i}  LEFT .")]
+    some = run("grpo", one_file(texts), tmp_path / "out", "--num-dev", "5")
+    dev, train = ({sentence_key(text) for text in some[name]} for name in ("dev", "train"))
+    assert not dev & train
+    assert len(dev | train) == 20
+    dropped = manifest(tmp_path / "out")["train.parquet"]["datasets"]["own"]["dropped"]
+    assert dropped == {"in_dev": 40 - len(some["train"])}
+
+
+def test_more_rows_than_are_left_is_an_error_that_counts_what_is_left(one_file, tmp_path, capsys):
+    path = one_file([f"Ada {i} left ." for i in range(10)])
+    run("sft", path, tmp_path / "out", "--no-cot", "--num-dev", "4", "--num-samples", "7", expect=2)
+    assert "--num-samples: train: 7 rows asked for, 6 there are" in capsys.readouterr().err
+    run("sft", path, tmp_path / "out", "--no-cot", "--num-dev", "11", expect=2)
+    assert "--num-dev: dev: 11 rows asked for, 10 there are" in capsys.readouterr().err
+    run("sft", path, tmp_path / "out", "--no-cot", "--num-dev", "10", expect=2)
+    assert "train split: no row is left; 10 records read, 10 in_dev" in capsys.readouterr().err
+
+
+def test_single_files_beside_ordinary_datasets_share_no_sentence_between_train_and_dev(
+    one_file, corpus, tmp_path, monkeypatch
+):
+    shared = [f"Ada {i} left ." for i in range(60)]
+    files = [one_file(shared, "one.jsonl"), one_file(shared[::-1], "two.jsonl")]
+    datasets = [*map(dataset_at, files), *find_datasets(corpus)[0]]
+    monkeypatch.setattr("recipe.corpora.datasets.find_datasets", lambda *_, **__: (datasets, []))
+    written = run("sft", corpus, tmp_path / "out", "--no-cot", "--num-dev", "50")
+    assert not set(written["dev"]) & set(written["train"])
+    entry = manifest(tmp_path / "out")
+    assert entry["dev.parquet"]["datasets"]["one"]["written"] > 0
+    assert entry["train.parquet"]["datasets"]["two"]["dropped"]["in_dev"] > 0
+    assert "d" not in entry["dev.parquet"]["datasets"]
+
+
+def test_dev_rows_from_a_file_that_train_rows_come_from_too_are_held_out(ner_cot, tmp_path):
+    again = tmp_path / "again.jsonl"
+    again.symlink_to(tmp_path / "cot.jsonl")
+    out = ner_cot([cot_row(i) for i in range(20)], "--dev-ner-cot", str(again), "--num-dev", "5")
+    dev, train = sentences(out / "dev.parquet"), sentences(out / "train.parquet")
+    assert (len(dev), len(train), len({*dev, *train})) == (5, 15, 20)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--type", "person"], "--type: say how --corpora"),
+        (["--columns", "1,-1", "--join", ""], "--columns, --join: say how --corpora"),
+        (["--dev-ner-cot", "x.jsonl", "--num-dev", "0"], "give one of them"),
+    ],
+)
+def test_options_that_rows_with_reasoning_have_no_use_for_are_refused(ner_cot, capsys, more, words):
+    ner_cot([cot_row()], *more, expect=2)
+    assert words in capsys.readouterr().err
+
+
+def test_no_prompt_of_an_evaluation_shows_the_answers_of_the_file_that_it_evaluates(one_file, tmp_path):
+    path = one_file([f"Ada {i} left ." for i in range(9)])
+    (name,) = (name for name in answers.FORMATS if answers.one_type(name))
+    assert len(run("eval", path, tmp_path / "out", "--answer-format", name)["test"]) == 9
+    for index, row in enumerate(rows(tmp_path / "out" / "test.parquet")):
+        prompt = row["prompt"][0]["content"]
+        assert [i for i in range(9) if f"Ada {i} left" in prompt] == [index]
+
+
+# ------------------------------------------------------------------------------------------------------------- hub
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """What is on the hub: reference -> its folder or file on this machine, the name, the commit."""
+    there = {}
+    monkeypatch.setattr("data_prep.hub.fetch", lambda text: Fetched(*there[text]))
+    return there
+
+
+def test_a_dataset_of_the_hub_has_the_name_of_its_repository_and_its_commit_in_the_manifest(hub, one_file, tmp_path):
+    snapshot = tmp_path / "snapshots" / "ce2c"
+    snapshot.mkdir(parents=True)
+    one_file(["Ada left ."], "snapshots/ce2c/test.jsonl")
+    hub["hf:tner/wnut2017@v1"] = (snapshot, "wnut2017", "ce2c")
+    assert run("eval", "hf:tner/wnut2017@v1", tmp_path / "out") == {"test": ["Ada left ."]}
+    entry = manifest(tmp_path / "out")["test.parquet"]
+    assert list(entry["datasets"]) == ["wnut2017"]
+    assert (entry["arguments"]["corpora"], entry["hub"]) == ("hf:tner/wnut2017@v1", {"hf:tner/wnut2017": "ce2c"})
+
+
+def test_its_files_may_lie_in_a_folder_data_or_be_one_file_or_in_a_folder_for_each_dataset(hub, one_file, tmp_path):
+    for folder in ("a/data", "b", "c/en/data", "c/de/data"):
+        (tmp_path / "ce2c" / folder).mkdir(parents=True)
+        one_file(["Ada left ."], f"ce2c/{folder}/test.jsonl")
+    for inside, names in (("a", ["wnut"]), ("a/data", ["wnut"]), ("b/test.jsonl", ["wnut"]), ("c", ["de", "en"])):
+        hub[f"hf:o/{inside}"] = (tmp_path / "ce2c" / inside, "wnut", "ce2c")
+        run("eval", f"hf:o/{inside}", tmp_path / "out")
+        assert list(manifest(tmp_path / "out")["test.parquet"]["datasets"]) == names
+    run("eval", "hf:o/a", tmp_path / "out", "--datasets", "wnut")
+
+
+def test_the_folder_one_is_in_has_its_own_name(one_file, tmp_path, monkeypatch):
+    (tmp_path / "news" / "data").mkdir(parents=True)
+    one_file(["Ada left ."], "news/data/test.jsonl")
+    for folder, path in (("news/data", "."), ("news", "."), ("news/data", "..")):
+        monkeypatch.chdir(tmp_path / folder)
+        run("eval", path, tmp_path / "out")
+        assert list(manifest(tmp_path / "out")["test.parquet"]["datasets"]) == ["news"]
+
+
+def test_an_error_names_the_hub_as_the_user_did(hub, one_file, tmp_path, capsys):
+    hub["hf:o/n"] = (one_file(["Ada left ."]), "n", "ce2c")
+    run("eval", "hf:o/n", tmp_path / "out", "--datasets", "other", expect=2)
+    assert "hf:o/n: has no dataset 'other'; there are: n\n" in capsys.readouterr().err
+
+
+def test_rows_with_reasoning_can_be_on_the_hub(hub, tmp_path, capsys):
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    for number in (1, 2):
+        (folder / f"{number}.jsonl").write_text(json.dumps(cot_row(number)) + "\n")
+    (folder / "README.md").write_text("x")
+    hub["hf:o/cot"] = (folder, "cot", "ce2c")
+    hub["hf:o/cot@old/1.jsonl"] = (folder / "1.jsonl", "cot", "0ld")
+    out = tmp_path / "out"
+    args = ["sft", "--out", str(out), "--ner-cot", "hf:o/cot"]
+    assert main(args) == 0
+    assert len(rows(out / "train.parquet")) == 2
+    entry = manifest(out)["train.parquet"]
+    assert (entry["arguments"]["ner_cot"], entry["hub"]) == (["hf:o/cot"], {"hf:o/cot": "ce2c"})
+    assert main([*args, "--dev-ner-cot", "hf:o/cot@old/1.jsonl"]) == 0
+    hubs = manifest(out)["train.parquet"]["hub"]
+    assert hubs == {"hf:o/cot": "ce2c", "hf:o/cot@old/1.jsonl": "0ld"}
+    hub["hf:o/cot"] = (tmp_path / "out", "cot", "ce2c")
+    assert main(args) == 2
+    assert "hf:o/cot: holds no file of rows with reasoning (NER-CoT)" in capsys.readouterr().err
+
+
 # ------------------------------------------------------------------------------------------------- CoNLL and B2NERD
 
 
@@ -327,6 +557,71 @@ def test_the_columns_can_be_named(tmp_path):
     for wrong in ("1", "1,1", "0,2", "a,b", "1,2,3"):
         with pytest.raises(SystemExit, match="2"):
             main([*args, "--columns", wrong])
+
+
+def reading(*more, command="eval"):
+    """What the options make of the reading."""
+    args = parser("x").parse_args([command, "--corpora", "c", "--out", "o", *more])
+    return reading_of(args)
+
+
+@pytest.mark.parametrize("command", ["sft", "grpo", "eval"])
+def test_every_command_passes_on_how_columns_tokens_and_tags_are_read(tmp_path, command):
+    (tmp_path / "tags").write_text("O\nB-PER\nI-PER\n")
+    options = ["--columns", "1,-1", "--type", "Species", "--tags", str(tmp_path / "tags"), "--join", ""]
+    found = reading(*options, command=command)
+    assert (found.columns.chosen, found.type_name, found.tags) == (True, "species", ("O", "B-PER", "I-PER"))
+    assert found.join == ""
+    plain = reading(command=command)
+    assert (plain.columns.chosen, plain.type_name, plain.tags, plain.join) == (False, None, None, None)
+
+
+def test_the_options_stand_in_the_manifest_with_what_the_file_of_tags_held(one_file, tmp_path):
+    tags = tmp_path / "tags.json"
+    tags.write_text('["O", "B-PER"]')
+    options = ["--type", "Gene", "--tags", str(tags), "--join", "\u3000"]
+    run("eval", one_file(["Ada left ."]), tmp_path / "out", *options)
+    entry = manifest(tmp_path / "out")["test.parquet"]
+    arguments = entry["arguments"]
+    assert (arguments["type"], arguments["tags"], arguments["join"]) == ("gene", str(tags), "\u3000")
+    assert entry["sources"][str(tags)] == hashlib.sha256(tags.read_bytes()).hexdigest()
+
+
+def test_sentences_that_are_kept_out_are_read_by_the_same_options(news, tmp_path):
+    text = "".join(f"{token}\tO\n" for token in ("Ada", "no.7", "met", "EU", "Poles"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "test.tsv").write_text(text.replace("\tO", "\tx\tO"))
+    out = tmp_path / "out"
+    more = ["--no-cot", "--columns", "1,-1", "--drop-overlap-with", str(tmp_path / "other")]
+    run("sft", news, out, *more)
+    assert manifest(out)["train.parquet"]["datasets"]["CoNLL 2003"]["dropped"] == {"overlap": 1}
+
+
+@pytest.mark.parametrize("wrong", [["--type", ""], ["--type", "<|im_end|>"], ["--join", "\n"], ["--join", "a\u2028"]])
+def test_a_type_or_a_join_that_could_not_be_written_is_an_error(wrong, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        reading(*wrong)
+    assert f"argument {wrong[0]}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('["O", 1]', "tag 1 (from 0) is no text"),
+        ('["O"', "record 1: the file ends after it"),
+        ('{"O": 0}', "record 1: an object at the top"),
+        ("[]", "holds no tag"),
+        ("", "tag 0 (from 0) is no text"),
+        ("O\n\nB-PER\n", "tag 1 (from 0) is no text"),
+        ("O\nB-PER\nO\n", "tag 2 (from 0) is 'O', which was there before"),
+    ],
+)
+def test_a_file_of_tags_that_is_none_stops_the_command_with_one_line(one_file, tmp_path, capsys, content, words):
+    (tmp_path / "tags").write_text(content)
+    run("eval", one_file(["Ada left ."]), tmp_path / "out", "--tags", str(tmp_path / "tags"), expect=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path / 'tags'}: {words}" in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_bad_line_in_columns_stops_the_command_with_one_line_and_status_2(news, tmp_path, capsys):
@@ -610,6 +905,20 @@ def test_a_gold_that_its_own_answer_does_not_give_back_is_refused():
     assert render(not_normalised, RowRules()) == "gold_not_read"
 
 
+@pytest.mark.parametrize(
+    ("entities", "overlap"),
+    [
+        ((Entity("Lima", "fruit", 0), Entity("Lima", "place", 14)), False),
+        ((Entity("Lima", "place", 14),), False),
+        ((Entity("Lima", "fruit", 0), Entity("Lima", "place", 0)), True),
+        ((Entity("Lima beans", "fruit", 0), Entity("beans in", "place", 5)), True),
+    ],
+)
+def test_one_tag_for_a_word_cannot_say_what_overlaps_and_nothing_else(entities, overlap):
+    example = Example("Lima beans in Lima", ("fruit", "place"), entities, format="bio")
+    assert (render(example, RowRules(format="bio")) == "not_expressible") is overlap
+
+
 def test_an_entity_free_sentence_is_a_row():
     assert not isinstance(render(Example("Nobody .", ("person",)), RowRules()), str)
 
@@ -618,6 +927,19 @@ def test_a_name_that_the_sentence_does_not_hold_is_reported(sft, corpus, record,
     (corpus / "d" / "train.json").write_text(json.dumps([record(entities=[{"name": "Rome", "type": "place"}])]))
     sft("--datasets", "d", "--no-cot")
     assert "d: 1 of 1, name_not_in_sentence 1" in capsys.readouterr().out
+
+
+def test_a_name_that_is_there_less_often_than_it_is_annotated_is_reported_too(sft, corpus, record, capsys):
+    paris = {"name": "Paris", "type": "place"}
+    entities = {"twice of one": [paris, paris], "one has its place": [paris, {**paris, "pos": [10, 15]}]}
+    for each in entities.values():
+        (corpus / "d" / "train.json").write_text(json.dumps([record(sentence="Ada is in Paris .", entities=each)]))
+        sft("--datasets", "d", "--no-cot")
+        assert "d: 1 of 1, name_not_in_sentence 1" in capsys.readouterr().out
+    twice = record(sentence="Paris is Paris .", entities=[paris, paris])
+    (corpus / "d" / "train.json").write_text(json.dumps([twice]))
+    sft("--datasets", "d", "--no-cot")
+    assert "name_not_in_sentence" not in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------------------- files and errors
@@ -635,7 +957,7 @@ def test_a_bad_record_stops_the_command_with_one_line_status_2_and_nothing_writt
     done = run_script(*args, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 2  # the other is the note that d has no dev.json
+    assert len(done.stderr.splitlines()) == 2  # the other is the note that d has no dev split
     assert "d/train.json: record 2: lacks 'entities'" in done.stderr
     assert not (tmp_path / "x").exists()
     assert not list(tmp_path.glob(".to_parquet*"))

@@ -34,7 +34,7 @@ def quotas(sizes: Mapping[str, int], total: int, cap: int | None = None) -> dict
     counted = {name: size if cap is None else min(size, cap) for name, size in sizes.items()}
     available = sum(counted.values())
     if total > available:
-        limited = "" if cap is None else f" (at most {cap} of a dataset)"
+        limited = "" if counted == dict(sizes) else f" (at most {cap} of a dataset)"
         raise DataError(f"{total} rows asked for, {available} there are{limited}; ask for {available} or fewer")
     if not available:
         return dict.fromkeys(sizes, 0)

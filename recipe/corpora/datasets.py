@@ -7,6 +7,7 @@ Memory holds one record and a read buffer, whatever a file's size.
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -40,15 +41,19 @@ _RESAMPLED = re.compile(r"_sample_\d+$")
 # -------------------------------------------------------------------------------------------------------- datasets
 
 
-def dataset_at(folder: Path) -> Dataset:
-    """The dataset in a folder or a file; where no layout is recognised, reading it says so."""
+def dataset_at(folder: Path, name: str | None = None) -> Dataset:
+    """The dataset in a folder or file, called `name` or as that is; where no layout fits, reading it says so."""
     fallback = instructuie if (folder / instructuie.LABELS).is_file() else unknown
     layout = next((layout for layout in corpora.LAYOUTS if layout.found(folder)), fallback)
-    if folder.is_file():
-        return Dataset(folder.stem, folder, layout)
-    # A folder that is called `data` is a part of the dataset.
-    named = folder.absolute().parent if folder.name == "data" else folder
-    return Dataset(dataset_name(named.name), folder, layout)
+    return Dataset(dataset_name(name or _called(folder)), folder, layout)
+
+
+def _called(path: Path) -> str:
+    """A file's name without its ending, or a folder's; one that is called `data` is a part of the one that holds it."""
+    path = Path(os.path.abspath(path))  # of `.` or `..`, too
+    if path.is_file():
+        return path.stem
+    return path.parent.name if path.name == "data" else path.name
 
 
 def dataset_of_file(path: Path) -> Dataset:
@@ -61,20 +66,24 @@ def dataset_name(folder: str) -> str:
     return _RESAMPLED.sub("", folder) or folder
 
 
-def find_datasets(root: Path, names: Sequence[str] | None = None) -> tuple[list[Dataset], list[str]]:
+def find_datasets(
+    root: Path, names: Sequence[str] | None = None, root_name: str | None = None
+) -> tuple[list[Dataset], list[str]]:
     """The datasets of these names in their order, and the names that are not there; None for all, sorted.
 
-    `root` holds a folder for each dataset, or is itself a dataset, a folder or a file. Where both `X` and
-    `X_sample_15000` are there, `X` is the dataset. DataError if `root` holds no dataset, one dataset is named twice, or
-    several folders have one name.
+    `root` holds a folder for each dataset, or is itself a dataset, a folder or a file, which is called `root_name` if
+    that is given. Where both `X` and `X_sample_15000` are there, `X` is the dataset. DataError if `root` holds no
+    dataset, one dataset is named twice, or several folders have one name.
     """
+    whole = root
     root = next((path for path in (root / "IE_INSTRUCTIONS" / "NER", root / "NER") if path.is_dir()), root)
     if not root.exists():
         raise DataError(f"{root}: no such folder or file; give one that holds a dataset, or a folder for each")
     folders = _folders(root)
     by_folder: dict[str, list[Path]] = {}
     for folder in folders:
-        by_folder.setdefault(folder.name, []).append(folder)
+        name = root_name if root_name and folder in (whole, whole / "data") else _called(folder)
+        by_folder.setdefault(name, []).append(folder)
     # The shortest name of a dataset is the one that is not resampled.
     by_name = {dataset_name(name): name for name in sorted(by_folder, key=lambda name: (-len(name), name))}
 
@@ -83,7 +92,7 @@ def find_datasets(root: Path, names: Sequence[str] | None = None) -> tuple[list[
         if others:
             places = f"{first.parent.relative_to(root)} and {others[0].parent.relative_to(root)}"
             raise DataError(f"{root}: {name} stands in {places}; give the folder of one of them")
-        return dataset_at(first)
+        return dataset_at(first, name)
 
     if names is None:
         return [dataset(by_name[name]) for name in sorted(by_name)], []

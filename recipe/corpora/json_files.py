@@ -168,26 +168,44 @@ def _decode(path: Path, where: Callable[[], str]) -> Iterator[str]:
     try:
         with path.open("rb") as file:
             data = file.read(_CHUNK)
-            if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:4]:
-                raise DataError(f"{where()}: the file is UTF-16; save it as UTF-8")
+            if encoding := _other_encoding(data):
+                raise DataError(f"{where()}: the file is {encoding}; save it as UTF-8")
             read = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
             data = data[read:]
             while True:
-                pending = len(decoder.getstate()[0])
+                begin = read - len(decoder.getstate()[0])
+                fault = None
                 try:
                     text = decoder.decode(data, final=not data)
                 except UnicodeDecodeError as error:
-                    good, bad = error.object[: error.start], error.object[error.start]
-                    if good:
-                        yield good.decode("utf-8")
-                    offset = read - pending + error.start
-                    message = f"byte {bad:#04x} at offset {offset:,} is not UTF-8 (Latin-1?); save the file as UTF-8"
-                    raise DataError(f"{where()}: {message}") from error
+                    text, bad = error.object[: error.start].decode("utf-8"), error.object[error.start]
+                    fault = f"byte {bad:#04x} at offset {begin + error.start:,} is not UTF-8 (Latin-1?)"
+                    fault += "; save the file as UTF-8"
+                if "\0" in text:
+                    text = text[: text.index("\0")]
+                    fault = f"byte 0x00 at offset {begin + len(text.encode()):,}; this is no text file"
                 if text:
                     yield text
+                if fault:
+                    raise DataError(f"{where()}: {fault}")
                 if not data:
                     return
                 read += len(data)
                 data = file.read(_CHUNK)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _other_encoding(data: bytes) -> str | None:
+    """UTF-16 or UTF-32, by the mark, or by zeros at all but the first or last byte of each character (ASCII's)."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):  # one begins with UTF-16's
+        return "UTF-32"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16"
+    first = data[:64]
+    for encoding, width in (("UTF-16", 2), ("UTF-32", 4)):
+        for own in (0, width - 1):
+            others = [first[at::width] for at in range(width) if at != own]
+            if len(first) >= width and all(first[own::width]) and not any(map(any, others)):
+                return encoding
+    return None

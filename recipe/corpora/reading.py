@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from recipe.core.align import place
 from recipe.core.entities import DataError, Example
 from recipe.corpora.records import Wrong, ignored_types, refuse
 
@@ -85,7 +86,7 @@ class Reading:
                 continue
             self.note("residual_entity", residual)
             if example is not None:
-                self.note("name_not_in_sentence", sum(map(example.lacks, example.entities)))
+                self.note("name_not_in_sentence", _without_place(example))
                 yield example
 
     def types(self, path: Path, names: Collection[str], remedy: str) -> tuple[str, ...]:
@@ -94,6 +95,16 @@ class Reading:
         if not types:
             raise DataError(f"{path}: leaves no type to ask for ({len(names)} labels); {remedy}")
         return types
+
+
+def _without_place(example: Example) -> int:
+    """How many entities stand nowhere in the sentence: their names aren't there, or not so often."""
+    lacking = list(map(example.lacks, example.entities))
+    names = {(entity.name, entity.type) for entity in example.entities}
+    if len(names) == len(lacking) or all(entity.start is not None for entity in example.entities):
+        return sum(lacking)
+    places = place(example.sentence, example.entities)
+    return sum(absent or span is None for absent, span in zip(lacking, places, strict=True))
 
 
 STRICT = Reading()

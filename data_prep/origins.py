@@ -1,0 +1,66 @@
+"""Where corpora come from: paths on this machine, or datasets of the Hugging Face hub, which are fetched.
+
+origins = locate(args)      # --corpora hf:tner/wnut2017 becomes the Path of its files
+origins.given["corpora"]    # "hf:tner/wnut2017"
+origins.hub                 # {"hf:tner/wnut2017": "ce2c..."}, the commit
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_prep import hub
+from recipe.core.entities import DataError
+from recipe.corpora import ner_cot
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """What the user gave, by option; the commit of each repository; what `--corpora` is called if it is a dataset.
+
+    `name` is None where its folder or file says that.
+    """
+
+    given: Mapping[str, object] = field(default_factory=dict)
+    hub: Mapping[str, str] = field(default_factory=dict)
+    name: str | None = None
+
+
+def locate(args: argparse.Namespace) -> Origins:
+    """Fetches what is on the hub; `corpora`, `ner_cot` and `dev_ner_cot` are paths then. DataError if it can't be."""
+    given, commits, name = {}, {}, None
+
+    def fetch(text: str) -> hub.Fetched:
+        fetched = hub.fetch(text)
+        repository = "hf:" + "/".join(text.removeprefix("hf:").partition("@")[0].split("/")[:2])
+        # One repository at two commits: the whole text tells them apart.
+        commits[repository if commits.get(repository, fetched.commit) == fetched.commit else text] = fetched.commit
+        return fetched
+
+    def paths(text: str) -> list[Path]:
+        return _rows(text, fetch(text).path) if hub.is_hub(text) else [Path(text)]
+
+    if args.corpora is not None and hub.is_hub(args.corpora):
+        given["corpora"] = args.corpora
+        fetched = fetch(args.corpora)
+        args.corpora, name = fetched.path, fetched.name
+    elif args.corpora is not None:
+        args.corpora = given["corpora"] = Path(args.corpora)
+    for option in ("ner_cot", "dev_ner_cot"):
+        if texts := getattr(args, option, None):
+            given[option] = texts
+            setattr(args, option, [path for text in texts for path in paths(text)])
+    return Origins(given, commits, name)
+
+
+def _rows(text: str, path: Path) -> list[Path]:
+    """The files of rows with reasoning in what was fetched."""
+    if not path.is_dir():
+        return [path]
+    files = [file for file in sorted(path.rglob("*")) if file.is_file() and ner_cot.reads(file)]
+    if not files:
+        raise DataError(f"{text}: holds no file of rows with reasoning (NER-CoT); name one: {text}/FILE")
+    return files
