@@ -172,6 +172,23 @@ def test_without_a_network_the_cache_is_read_and_what_is_not_in_it_is_named(aski
     assert other == f"hf:owner/other: {dead} can't be reached, and it isn't in the cache; is the network there?"
 
 
+def test_rows_of_a_dataset_of_the_hub_bear_its_name_and_the_manifest_its_commit(asking, tmp_path):
+    split = "data/test-00000-of-00001.jsonl"
+    with hub({"owner/news": Repository({split: NUMBERED, "README.md": CARD}, "6" * 40)}) as server:
+        command = [sys.executable, "data_prep/to_parquet.py", "eval", "--corpora", "hf:owner/news"]
+        done = subprocess.run(
+            [*command, "--out", str(tmp_path / "out")],
+            env={**os.environ, "HF_ENDPOINT": server.address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 0, done.stderr
+    entry = json.loads((tmp_path / "out" / "manifest.json").read_text())["test.parquet"]
+    assert entry["hub"] == {"hf:owner/news": "6" * 40}
+    assert entry["datasets"]["news"]["written"] == 1
+
+
 def test_what_was_fetched_is_read_with_the_names_that_its_card_gives(asking):
     from recipe.corpora.datasets import dataset_at, read_dataset
 
