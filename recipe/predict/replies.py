@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from recipe import answers
-from recipe.core.align import Span, locate, occurs
+from recipe.core.align import Span, occurs, place
 from recipe.core.entities import Entity, Example
 from recipe.generate.predictions import Prediction
 from recipe.predict.questions import Inquiry, Settings
@@ -97,7 +97,7 @@ def assemble(index: int, inquiry: Inquiry, completions: Sequence[Prediction], se
         size = len(completions) // len(inquiry.windows)
         made = completions[number * size : (number + 1) * size]
         asked = settings.asked(text, record.types)
-        each = [read(asked[place // samples], prediction.output) for place, prediction in enumerate(made)]
+        each = [read(asked[question // samples], prediction.output) for question, prediction in enumerate(made)]
         replies = [together(each[sample::samples]) for sample in range(samples)]
         parsed += sum(reply.parsed for reply in each)
         votes.append(vote(replies, settings.min_agreement))
@@ -118,7 +118,7 @@ def read(example: Example, completion: str) -> Reply:
     """One answer, located in the text that it is about. Never raises."""
     text, types, answer = example.sentence, example.types, answers.parse(completion, example)
     asked = [entity for entity in answer.entities if entity.type in types]
-    spans = locate(text, asked)
+    spans = place(text, asked)
     without = {entity for entity, span in zip(asked, spans, strict=True) if span is None}
     return Reply(
         frozenset(span for span in spans if span is not None),
