@@ -160,3 +160,52 @@ def _fold(name: str) -> str:
     if name.isascii() and "  " not in name and not _ODD_SPACE.search(name):
         return name.strip()
     return " ".join(unicodedata.normalize("NFD", name).split())
+
+
+# ---------------------------------------------------------------------------------------------------- every mention
+
+# Letters of scripts that write no spaces, beside which a name may stand: Thai, Lao, Burmese, Khmer, Japanese, Chinese.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff]"
+)
+
+
+def mentions(sentence: str, entities: Iterable[Entity]) -> tuple[Span, ...]:
+    """Every mention of the entities, in sentence order: the places that `place` finds, and all others of their names.
+
+    Such another place neither ends within a word nor is inside a longer name of these entities, nor does it overlap an
+    earlier one of its name. A name has each place with each type that it was given.
+    """
+    entities = tuple(entities)
+    spans = {span for span in place(sentence, entities) if span}
+    text = _Folded(sentence)
+    labels: dict[str, set[str]] = defaultdict(set)
+    for entity in entities:
+        labels[_fold(entity.name)].add(entity.type)
+    names = {at: name for name in labels for at in text.find(name) if not _within_words(sentence, *at)}
+    places = sorted({*names, *((span.start, span.end) for span in spans)}, key=lambda at: (at[0], -at[1]))
+    furthest, ends = 0, dict.fromkeys(labels, 0)
+    for start, end in places:
+        name = names.get((start, end))
+        if name is not None and end > furthest and start >= ends[name]:
+            spans.update(Span(start, end, label) for label in labels[name])
+            ends[name] = end
+        furthest = max(furthest, end)
+    return tuple(sorted(spans, key=lambda span: (span.start, -span.end, span.type)))
+
+
+def _within_words(sentence: str, start: int, end: int) -> bool:
+    before, after = sentence[start - 1 : start], sentence[end : end + 1]
+    if _is_mark(after):  # a vowel sign belongs to the letter before it, in every script
+        return True
+    borders = ((before, sentence[start]), (sentence[end - 1], after))
+    return any(_is_letter(a) and _is_letter(b) and not _UNSPACED.search(a + b) for a, b in borders)
+
+
+def _is_mark(character: str) -> bool:
+    return bool(character) and unicodedata.category(character)[0] == "M"
+
+
+def _is_letter(character: str) -> bool:
+    return character.isalnum() or _is_mark(character)
