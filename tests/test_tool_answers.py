@@ -201,6 +201,7 @@ def test_a_line_about_another_text_is_named(data, tmp_path, capsys, key):
     ("line", "message"),
     [
         ('{"Instance": {"sentence": "Ann"}, "Prediction": "person: Ann"}', 'no integer "index" in it'),
+        ('[\n{"index": 0, "entities": []}\n]\n', "line 1: a JSON list; write an object on each line"),
         ('{"index": 0, "entities": {}}', 'no string "output" and no list "entities"'),
         ('{"index": 0, "output": 5, "entities": []}', 'no string "output" and no list "entities"'),
         ('{"index": 0, "entities": [], "ents": []}', "entities and ents in it"),

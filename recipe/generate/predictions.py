@@ -62,9 +62,10 @@ def read_predictions(path: Path) -> dict[int, Prediction]:
             try:
                 prediction = _read_line(line.strip(), number)
             except _CutShortError as error:
-                what = "the line" if line.endswith(b"\n") and file.read(1 << 16).strip() else "the file"
-                told = f"cut short: {what} ends inside it; copy the file again, or make this prediction again"
-                raise DataError(f"{path}, line {number}: {told}") from error
+                told = "the file ends inside it; copy the whole file, or make this prediction again"
+                if line.endswith(b"\n") and file.read(1 << 16).strip():
+                    told = "the line ends inside it; write each prediction on a line of its own"
+                raise DataError(f"{path}, line {number}: cut short: {told}") from error
             except DataError as error:
                 raise DataError(f"{path}, line {number}: {error}") from error
             if prediction.index in found:
@@ -90,9 +91,10 @@ def _without_mark(line: bytes, path: Path) -> bytes:
 
 def _read_line(line: bytes, number: int) -> Prediction:
     """The prediction of a line without its line end; DataError for none, _CutShortError for the beginning of one."""
+    if line.startswith(b"["):
+        raise DataError(f"a JSON list; write an object on each line (JSON Lines): {_SHAPES}")
     try:
-        text = line.decode("utf-8")
-        value = json.loads(text)
+        value = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         if _is_beginning(error):
             raise _CutShortError from error
