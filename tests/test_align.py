@@ -8,10 +8,32 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linear_time import linear_time
 
-from recipe.core.align import Span, locate, mentions, occurs
-from recipe.core.align import place as placed
+from recipe.core.align import Span, locate, mentions, occurs, place
 from recipe.core.entities import Entity
+from recipe.core.text import trimmed, visible
+
+NFD = [unicodedata.normalize("NFD", chr(code)) for code in range(0x110000)]
+MARKS = [chr(code) for code, parts in enumerate(NFD) if unicodedata.combining(parts[0])]
+COMPOSED = [chr(code) for code, parts in enumerate(NFD[:0xAC00]) if len(parts) > 1 and chr(code) not in MARKS]
+BASES = "aeoSAz\u0111\u03b1\u0438\u05e9\u05d1\u0627\u0644\u0645\u0915\u0e01\u1100\u1161\u11a8\ud55c\u5317C+(."
+UNSEEN = "  \t\n\u00a0\u200b\u00ad\ufeff\u200e\u200c\u200d"
+PIECES = [
+    st.sampled_from(BASES),
+    st.sampled_from(COMPOSED),
+    st.sampled_from(UNSEEN),
+    st.lists(st.sampled_from(MARKS), min_size=1, max_size=5).map("".join),
+]
+
+
+def is_mark(character):
+    """True for what joins the letter before it. Some marks of Tibetan do so in their parts alone."""
+    return bool(unicodedata.combining(NFD[ord(character)][0])) if character else False
+
+
+def canonical(text):
+    return unicodedata.normalize("NFD", visible(text))
 
 
 def places(sentence, *names):
@@ -106,14 +128,122 @@ def test_the_order_of_names_makes_no_difference(names, sentence):
     assert sorted(places(sentence, *names), key=str) == sorted(places(sentence, *shuffled), key=str)
 
 
-@given(st.text(max_size=60), st.data())
-def test_every_part_of_a_sentence_is_found_in_it(sentence, data):
+@given(st.lists(st.one_of(*PIECES), max_size=16).map("".join), st.data())
+def test_every_part_of_a_sentence_that_parts_no_letter_from_its_marks_is_found_in_it(sentence, data):
     start = data.draw(st.integers(0, len(sentence)))
     name = sentence[start : data.draw(st.integers(start, len(sentence)))]
-    for place in places(sentence, name):
-        if place:
-            found = unicodedata.normalize("NFD", sentence[place[0] : place[1]])
-            assert found.split() == unicodedata.normalize("NFD", name).split()
+    before, seen = trimmed(name)
+    after = sentence[start + before + len(seen) :].lstrip("\u200b\u00ad\ufeff\u200e")
+    found = places(sentence, name)[0]
+    if not seen or (not is_mark(seen[0]) and not is_mark(after[:1])):
+        assert (found is not None) == bool(seen)
+    if found:
+        text = sentence[slice(*found)]
+        assert canonical(text) == canonical(name)
+        assert trimmed(text) == (0, text)
+        assert not is_mark(sentence[found[1] :].lstrip("\u200b\u00ad\ufeff\u200e")[:1])
+
+
+@pytest.mark.parametrize(
+    ("name", "letter", "one", "other"),
+    [
+        ("Vi{}t Nam", "e", "\u0302", "\u0323"),  # Vietnamese: circumflex and dot below
+        ("\u1eccl{}runto\u0323ba", "o", "\u0323", "\u0301"),  # Yoruba: dot below and acute
+        ("{}delekan", "A", "\u0323", "\u0300"),
+        ("\u0645\u062d{}\u062f", "\u0645", "\u0651", "\u064e"),  # Arabic: shadda and fatha
+        ("{}\u05dc\u05d5\u05dd", "\u05e9", "\u05c1", "\u05b8"),  # Hebrew: shin dot and qamats
+    ],
+)
+def test_marks_may_stand_in_either_order(name, letter, one, other):
+    spellings = {name.format(letter + one + other), name.format(letter + other + one)}
+    spellings |= {unicodedata.normalize(form, written) for form in ("NFC", "NFD") for written in spellings}
+    for written in spellings:
+        sentence = f"x {written} y, {written}"
+        for asked in spellings:
+            assert texts(sentence, asked, asked) == [written, written]
+        for fewer in (letter, letter + one, letter + other):
+            up_to_letter = name[: name.index("{}") + 2]
+            assert texts(sentence, name.format(fewer), up_to_letter.format(fewer)) == [None, None]
+
+
+def test_a_place_parts_no_character():
+    """Half of a Hangul syllable, and a mark out of the middle of a letter's stack, have no place of their own."""
+    assert places("\ud55c\uad6d", "\u1112", "\u1161\u11ab", "\ud558") == [None, None, None]
+    assert places("\u1ed9b", "\u0323", "\u0302b", "\u0323\u0302b") == [None, None, None]
+
+
+def test_canonically_the_same_names_are_one_name():
+    assert places("caf\u00e9 cafe\u0301", "cafe\u0301", "caf\u00e9", "caf\u00e9") == [(0, 4), (5, 10), None]
+    assert places("EU, EU", "EU", "EU\u200b", " EU") == [(0, 2), (4, 6), None]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "name", "found"),
+    [
+        ("in New\u00a0York\u200b.", "New York", "New\u00a0York"),
+        ("in New York.", "\ufeffNew\u00a0York\u200b", "New York"),
+        ("a co\u00adoperate b", "cooperate", "co\u00adoperate"),
+        ("a cooperate b", "co\u00adoperate", "cooperate"),
+        ("New \u200b\u00a0 York", "New York", "New \u200b\u00a0 York"),
+        ("\u200fEU\u200e\u061c call", "EU\u2069", "EU"),
+        ("cafe\u200b\u0301 noir", "caf\u00e9", "cafe\u200b\u0301"),
+        ("ab\u200b", "a", "a"),
+        ("\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u200c\u062e"),
+        ("\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u062e", None),
+        ("\u0645\u06cc\u062e", "\u0645\u06cc\u200c\u062e", None),
+        ("cafe\u200b\u0301 noir", "cafe", None),
+        ("\u200b \u00ad", "\u200b", None),
+    ],
+)
+def test_characters_that_nobody_sees_make_no_difference_to_a_place(sentence, name, found):
+    assert texts(sentence, name) == [found]
+    assert occurs(sentence, name) == (found is not None)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "name", "start"),
+    [
+        ("EU\u00adRO or +EU+", "EU", 10),
+        ("+EU+ or \ufeffEU\u200b.", "EU", 9),
+        ("cafe\u0301noir +noir+", "noir", 11),
+        ("cafe\u0301s +cafe\u0301+", "cafe\u0301", 8),
+        ("\u0915\u093e +\u0915+", "\u0915", 4),  # a vowel sign of Devanagari is part of the word
+        ("\u0645\u06cc\u200c\u062e +\u0645\u06cc+", "\u0645\u06cc", 6),  # so is what a joiner joins
+        ("a\u2764\ufe0fNY +NY+", "NY", 3),  # an emoji is not
+    ],
+)
+def test_a_word_ends_where_its_last_visible_character_does(sentence, name, start):
+    assert places(sentence, name) == [(start, start + len(name))]
+
+
+def test_an_entitys_own_place_begins_and_ends_at_characters_that_are_seen():
+    entities = [Entity(" EU\u200b", "x", 3), Entity("EU", "x"), Entity("\u200b", "x", 6)]
+    assert place("EU\u200b EU\u200b", entities) == (Span(4, 6, "x"), Span(0, 2, "x"), None)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "names"),
+    [
+        ("a" + "\u0301\u0323" * 500_000 + " b", ["a" + "\u0323\u0301" * 500_000, "a", "b"]),
+        ("\u0301\u0323" * 500_000, ["\u0301", "\u0323" * 400_000]),
+        ("a b", ["a" + "\u0301\u0323" * 500_000]),
+        ("a\u200b" * 500_000, ["ab", "a a", "a" * 400_000]),
+        (" \u200b" * 500_000 + "a", ["a"]),
+        ("a" * 1_000_000, ["a" * 500_000]),
+        ("ab" * 500_000, ["ab" * 250_000, "ba" * 200_000 + "b"]),
+    ],
+)
+def test_a_megabyte_is_searched_in_linear_time(sentence, names):
+    with linear_time():
+        places(sentence, *names)
+
+
+@given(st.text("ab", max_size=40), st.text("ab", min_size=1, max_size=4), st.integers(1, 4))
+def test_all_places_are_found_of_a_name_that_overlaps_with_itself(sentence, piece, times):
+    name = piece * times
+    sentence += name * 2 + sentence
+    every = [(start, start + len(name)) for start in range(len(sentence)) if sentence.startswith(name, start)]
+    assert places(sentence, *[name] * (len(every) + 1)) == [*every, None]
 
 
 # --------------------------------------------------------------------------------------------------------- mentions
@@ -161,7 +291,7 @@ def test_a_place_that_an_entity_says_is_among_its_mentions():
 )
 def test_mentions_are_the_places_found_and_others_that_are_no_part_of_a_longer_one(names, sentence):
     named = [Entity(name, "x") for name in names]
-    found = {span for span in placed(sentence, named) if span}
+    found = {span for span in place(sentence, named) if span}
     every = mentions(sentence, named)
     assert found <= set(every)
     assert len(set(every)) == len(every)

@@ -80,7 +80,8 @@ def test_a_type_may_have_hyphens_and_spaces(column_file):
 def test_tokens_are_joined_by_one_space_and_names_are_verbatim(column_file):
     (sentence,) = read_sentences(column_file("New  B-LOC\nYork\tI-LOC\n\u201c10\u00a0km\u201d O\n"))
     assert sentence.text == "New York \u201c10\u00a0km\u201d"
-    assert sentence.name(sentence.mentions[0]) == "New York"
+    (mention,) = sentence.annotated().mentions
+    assert sentence.text[mention.start : mention.end] == "New York"
 
 
 def test_docstart_and_blank_lines_end_a_sentence_and_are_none(column_file):

@@ -67,7 +67,7 @@ def test_a_dataset_named_twice_is_an_error(instructuie):
 
 
 def test_a_folder_without_datasets_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="holds no folder"):
+    with pytest.raises(DataError, match="no layout that is read: it is empty"):
         find_datasets(tmp_path)
     with pytest.raises(DataError, match="no such folder"):
         find_datasets(tmp_path / "nowhere")

@@ -49,6 +49,24 @@ def test_strict_compares_exact_names(predicted, matched):
     assert count([Entity(predicted, "place")], [PARIS], "strict").matched == matched
 
 
+@pytest.mark.parametrize(
+    ("name", "other", "matched"),
+    [
+        ("EU ", "EU", 1),
+        ("\ufeffEU\u200b", "EU", 1),
+        ("co\u00adoperation", "cooperation", 1),
+        ("New\u00a0York", "New York", 1),
+        ("New \u200b\tYork", "New York", 1),
+        ("\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u062e", 0),  # a joiner within a name is seen
+        ("NewYork", "New York", 0),
+    ],
+)
+def test_strict_compares_names_as_they_are_seen(name, other, matched):
+    there, back = Entity(name, "x"), Entity(other, "x")
+    assert count([there], [back], "strict") == count([back], [there], "strict") == Counts(matched, 1, 1)
+    assert count([there, back], [back], "strict") == Counts(1, 2, 1)
+
+
 @pytest.mark.parametrize("predicted", ["Paris", "paris", "the Paris", " PARIS. "])
 def test_published_compares_normalised_names(predicted):
     assert count([Entity(predicted, "place")], [PARIS], "published").matched == 1

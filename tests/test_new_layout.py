@@ -125,5 +125,8 @@ def test_without_the_line_nobody_reads_it(folder, monkeypatch):
     from recipe.corpora.datasets import find_datasets, read_dataset
 
     (dataset,), _ = find_datasets(folder)
-    with pytest.raises(DataError, match=r"labels.json: cannot be read"):
+    with pytest.raises(
+        DataError,
+        match=r"plays: no layout that is read: it holds dev\.sentences\.csv, test\.",
+    ):
         list(read_dataset(dataset, "test"))

@@ -4,9 +4,10 @@
     (Span(start=10, end=22, type="person"), Span(start=0, end=5, type="city"))
 
 An answer names entities without saying where they stand, so the rule is part of every score by span. A name stands
-where the sentence has the same characters, up to Unicode's canonical equivalence (`é` written as one character or two)
-and the amount of white space. The k-th mention of a name with one type takes the k-th of its places, and a place comes
-before another
+where the sentence has the same characters, up to Unicode's canonical equivalence (`é` written as one character or two,
+its marks in any order), the amount of white space and characters that nobody sees (recipe.core.text). Its place begins
+and ends at characters that are seen. Names that differ in these alone are one name. The k-th mention of a name with one
+type takes the k-th of its places, and a place comes before another
 
 1. that doesn't end within a word (all places do so in scripts that write no spaces, such as Chinese),
 2. that isn't inside a longer name of the answer (`C` is not the C of `C++` where both are named),
@@ -18,11 +19,13 @@ It does not depend on the order in which the names are given.
 
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, groupby
 
 from recipe.core.entities import Entity
+from recipe.core.text import JOINERS, seen, trimmed, visible
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,15 +46,20 @@ _CLOSING = frozenset(')]}"”’»›>.,;:!?…。，、；：！？）」』】
 def place(sentence: str, entities: Iterable[Entity], beside: Iterable[Span | None] = ()) -> tuple[Span | None, ...]:
     """A span for each entity: where it says that it stands, else where `locate` finds it, which gets `beside`."""
     entities = tuple(entities)
-    given = [
-        None if entity.start is None else Span(entity.start, entity.start + len(entity.name), entity.type)
-        for entity in entities
-    ]
+    given = [_own_place(entity) for entity in entities]
     if None not in given:
         return tuple(given)
-    unplaced = [entity for entity in entities if entity.start is None]
+    unplaced = [entity for entity, span in zip(entities, given, strict=True) if span is None]
     found = iter(locate(sentence, unplaced, beside, [span for span in given if span]))
     return tuple(next(found) if span is None else span for span in given)
+
+
+def _own_place(entity: Entity) -> Span | None:
+    before, name = trimmed(entity.name)
+    if entity.start is None or not name:
+        return None
+    start = entity.start + before
+    return Span(start, start + len(name), entity.type)
 
 
 def locate(
@@ -63,103 +71,122 @@ def locate(
     entity's type first: who names a text without its place can't be wrong about the place. No entity takes a span that
     is `taken`.
     """
-    entities = tuple(entities)
-    if not entities:
+    wanted = [(_fold(entity.name), entity.type) for entity in entities]
+    if not wanted:
         return ()
     text = _Folded(sentence)
     beside, taken = {span for span in beside if span}, set(taken)
     anywhere = {(span.start, span.end) for span in beside}
-    mentions: dict[Entity, int] = defaultdict(int)
-    for entity in entities:
-        mentions[entity] += 1
-    found = {name: text.find(name) for name in {entity.name for entity in entities}}
+    mentions = Counter(wanted)
+    found = {name: text.find(name) for name in {name for name, _ in mentions}}
     held = {(span.start, span.end) for span in taken}
-    places: dict[Entity, list[tuple[int, int]]] = {}
-    for entity in sorted(mentions, key=lambda one: (-len(_fold(one.name)), one.name, one.type)):
+    places: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for mention in sorted(mentions, key=lambda one: (-len(one[0]), one)):
+        name, label = mention
 
-        def rank(at: tuple[int, int], label: str = entity.type) -> tuple:
+        def rank(at: tuple[int, int], name: str = name, label: str = label) -> tuple:
             start, end = at
             inside = any(s <= start and end <= e and e - s > end - start for s, e in held)
-            looseness = _looseness(sentence, start, end)
+            looseness = text.looseness(*found[name][at])
             return Span(*at, label) not in beside, at not in anywhere, looseness > 1, inside, looseness, start
 
-        free = [at for at in found[entity.name] if Span(*at, entity.type) not in taken]
-        chosen = sorted(free, key=rank)[: mentions[entity]] if len(free) > 1 else free
+        free = [at for at in found[name] if Span(*at, label) not in taken]
+        chosen = sorted(free, key=rank)[: mentions[mention]] if len(free) > 1 else free
         held.update(chosen)
-        places[entity] = sorted(chosen)
-    given: dict[Entity, int] = defaultdict(int)
+        places[mention] = sorted(chosen)
+    given: Counter[tuple[str, str]] = Counter()
     spans: list[Span | None] = []
-    for entity in entities:
-        number, chosen = given[entity], places[entity]
-        given[entity] += 1
-        spans.append(Span(*chosen[number], entity.type) if number < len(chosen) else None)
+    for mention in wanted:
+        number, chosen = given[mention], places[mention]
+        given[mention] += 1
+        spans.append(Span(*chosen[number], mention[1]) if number < len(chosen) else None)
     return tuple(spans)
 
 
 def occurs(sentence: str, name: str) -> bool:
     """True if the name stands in the sentence at all."""
-    return bool(_Folded(sentence).find(name))
-
-
-def _looseness(sentence: str, start: int, end: int) -> int:
-    """0 for a place between word ends, 1 for one between other characters than letters and digits, 2 for any other."""
-    before, after = sentence[start - 1 : start], sentence[end : end + 1]
-    clean = (not before or before.isspace() or before in _OPENING) and (
-        not after or after.isspace() or after in _CLOSING
-    )
-    if clean:
-        return 0
-    glued = (before.isalnum() and sentence[start].isalnum()) or (after.isalnum() and sentence[end - 1].isalnum())
-    return 2 if glued else 1
+    return bool(_Folded(sentence).find(_fold(name)))
 
 
 class _Folded:
-    """A sentence in canonical decomposition with single spaces, and where each of its characters came from."""
+    """A sentence as names are compared with it, and which of its characters each character of that came from."""
 
     def __init__(self, sentence: str) -> None:
         self.sentence = sentence
-        if sentence.isascii() and "  " not in sentence and not _ODD_SPACE.search(sentence):
-            self.text, self.origin = sentence, range(len(sentence) + 1)
-            return
-        text, origin = [], []
-        for index, character in enumerate(sentence):
-            if character.isspace():
-                if text and text[-1] == " ":
-                    continue
-                text.append(" ")
-                origin.append(index)
-                continue
-            for part in unicodedata.normalize("NFD", character):
-                text.append(part)
-                origin.append(index)
-        self.text, self.origin = "".join(text), [*origin, len(sentence)]
+        text, places = seen(sentence)
+        self.text, origin = _decomposed(text)
+        origin = places if isinstance(origin, range) else [places[index] for index in origin]
+        # Canonical order may put a character's parts among those of others. What is folded before a place comes from
+        # the sentence up to `upto`, what is folded from there on comes from the sentence since `since`.
+        self.since = self.upto = origin
+        if not isinstance(origin, range) and origin != sorted(origin):
+            self.upto = list(accumulate(origin, max))
+            self.since = list(accumulate(reversed(origin), min))[::-1]
 
-    def find(self, name: str) -> list[tuple[int, int]]:
-        """(start, end) of every place of the name, in order; overlapping ones too. Linear in the sentence's length."""
-        wanted = _fold(name)
-        if not wanted or len(wanted) > len(self.text):
-            return []
-        found, at = [], self.text.find(wanted)
+    def find(self, wanted: str) -> dict[tuple[int, int], tuple[int, int]]:
+        """Every place of a folded name, in order, overlapping ones too: (start, end) there -> (start, end) in here.
+
+        Linear in the sentence's length: where a name overlaps with itself by half or more, as `aaa` does in `aaaa`, the
+        next place is told by the few characters that are new.
+        """
+        found: dict[tuple[int, int], tuple[int, int]] = {}
+        at, step = self.text.find(wanted) if wanted else -1, 0
         while at >= 0:
-            last = at + len(wanted)
-            start, end = self.origin[at], self.origin[last - 1] + 1
-            # Neither half of a character that canonical decomposition took apart, nor a letter without its accent.
-            whole = (at == 0 or self.origin[at - 1] < start) and (
-                last == len(self.text) or (self.origin[last] >= end and not unicodedata.combining(self.text[last]))
-            )
-            if whole:
-                found.append((start, end))
-            at = self.text.find(wanted, at + 1)
+            end = at + len(wanted)
+            if self._parted(at) and self._parted(end) and not unicodedata.combining(self.text[end : end + 1] or " "):
+                found[self.since[at], self.upto[end - 1] + 1] = at, end
+            if step and self.text.startswith(wanted[-step:], end):
+                at += step
+                continue
+            following = self.text.find(wanted, at + 1)
+            if 0 < 2 * (following - at) <= len(wanted):
+                step = following - at
+            at = following
         return found
 
+    def _parted(self, at: int) -> bool:
+        """True if no character of the sentence has parts on both sides."""
+        return at in (0, len(self.text)) or self.upto[at - 1] < self.since[at]
 
-_ODD_SPACE = re.compile(r"[^\S ]")
+    def looseness(self, at: int, end: int) -> int:
+        """0 for a place between word ends, 1 for one that is within no word, 2 for any other. At and end in here."""
+        first, last = self.sentence[self.since[at]], self.sentence[self.upto[end - 1]]
+        before = self.sentence[self.upto[at - 1]] if at else " "
+        after = self.sentence[self.since[end]] if end < len(self.text) else " "
+        if (before.isspace() or before in _OPENING) and (after.isspace() or after in _CLOSING):
+            return 0
+        return 2 if (_in_word(before) and _in_word(first)) or (_in_word(after) and _in_word(last)) else 1
+
+
+def _in_word(character: str) -> bool:
+    """True for letters, digits, their marks and their joiners; marks that choose an emoji's looks are none of them."""
+    return (
+        character.isalnum()
+        or character in JOINERS
+        or (unicodedata.category(character) in ("Mn", "Mc") and not "\ufe00" <= character <= "\ufe0f")
+    )
 
 
 def _fold(name: str) -> str:
-    if name.isascii() and "  " not in name and not _ODD_SPACE.search(name):
-        return name.strip()
-    return " ".join(unicodedata.normalize("NFD", name).split())
+    return _decomposed(visible(name))[0]
+
+
+def _decomposed(text: str) -> tuple[str, Sequence[int]]:
+    """The text in canonical decomposition, and the index in the text of the character that each one came from.
+
+    Source: the Unicode Standard, section 3.11, D68 and D109. `unicodedata.normalize` says no origins, and takes
+    quadratic time for many marks on one letter.
+    """
+    if unicodedata.is_normalized("NFD", text):
+        return text, range(len(text))
+    parts = [character if character.isascii() else unicodedata.normalize("NFD", character) for character in text]
+    text, origin = "".join(parts), [index for index, part in enumerate(parts) for _ in part]
+    if unicodedata.is_normalized("NFD", text):
+        return text, origin
+    classes = [unicodedata.combining(character) for character in text]
+    runs = groupby(range(len(text)), key=lambda index: classes[index] > 0)
+    order = [index for _, run in runs for index in sorted(run, key=classes.__getitem__)]
+    return "".join(text[index] for index in order), [origin[index] for index in order]
 
 
 # ---------------------------------------------------------------------------------------------------- every mention
@@ -180,10 +207,11 @@ def mentions(sentence: str, entities: Iterable[Entity]) -> tuple[Span, ...]:
     entities = tuple(entities)
     spans = {span for span in place(sentence, entities) if span}
     text = _Folded(sentence)
-    labels: dict[str, set[str]] = defaultdict(set)
+    labels: dict[str, set[str]] = {}
     for entity in entities:
-        labels[_fold(entity.name)].add(entity.type)
-    names = {at: name for name in labels for at in text.find(name) if not _within_words(sentence, *at)}
+        labels.setdefault(_fold(entity.name), set()).add(entity.type)
+    found = ((name, *item) for name in labels for item in text.find(name).items())
+    names = {at: name for name, at, there in found if not _within_words(text, *there)}
     places = sorted({*names, *((span.start, span.end) for span in spans)}, key=lambda at: (at[0], -at[1]))
     furthest, ends = 0, dict.fromkeys(labels, 0)
     for start, end in places:
@@ -195,17 +223,10 @@ def mentions(sentence: str, entities: Iterable[Entity]) -> tuple[Span, ...]:
     return tuple(sorted(spans, key=lambda span: (span.start, -span.end, span.type)))
 
 
-def _within_words(sentence: str, start: int, end: int) -> bool:
-    before, after = sentence[start - 1 : start], sentence[end : end + 1]
-    if _is_mark(after):  # a vowel sign belongs to the letter before it, in every script
+def _within_words(text: _Folded, at: int, end: int) -> bool:
+    before = text.sentence[text.upto[at - 1]] if at else " "
+    after = text.sentence[text.since[end]] if end < len(text.text) else " "
+    if _in_word(after) and unicodedata.category(after)[0] == "M":  # it belongs to the letter before, in every script
         return True
-    borders = ((before, sentence[start]), (sentence[end - 1], after))
-    return any(_is_letter(a) and _is_letter(b) and not _UNSPACED.search(a + b) for a, b in borders)
-
-
-def _is_mark(character: str) -> bool:
-    return bool(character) and unicodedata.category(character)[0] == "M"
-
-
-def _is_letter(character: str) -> bool:
-    return character.isalnum() or _is_mark(character)
+    borders = ((before, text.sentence[text.since[at]]), (text.sentence[text.upto[end - 1]], after))
+    return any(_in_word(a) and _in_word(b) and not _UNSPACED.search(a + b) for a, b in borders)

@@ -38,6 +38,10 @@ class Example:
     reasoning: str | None = None
     format: str = DEFAULT_FORMAT  # the name of one of recipe.answers
 
+    def lacks(self, entity: Entity) -> bool:
+        """True for an entity without a place whose name the sentence doesn't hold."""
+        return entity.start is None and entity.name not in self.sentence
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -1,11 +1,12 @@
-"""Span-level precision, recall and F1 of extracted entities, under named matching rules.
+r"""Span-level precision, recall and F1 of extracted entities, under named matching rules.
 
     count(predicted, gold, "strict") + count(predicted2, gold2, "strict")   # counts of two sentences add up
     Counts(matched=1, predicted=2, gold=1).f1                               # 2 * 1 / (2 + 1)
 
 The reward and the evaluation both call `count`, so a model is trained on what it is judged by.
 
-strict      exact name and type; a name given twice must stand in the gold twice.
+strict      exact name, as it is seen (recipe.core.text: `EU` and `EU\u200b` are one name), and exact type; a name given
+            twice must stand in the gold twice.
 published   the rule of the papers (UniversalNER, ReasoningNER): the *set* of normalised name and type of a sentence.
             Its normalisation drops case, ASCII punctuation, the articles a/an/the and extra white space, so `C++`
             equals `C`; kept because published figures can only be compared with it.
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from recipe.core.entities import Entity
+from recipe.core.text import visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def published_name(name: str) -> str:
 
 
 def _strict(entities: Iterable[Entity]) -> Counter:
-    return Counter((entity.name, entity.type) for entity in entities)
+    return Counter((visible(entity.name), entity.type) for entity in entities)
 
 
 def _published(entities: Iterable[Entity]) -> Counter:

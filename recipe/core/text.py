@@ -2,26 +2,45 @@ r"""What counts as text in a name: characters that nobody sees make no differenc
 
     visible("New\u00a0York\u200b ")      # "New York"
     trimmed(" EU\u00ad")                 # (1, "EU")
+    seen(" EU\u00ad call")               # ("EU call", [1, 2, 4, 5, 6, 7, 8])
 
 White space of any kind is a space. Format characters that draw nothing (zero-width space, soft hyphen, byte-order mark,
 marks of direction) are nothing. The joiners U+200C and U+200D shape letters and emoji: they count within a name, and
-not at its ends.
+not at its ends. All here take time linear in the text's length.
 """
 
 import re
+from collections.abc import Sequence
 
-# Category Cf without the joiners and without signs that are drawn, such as the Arabic number sign.
-INVISIBLE = "\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-_INVISIBLE = re.compile(f"[{INVISIBLE}]")
-_START = re.compile(rf"[\s{INVISIBLE}\u200c\u200d]*")
-_END = re.compile(rf"(?<![\s{INVISIBLE}\u200c\u200d])[\s{INVISIBLE}\u200c\u200d]+\Z")
+# Of category Cf. Its others are drawn or shape what is: Arabic number signs, joiners of hieroglyphs, shorthand and
+# notes, the tags in an emoji of a flag. Unicode wants an annotation's marks (U+FFF9 to U+FFFB) seen.
+INVISIBLE = (
+    "\u00ad\u061c\u180e\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064"
+    "\u2066\u2067\u2068\u2069\u206a\u206b\u206c\u206d\u206e\u206f\ufeff"
+)
+JOINERS = "\u200c\u200d"
+_START = re.compile(rf"[\s{INVISIBLE}{JOINERS}]*")
+_END = re.compile(rf"(?<![\s{INVISIBLE}{JOINERS}])[\s{INVISIBLE}{JOINERS}]+\Z")
 
 
 def visible(name: str) -> str:
     """The name as it is seen: without invisible characters, each run of white space one space, none at the ends."""
-    if name.isprintable() and "  " not in name and name[:1] != " " != name[-1:]:
-        return name  # nothing of it is white space but single spaces, and nothing a format character
-    return " ".join(_INVISIBLE.sub("", trimmed(name)[1]).split())
+    return seen(name)[0]
+
+
+def seen(text: str) -> tuple[str, Sequence[int]]:
+    """`visible(text)`, and the index in the text of each of its characters; a space's is that of its first one."""
+    if text.isprintable() and "  " not in text and text[:1] != " " != text[-1:]:
+        return text, range(len(text))  # nothing of it is white space but single spaces, and nothing a format character
+    at, text = trimmed(text)
+    parts, places = [], []
+    for index, character in enumerate(text, at):
+        if character.isspace():
+            character = " "
+        if character not in INVISIBLE and (character != " " or parts[-1] != " "):
+            parts.append(character)
+            places.append(index)
+    return "".join(parts), places
 
 
 def trimmed(name: str) -> tuple[int, str]:

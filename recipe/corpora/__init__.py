@@ -1,11 +1,13 @@
-"""Corpora on disk: the layouts, in the order in which a dataset's folder is tried.
+"""Corpora on disk: the layouts, in the order in which a dataset's folder or file is tried.
 
-A layout is a module with these names; recipe.corpora.datasets calls them and knows no layout by its name.
+A layout is a module or object with these names; recipe.corpora.datasets calls them and knows no layout by its name.
+`path` is the dataset's folder or, where the whole of it is one file, that file.
 
-    found(folder)                        does the folder hold a dataset of this layout?
-    reads(path)                          is the file, by its name, one of this layout?
-    file(folder, split)                  the split's file, or the path where it should be
-    label_files(folder)                  the files that the types are read from
+    FILES                                by which files it is known, for people
+    found(path)                          is a dataset of this layout there?
+    reads(file)                          is the file, by its name or its first record, one of this layout?
+    file(path, split)                    the split's file, or the path where it should be; the one file is any split
+    label_files(path)                    the files that the types are read from
     types(dataset, reading)              the types that may be asked for, sorted
     examples(dataset, split, reading)    the split's `Example`s in file order, streamed
     sentences(path, reading)             the sentences of a file alone; DataError for the first bad one
@@ -14,6 +16,8 @@ and, if need be,
 
     MAY_LACK_SPLITS = True               a dataset without a train or test split is in order
     descriptions(path)                   type -> what the file itself says that it means
+
+A layout whose files are lists of records, as JSON, JSON Lines, Parquet or Arrow, is a recipe.corpora.record_layout.
 
 A new layout is a module beside these and a line below. To import them takes the standard library alone.
 """

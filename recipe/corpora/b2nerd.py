@@ -8,6 +8,7 @@ from recipe.corpora.instructuie import examples, file, label_files, reads, sente
 __all__ = ("MAY_LACK_SPLITS", "examples", "file", "found", "label_files", "reads", "sentences", "types")
 
 MAY_LACK_SPLITS = True
+FILES = "B2NERD (InstructUIE's files in NER_en, NER_zh or NER_en_other)"
 GROUPS = ("NER_en", "NER_zh", "NER_en_other")
 
 

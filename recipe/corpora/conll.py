@@ -24,31 +24,27 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipe.core.entities import DataError, Entity, Example, normalize_type
-from recipe.corpora.json_files import read_list, read_text, read_text_lines
+from recipe.core.entities import DataError, Example, normalize_type
+from recipe.corpora.annotated import Annotated, example_of, of_tokens
+from recipe.corpora.json_files import read_text_lines
+from recipe.corpora.labels import labels_file, read_labels
 from recipe.corpora.reading import FIRST_AND_LAST, Columns, Reading
-from recipe.corpora.records import Wrong, check_labels, unknown_type
+from recipe.corpora.records import Wrong
+from recipe.corpora.splits import SPLITS, split_files
 
 if TYPE_CHECKING:
     from recipe.corpora.dataset import Dataset
 
-SPLIT_FILES: Mapping[str, tuple[str, ...]] = {
-    "train": ("train",),
-    "dev": ("dev", "valid", "validation", "devel"),
-    "test": ("test",),
-}
 SUFFIXES = (".txt", ".conll", ".bio", ".iob", ".iob2", ".tsv")
+FILES = "CoNLL columns ({train,dev,test}.txt, .conll, .bio, .iob2, .tsv)"
 
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}_")
 _TAG = re.compile(r"O|([BIESLUM])-(\S.*)", re.DOTALL)
-_PREFIX = re.compile(r"^[BIESLUM]-(?=\S)")
 _OPEN, _CLOSE = frozenset("BSU"), frozenset("ESLU")
 _DOCUMENT = "-DOCSTART"
 
@@ -73,10 +69,11 @@ class Sentence:
 
     @property
     def text(self) -> str:
-        return " ".join(self.tokens)
+        return self.annotated().text
 
-    def name(self, mention: Chunk) -> str:
-        return " ".join(self.tokens[mention.start : mention.end])
+    def annotated(self, join: str | None = None) -> Annotated:
+        """The sentence with its mentions."""
+        return of_tokens(self.tokens, ((one.start, one.end, one.label) for one in self.mentions), join)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +99,17 @@ class Survey:
 
 def split_file(folder: Path, split: str) -> Path | None:
     """The column file of a split, or None. DataError where two files could be meant."""
-    found = _candidates(folder, split)
-    if len(found) > 1:
-        both = " and ".join(path.name for path in found[:2])
-        raise DataError(f"{folder}: {both} both look like its {split} split; leave one of them there")
-    return found[0] if found else None
+    return next(iter(split_files(folder, split, reads)), None)
 
 
 def found(folder: Path) -> bool:
     """True if the folder holds a column file of any split."""
-    return folder.is_dir() and any(_candidates(folder, split) for split in SPLIT_FILES)
+    return folder.is_dir() and any(split_file(folder, split) for split in SPLITS)
 
 
 def reads(path: Path) -> bool:
     """True for a file that ends like one in columns."""
-    return path.suffix in SUFFIXES
+    return path.suffix in SUFFIXES and path.name != "labels.txt"
 
 
 def file(folder: Path, split: str) -> Path:
@@ -126,17 +119,9 @@ def file(folder: Path, split: str) -> Path:
 
 def label_files(folder: Path) -> tuple[Path, ...]:
     """A list of the types if there is one, else the files of all splits, whose tags name them."""
-    named = [path for path in (folder / "labels.json", folder / "labels.txt") if path.is_file()]
-    splits = (split_file(folder, split) for split in SPLIT_FILES)
-    return tuple(named[:1] or [path for path in splits if path is not None])
-
-
-def _candidates(folder: Path, split: str) -> list[Path]:
-    """`valid.txt`, or else, behind a language, `de_dev.conll`."""
-    names = SPLIT_FILES[split]
-    files = [path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES and path.is_file()]
-    exact = [path for path in files if path.stem in names]
-    return exact or [path for path in files if _LANGUAGE.sub("", path.stem, count=1) in names]
+    listed = labels_file(folder)
+    splits = (split_file(folder, split) for split in SPLITS)
+    return (listed,) if listed else tuple(path for path in splits if path is not None)
 
 
 # -------------------------------------------------------------------------------------------------------- examples
@@ -150,22 +135,13 @@ def types(dataset: Dataset, reading: Reading) -> tuple[str, ...]:
 def examples(dataset: Dataset, split: str, reading: Reading) -> Iterator[Example]:
     """The split's sentences: tokens joined by one space."""
     names, of_dataset = _labels(dataset, reading)
-    ignored = reading.ignored
 
     def read(sentence: Sentence | Fault) -> tuple[Example, int]:
         if isinstance(sentence, Fault):
             raise Wrong(sentence.reason, sentence.message)
-        entities = []
-        for mention in sentence.mentions:
-            label = normalize_type(mention.label)
-            label = names.get(label, label)
-            if label in of_dataset:
-                entities.append(Entity(sentence.name(mention), label))
-            elif label not in ignored:
-                raise Wrong("unknown_type", unknown_type(f"{sentence.name(mention)[:40]!r}", label, of_dataset))
+        example = example_of(sentence.annotated(reading.join), of_dataset, names, dataset.name, reading)
         reading.note("repaired_entity", sentence.repaired)
-        example = Example(sentence.text, of_dataset, tuple(entities), dataset.name)
-        return example, len(sentence.mentions) - len(entities)
+        return example
 
     path = dataset.file(split)
     numbered = ((sentence.line, sentence) for sentence in read_sentences(path, reading.columns))
@@ -177,39 +153,17 @@ def sentences(path: Path, reading: Reading) -> Iterator[str]:
     for sentence in read_sentences(path, reading.columns):
         if isinstance(sentence, Fault):
             raise DataError(f"{path}: line {sentence.line}: {sentence.message}; correct it")
-        yield sentence.text
+        yield sentence.annotated(reading.join).text
 
 
 def _labels(dataset: Dataset, reading: Reading) -> tuple[dict[str, str], tuple[str, ...]]:
     """What each label of the dataset's files is called, both normalised; and the types that may be asked for."""
     first, *_ = files = dataset.label_files
     if first.stem == "labels":
-        labels, remedy = _read_labels(first), "list the types of the dataset"
-    else:
-        labels = {label: label for path in files for label in survey(path, reading.columns).labels}
-        remedy = "is --columns right?"
-    names = {normalize_type(label): normalize_type(name) for label, name in labels.items()}
-    return names, reading.types(first, names.values(), remedy)
-
-
-def _read_labels(path: Path) -> Mapping[str, str]:
-    """Label -> name. A list that holds `O` is one of tags: their types count."""
-    if path.suffix == ".txt":
-        labels = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    elif (text := read_text(path)).lstrip().startswith("{"):
-        try:
-            renamed = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f'{path}: not valid JSON; a list of types or {{"PER": "person"}} belongs here') from error
-        check_labels(path, renamed)
-        check_labels(path, renamed.values())
-        return renamed
-    else:
-        labels = list(read_list(path))
-    check_labels(path, labels)
-    if "O" in labels:
-        labels = [_PREFIX.sub("", tag) for tag in labels if tag != "O"]
-    return {label: label for label in labels}
+        names = read_labels(first)
+        return names, reading.types(first, names.values(), "list the types of the dataset")
+    names = {normalize_type(label) for path in files for label in survey(path, reading.columns).labels}
+    return {}, reading.types(first, names, "is --columns right?")
 
 
 # ----------------------------------------------------------------------------------------------------------- lines

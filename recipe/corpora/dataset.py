@@ -1,17 +1,17 @@
-"""A dataset: its name, its folder, and the layout that reads it."""
+"""A dataset: its name, its folder or file, and the layout that reads it."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset's folder, and its name without `_sample_15000`: resampling makes no other dataset."""
+    """A dataset's folder or its one file, and its name without `_sample_15000`: resampling makes no other dataset."""
 
     name: str
     folder: Path
-    layout: ModuleType
+    layout: Any  # a module or an object; recipe.corpora says what it has
 
     def file(self, split: str) -> Path:
         """The split's file, or the one that should be there."""
@@ -25,6 +25,11 @@ class Dataset:
     def label_files(self) -> tuple[Path, ...]:
         """The files that the types are read from."""
         return self.layout.label_files(self.folder)
+
+    @property
+    def one_file(self) -> bool:
+        """True where the whole dataset is one file, which knows no splits."""
+        return self.folder.is_file()
 
     @property
     def may_lack_splits(self) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from recipe import corpora
 from recipe.answers.think import template_reasoning
 from recipe.core.entities import DataError, Example
-from recipe.corpora import instructuie, ner_cot
+from recipe.corpora import instructuie, ner_cot, unknown
 from recipe.corpora.dataset import Dataset
 from recipe.corpora.json_files import read_text
 from recipe.corpora.parquet import read_sentences
@@ -40,9 +40,14 @@ _RESAMPLED = re.compile(r"_sample_\d+$")
 
 
 def dataset_at(folder: Path) -> Dataset:
-    """The dataset in a folder; of a folder whose files show no layout, an error will name the file that it lacks."""
-    layout = next((layout for layout in corpora.LAYOUTS if layout.found(folder)), instructuie)
-    return Dataset(dataset_name(folder.name), folder, layout)
+    """The dataset in a folder or a file; where no layout is recognised, reading it says so."""
+    fallback = instructuie if (folder / instructuie.LABELS).is_file() else unknown
+    layout = next((layout for layout in corpora.LAYOUTS if layout.found(folder)), fallback)
+    if folder.is_file():
+        return Dataset(folder.stem, folder, layout)
+    # A folder that is called `data` is a part of the dataset.
+    named = folder.absolute().parent if folder.name == "data" else folder
+    return Dataset(dataset_name(named.name), folder, layout)
 
 
 def dataset_of_file(path: Path) -> Dataset:
@@ -58,15 +63,14 @@ def dataset_name(folder: str) -> str:
 def find_datasets(root: Path, names: Sequence[str] | None = None) -> tuple[list[Dataset], list[str]]:
     """The datasets of these names in their order, and the names that are not there; None for all, sorted.
 
-    Where both `X` and `X_sample_15000` are there, `X` is the dataset. DataError if `root` holds no folder, one
-    dataset is named twice, or several folders have one name.
+    `root` holds a folder for each dataset, or is itself a dataset, a folder or a file. Where both `X` and
+    `X_sample_15000` are there, `X` is the dataset. DataError if `root` holds no dataset, one dataset is named twice, or
+    several folders have one name.
     """
     root = next((path for path in (root / "IE_INSTRUCTIONS" / "NER", root / "NER") if path.is_dir()), root)
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder; give the one that holds a folder for each dataset")
-    folders = [folder for path in _subfolders(root) for folder in _dataset_folders(path, 1) or [path]]
-    if not folders:
-        raise DataError(f"{root}: holds no folder; give the one that holds a folder for each dataset")
+    if not root.exists():
+        raise DataError(f"{root}: no such folder or file; give one that holds a dataset, or a folder for each")
+    folders = _folders(root)
     by_folder: dict[str, list[Path]] = {}
     for folder in folders:
         by_folder.setdefault(folder.name, []).append(folder)
@@ -93,6 +97,18 @@ def find_datasets(root: Path, names: Sequence[str] | None = None) -> tuple[list[
         else:
             found.append(dataset(folder))
     return found, missing
+
+
+def _folders(root: Path) -> list[Path]:
+    """The folders (or the file) of all datasets; folders in which no layout is recognised among them."""
+    if root.is_file():
+        return [root]
+    below = {path: _dataset_folders(path, 1) for path in _subfolders(root)}
+    if not any(below.values()) and any(layout.found(root) for layout in corpora.LAYOUTS):
+        return [root]
+    if not below:
+        raise DataError(unknown.describe(root))
+    return [folder for path, folders in below.items() for folder in folders or [path]]
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -155,7 +171,7 @@ def _test_file(folder: Path) -> Path | None:
 
 def sentences(path: Path, reading: Reading = STRICT) -> Iterator[str]:
     """The sentences of a file of any layout, or of a Parquet file that data_prep/to_parquet.py wrote."""
-    if path.suffix == ".parquet":
+    layout = next((layout for layout in corpora.LAYOUTS if layout.reads(path)), None)
+    if layout is None and path.suffix == ".parquet":
         return (sentence for _, sentence in read_sentences(path))
-    layout = next((layout for layout in corpora.LAYOUTS if layout.reads(path)), instructuie)
-    return layout.sentences(path, reading)
+    return (layout or instructuie).sentences(path, reading)

@@ -3,11 +3,13 @@
     <Dataset>/{train,dev,test}.json   [{"sentence": "EU rejects", "entities": [{"name": "EU", "type": "organization"}]}]
     <Dataset>/labels.json             ["organization", "person"]
 
-An entity's `pos` is not looked at. A record may have "labels", the types that may be asked for in its sentence.
+An entity's `pos` is a pair of characters, the end exclusive; where it contradicts the name, the name decides. A record
+may have "labels", the types that may be asked for in its sentence.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from recipe.corpora.dataset import Dataset
 
 LABELS = "labels.json"
+FILES = "InstructUIE (train.json, dev.json, test.json, labels.json)"
 
 
 def found(folder: Path) -> bool:
@@ -58,7 +61,9 @@ def examples(dataset: Dataset, split: str, reading: Reading) -> Iterator[Example
     def read(record: object) -> tuple[Example, int]:
         check_record(record, "sentence", "entities")
         own = read_schema(record["labels"], "labels", ignored) if "labels" in record else of_dataset
-        entities, residual = read_entities(record["entities"], "name", "type", own, ignored)
+        noted: Counter = Counter()
+        entities, residual = read_entities(record["entities"], "name", "type", own, ignored, record["sentence"], noted)
+        reading.note_all(noted)
         return Example(record["sentence"], own, entities, dataset.name), residual
 
     path = dataset.file(split)

@@ -26,6 +26,8 @@ from recipe.corpora.records import Wrong, check_record, check_text, kind_of
 if TYPE_CHECKING:
     from recipe.corpora.dataset import Dataset
 
+FILES = "MRC questions (mrc-ner.train, mrc-ner.dev, mrc-ner.test)"
+
 # CoNLL-2003's tags by the names that InstructUIE uses.
 TYPE_NAMES: Mapping[str, str] = {"per": "person", "loc": "location", "org": "organization"}
 
@@ -96,15 +98,16 @@ def questions(
 
     def read(numbered: tuple[int, object]) -> tuple[Example | None, int]:
         number, record = numbered
-        label, query, names = _check(record)
+        label, query, places = _check(record)
         label = TYPE_NAMES.get(label, label)
         known, first = queries.setdefault(label, (query, number))
         if query != known:
             raise Wrong("other_query", f"'query' is not that of record {first}, which asks about {label!r}, too")
         if label in ignored:
-            return None, len(names)
-        entities = tuple(Entity(name, label) for name in names)
-        return Example(record["context"], (label,), entities, dataset or path.stem, format=FORMAT), 0
+            return None, len(places)
+        context = record["context"]
+        entities = tuple(Entity(context[start:end], label, start) for start, end in places)
+        return Example(context, (label,), entities, dataset or path.stem, format=FORMAT), 0
 
     records = ((number, (number, record)) for number, record in enumerate(read_list(path), 1))
     return reading.examples(path, records, read)
@@ -131,8 +134,8 @@ def _whole(asked: Sequence[Example]) -> Example:
     return Example(asked[0].sentence, types, entities, asked[0].dataset)
 
 
-def _check(record: object) -> tuple[str, str, list[str]]:
-    """Type as it is written, query, and names in the sentence's order."""
+def _check(record: object) -> tuple[str, str, list[tuple[int, int]]]:
+    """Type as it is written, query, and the entities' characters in the sentence's order."""
     check_record(record, "context", "query", "entity_label", "start_position", "end_position")
     query = check_text(record["query"], "bad_query", "'query'")
     label = normalize_type(check_text(record["entity_label"], "bad_type", "'entity_label'"))
@@ -144,7 +147,7 @@ def _check(record: object) -> tuple[str, str, list[str]]:
         given = f"{len(spans)} span{'s' if len(spans) != 1 else ''}"
         given_as = str(impossible).lower() if isinstance(impossible, bool) else kind_of(impossible)
         raise Wrong("bad_impossible", f"'impossible' is {given_as}, the record has {given}")
-    return label, query.strip(), [context[tokens[start][0] : tokens[end][1]] for start, end in spans]
+    return label, query.strip(), [(tokens[start][0], tokens[end][1]) for start, end in spans]
 
 
 def _spans(record: Mapping[str, object], tokens: int) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ A record without `source` belongs to a dataset of the file's name. The file is a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +57,11 @@ def examples(dataset: Dataset, _split: str, reading: Reading) -> Iterator[Exampl
     def read(record: object) -> tuple[Example, int]:
         check_record(record, "sentence", "entities", "schema")
         types = read_schema(record["schema"], "schema", IGNORED_TYPES)
-        entities, residual = read_entities(record["entities"], "text", "label", types, IGNORED_TYPES)
+        noted: Counter = Counter()
+        entities, residual = read_entities(
+            record["entities"], "text", "label", types, IGNORED_TYPES, record["sentence"], noted
+        )
+        reading.note_all(noted)
         source = check_text(record.get("source") or path.stem, "bad_source", "'source'")
         reasoning = check_text(record.get("cot"), "no_cot", "'cot'") if with_cot else None
         return Example(record["sentence"], types, entities, source, reasoning), residual

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,14 @@ from recipe.corpora.records import Wrong, ignored_types, refuse
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which columns of a CoNLL file hold token and tag: from 1, or from the end below 0."""
+    """Which columns of a CoNLL file hold token and tag: from 1, or from the end below 0.
+
+    `chosen` by the user, or where they usually are, which a file may say otherwise.
+    """
 
     token: int = 1
     tag: int = -1
+    chosen: bool = field(default=False, compare=False)
 
 
 FIRST_AND_LAST = Columns()
@@ -27,14 +31,21 @@ class Reading:
 
     keep_else  `else`, `misc` and `other` are types like any other; without it, their entities are left out
     cot        "template" builds reasoning from the gold, "none" leaves out the corpus's own, anything else keeps it
+    join       stands between the tokens of a sentence; None: a space, or nothing in a script without spaces
+    tags       the names of tags that a file has as numbers, from 0; None: as the file says
+    type_name  the type of entities whose tags say only where they begin and go on
     skipped    counts bad records by reason and goes on; None: the first bad record raises DataError
     noted      counts what is kept but worth knowing: `residual_entity` (an entity that was left out for its type),
-               `name_not_in_sentence`, `repaired_entity` (tags in no right order)
+               `name_not_in_sentence`, `repaired_entity` (tags in no right order), `repeated_entity` (the same
+               mention twice, kept once), and what recipe.corpora.records.spelled counts
     """
 
     keep_else: bool = False
     columns: Columns = FIRST_AND_LAST
     cot: str | None = None
+    join: str | None = None
+    tags: tuple[str, ...] | None = None
+    type_name: str | None = None
     skipped: Counter | None = None
     noted: Counter | None = None
 
@@ -47,6 +58,11 @@ class Reading:
         """Count what is worth knowing."""
         if self.noted is not None:
             self.noted[what] += number
+
+    def note_all(self, counts: Counter) -> None:
+        """Add counts of what is worth knowing."""
+        if self.noted is not None:
+            self.noted.update(counts)
 
     def examples(
         self,
@@ -68,7 +84,7 @@ class Reading:
                 continue
             self.note("residual_entity", residual)
             if example is not None:
-                self.note("name_not_in_sentence", sum(one.name not in example.sentence for one in example.entities))
+                self.note("name_not_in_sentence", sum(map(example.lacks, example.entities)))
                 yield example
 
     def types(self, path: Path, names: Collection[str], remedy: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from recipe.core.entities import IGNORED_TYPES, DataError, Entity, has_lone_surrogate, normalize_type
+from recipe.core.text import trimmed, visible
 
 # Residual labels that can be kept in the schema; the rest of IGNORED_TYPES says that there is no label.
 RESIDUAL_TYPES = frozenset({"else", "misc", "other"})
@@ -59,27 +60,76 @@ def check_record(record: object, sentence: str, *others: str) -> None:
 
 
 def read_entities(
-    records: object, name_key: str, type_key: str, types: tuple[str, ...], ignored: Collection[str]
+    records: object,
+    name_key: str,
+    type_key: str,
+    types: tuple[str, ...],
+    ignored: Collection[str],
+    sentence: str,
+    noted: Counter,
 ) -> tuple[tuple[Entity, ...], int]:
-    """The entities, and how many were left out because their type is a residual label."""
+    """The entities, and how many were left out because their type is a residual label.
+
+    An entity's `pos`, a pair of characters, is its place, unless its name stands elsewhere. `noted`: see `spelled`.
+    """
     if not isinstance(records, list):
         raise Wrong("bad_entities", f"'entities' is {kind_of(records)}, not a list")
     found = []
     for number, record in enumerate(records, 1):
+        what = f"entity {number}"
         if not isinstance(record, dict):
-            raise Wrong("bad_entity", f"entity {number} is {kind_of(record)}, not an object")
+            raise Wrong("bad_entity", f"{what} is {kind_of(record)}, not an object")
         for key in (name_key, type_key):
             if not isinstance(record.get(key), str):
-                what = f"has {kind_of(record[key])} as {key!r}" if key in record else f"lacks {key!r}"
-                raise Wrong("bad_entity", f"entity {number} {what}")
-        name = check_text(record[name_key], "bad_name", f"{name_key!r} of entity {number}")
+                problem = f"has {kind_of(record[key])} as {key!r}" if key in record else f"lacks {key!r}"
+                raise Wrong("bad_entity", f"{what} {problem}")
+        name = check_text(record[name_key], "bad_name", f"{name_key!r} of {what}")
         label = normalize_type(record[type_key])
         if label in ignored:
             continue
         if label not in types:
-            raise Wrong("unknown_type", unknown_type(f"entity {number}", label, types))
-        found.append(Entity(name, label))
+            raise Wrong("unknown_type", unknown_type(what, label, types))
+        found.append(spelled(sentence, label, name, *_pos(record.get("pos"), noted), noted, what))
     return tuple(found), len(records) - len(found)
+
+
+def _pos(value: object, noted: Counter) -> tuple[int | None, int | None]:
+    """Start and end of a `pos`; none where it says nothing."""
+    if isinstance(value, list) and len(value) == 2 and all(type(at) is int for at in value):
+        return value[0], value[1]
+    noted["contradicting_place"] += value not in (None, [])  # B2NERD leaves it out or empty
+    return None, None
+
+
+def spelled(
+    text: str, label: str, name: str | None, start: int | None, end: int | None, noted: Counter, what: str = "an entity"
+) -> Entity:
+    """The entity with its name as it is seen in the text, and its place unless that contradicts the name.
+
+    `noted` counts `trimmed_name` (something invisible at its ends was taken off), `respelled_name` (other white space
+    than in the text) and `contradicting_place` (the name isn't there: it decides). Wrong for a place outside of the
+    text, where no name is given, and for a name of which nothing is seen.
+    """
+    if name is None:
+        if start is None or end is None or not 0 <= start < end <= len(text):
+            raise Wrong("bad_place", f"{what} is at {start} to {end} of {len(text)} characters")
+        name = text[start:end]
+    before, seen = trimmed(name)
+    if not seen:
+        raise Wrong("bad_name", f"{what} has a name of which nothing is seen ({name!r})")
+    noted["trimmed_name"] += seen != name
+    if start is None:
+        return Entity(seen, label)
+    for at in (start + before, start):
+        if start >= 0 and text.startswith(seen, at):
+            return Entity(seen, label, at)
+    there = text[start:end] if end is not None and 0 <= start < end else ""
+    if visible(there) == visible(seen):
+        noted["respelled_name"] += 1
+        before, there = trimmed(there)
+        return Entity(there, label, start + before)
+    noted["contradicting_place"] += 1
+    return Entity(seen, label)
 
 
 def unknown_type(entity: str, label: str, types: Sequence[str]) -> str:

@@ -19,15 +19,8 @@ from hashlib import blake2b
 from pathlib import Path
 
 from recipe.answers.control_tokens import find_control_token
-from recipe.core.entities import (
-    IGNORED_TYPES,
-    DataError,
-    Entity,
-    clean_types,
-    from_ground_truth,
-    has_lone_surrogate,
-    normalize_type,
-)
+from recipe.core.entities import IGNORED_TYPES, DataError, Entity, clean_types, has_lone_surrogate, normalize_type
+from recipe.core.ground_truth import from_ground_truth
 from recipe.corpora import datasets as corpora
 from recipe.corpora.json_files import read_lines, read_list, read_text_lines
 from recipe.corpora.records import Wrong, kind_of, read_entities, refuse

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from recipe import answers
 from recipe.core.align import Span, mentions, occurs, place
 from recipe.core.entities import Entity, Example
+from recipe.core.text import visible
 from recipe.generate.predictions import Prediction
 from recipe.predict.questions import Inquiry, Settings
 from recipe.predict.windows import Window
@@ -205,7 +206,7 @@ def _elsewhere(text: str, windows: Sequence[Window], spans: Mapping[Span, int]) 
     """Mentions of what was found in other windows alone, with the most votes that the name has there."""
 
     def name(span: Span) -> tuple[str, str]:
-        return unicodedata.normalize("NFC", " ".join(text[span.start : span.end].split())), span.type
+        return unicodedata.normalize("NFC", visible(text[span.start : span.end])), span.type
 
     def owner(span: Span) -> int:
         return next(number for number, window in enumerate(windows) if span.start < window.owned_to)

@@ -1,0 +1,96 @@
+"""A sentence as a layout reads it: its text and the mentions in it, with the labels as they are written.
+
+Annotated("EU rejects", (Mention("ORG", 0, 2),))
+of_tokens(["EU", "rejects"], [(0, 1, "ORG")])           # the same
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from recipe.core.entities import Entity, Example, normalize_type
+from recipe.corpora.reading import Reading
+from recipe.corpora.records import Wrong, check_text, spelled, unknown_type
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """`text[start:end]` has this label; `name` where the source gives it, alone (start and end None) or besides."""
+
+    label: str
+    start: int | None = None
+    end: int | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Annotated:
+    """A text and its mentions. `types`: what may be asked of this text alone; None for all types of the dataset."""
+
+    text: str
+    mentions: tuple[Mention, ...] = ()
+    types: tuple[str, ...] | None = None
+
+
+# Scripts that write no spaces between words: Chinese, Japanese, Thai, Lao, Khmer, Burmese.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\uff00-\uffef\U00020000-\U000323af]"
+)
+
+
+def joiner(tokens: Iterable[str]) -> str:
+    """What stands between tokens: nothing if most of their letters are of a script without spaces, else a space."""
+    text = "".join(tokens)
+    letters = sum(map(str.isalpha, text))
+    return "" if 2 * len(_UNSPACED.findall(text)) > letters > 0 else " "
+
+
+def of_tokens(tokens: Sequence[str], chunks: Iterable[tuple[int, int, str]], join: str | None = None) -> Annotated:
+    """The sentence of tokens; a chunk is first token, end (exclusive) and label. `join`: None to find it out."""
+    if join is None:
+        join = joiner(tokens)
+    starts, at = [], 0
+    for token in tokens:
+        starts.append(at)
+        at += len(token) + len(join)
+    mentions = (Mention(label, starts[first], starts[end - 1] + len(tokens[end - 1])) for first, end, label in chunks)
+    return Annotated(join.join(tokens), tuple(mentions))
+
+
+def example_of(
+    annotated: Annotated, of_dataset: tuple[str, ...], names: Mapping[str, str], dataset: str, reading: Reading
+) -> tuple[Example, int]:
+    """The example of a text, and how many entities were left out because their type is a residual label.
+
+    `names`: what a normalised label is called, if otherwise. A mention that is there twice counts once.
+    """
+    text = check_text(annotated.text, "bad_sentence", "the text")
+    types, ignored = of_dataset, reading.ignored
+    if annotated.types is not None:
+        own = {names.get(label, label) for label in map(normalize_type, annotated.types)}
+        types = tuple(sorted(own - ignored))
+        if not types:
+            raise Wrong("no_type", "leaves no type to ask for")
+    noted: Counter = Counter()
+    found: dict[tuple, Entity] = {}
+    residual = 0
+    for number, mention in enumerate(annotated.mentions, 1):
+        label = normalize_type(mention.label)
+        label = names.get(label, label)
+        what = f"entity {number}"
+        if label in ignored:
+            residual += 1
+        elif label not in types:
+            raise Wrong("unknown_type", unknown_type(what, label, types))
+        else:
+            entity = spelled(text, label, mention.name, mention.start, mention.end, noted, what)
+            key = (entity, entity.start) if entity.start is not None else number
+            noted["repeated_entity"] += key in found
+            found.setdefault(key, entity)
+    reading.note_all(noted)
+    entities = sorted(found.values(), key=lambda entity: (entity.start is None, entity.start or 0, -len(entity.name)))
+    return Example(text, types, tuple(entities), dataset), residual

@@ -1,0 +1,50 @@
+"""The list of a dataset's types, where a file gives one: `labels.json` or `labels.txt` beside the splits.
+
+["PER", "LOC"]
+{"PER": "person", "LOC": "place"}      which renames the labels
+["O", "B-PER", "I-PER"]                tags, whose types count
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from recipe.core.entities import DataError, normalize_type
+from recipe.corpora.json_files import read_list, read_text
+from recipe.corpora.records import check_labels
+
+_PREFIX = re.compile(r"^[BIESLUM]-(?=\S)")
+
+
+def labels_file(folder: Path) -> Path | None:
+    """The folder's list of types, if it has one."""
+    return next((path for path in (folder / "labels.json", folder / "labels.txt") if path.is_file()), None)
+
+
+def read_labels(path: Path) -> dict[str, str]:
+    """Label -> the name of its type, both normalised. A list that holds `O` is one of tags: their types count."""
+    if path.suffix == ".txt":
+        labels = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    elif (text := read_text(path)).lstrip().startswith("{"):
+        return _normalised(_read_renamed(path, text))
+    else:
+        labels = list(read_list(path))
+    check_labels(path, labels)
+    if "O" in labels:
+        labels = [_PREFIX.sub("", tag) for tag in labels if tag != "O"]
+    return _normalised({label: label for label in labels})
+
+
+def _read_renamed(path: Path, text: str) -> dict[str, str]:
+    try:
+        renamed = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f'{path}: not valid JSON; a list of types or {{"PER": "person"}} belongs here') from error
+    check_labels(path, renamed)
+    check_labels(path, renamed.values())
+    return renamed
+
+
+def _normalised(labels: Mapping[str, str]) -> dict[str, str]:
+    return {normalize_type(label): normalize_type(name) for label, name in labels.items()}

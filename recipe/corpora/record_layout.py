@@ -1,0 +1,192 @@
+"""A layout whose files are lists of records: JSON, JSON Lines, Parquet or Arrow, recognised by the first record.
+
+    LAYOUT = RecordLayout("GLiNER", '{"tokenized_text", "ner"}', fits, read)
+
+    fits(record)            is a file whose first record this is of the layout?
+    read(record, context)   the record as Annotated; raises Wrong for a bad one
+    context(path, reading)  what read needs to know of the whole file, hashable
+
+The object has all that recipe.corpora asks of a layout. A dataset is a folder with a file for each split, or one file
+that is taken for whichever split is asked for. Its types are those of `labels.json`, or those in all its files.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from recipe.core.entities import DataError, Example, normalize_type
+from recipe.corpora.annotated import Annotated, example_of
+from recipe.corpora.json_files import read_lines, read_list
+from recipe.corpora.labels import labels_file, read_labels
+from recipe.corpora.reading import Reading
+from recipe.corpora.records import Wrong
+from recipe.corpora.splits import SPLITS, split_files
+
+if TYPE_CHECKING:
+    from recipe.corpora.dataset import Dataset
+
+ENDINGS = (".json", ".jsonl", ".ndjson", ".parquet", ".arrow")
+
+
+def _no_context(_path: Path, _reading: Reading) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLayout:
+    """A layout by what its records hold; `shape` says that to people."""
+
+    name: str
+    shape: str
+    fits: Callable[[object], bool]
+    read: Callable[[object, Hashable], Annotated]
+    context: Callable[[Path, Reading], Hashable] = _no_context
+    MAY_LACK_SPLITS: ClassVar[bool] = True
+
+    @property
+    def FILES(self) -> str:
+        """The files by which the layout is known."""
+        return f"{self.name} ({self.shape})"
+
+    def found(self, path: Path) -> bool:
+        """True for a file of the layout, and for a folder with one of any split."""
+        return self.reads(path) if path.is_file() else any(self._splits(path))
+
+    def reads(self, path: Path) -> bool:
+        """True if the file's first record is one of the layout."""
+        return (
+            path.suffix in ENDINGS and path.is_file() and (first := first_record(path)) is not None and self.fits(first)
+        )
+
+    def file(self, path: Path, split: str) -> Path:
+        """The split's file, or the first of its parts."""
+        return path if path.is_file() else next(iter(self._files(path, split)), path / f"{split}.jsonl")
+
+    def label_files(self, path: Path) -> tuple[Path, ...]:
+        """The list of types, and the files of all splits."""
+        if path.is_file():
+            return (path,)
+        listed = labels_file(path)
+        return tuple(([listed] if listed else []) + list(self._splits(path)))
+
+    def types(self, dataset: Dataset, reading: Reading) -> tuple[str, ...]:
+        """The types of the list, or those that the files name."""
+        return self._names(dataset, reading)[1]
+
+    def examples(self, dataset: Dataset, split: str, reading: Reading) -> Iterator[Example]:
+        """The split's records, its parts one after the other."""
+        names, of_dataset = self._names(dataset, reading)
+        for path in self._files(dataset.folder, split):
+            context = self.context(path, reading)
+
+            def read(record: object, context: Hashable = context) -> tuple[Example, int]:
+                return example_of(self.read(record, context), of_dataset, names, dataset.name, reading)
+
+            yield from reading.examples(path, enumerate(records(path), 1), read)
+
+    def sentences(self, path: Path, reading: Reading) -> Iterator[str]:
+        """The texts of a file."""
+        context = self.context(path, reading)
+        for number, record in enumerate(records(path), 1):
+            try:
+                yield self.read(record, context).text
+            except Wrong as wrong:
+                raise DataError(f"{path}: record {number}: {wrong}; correct it") from wrong
+
+    def _files(self, path: Path, split: str) -> list[Path]:
+        return [path] if path.is_file() else split_files(path, split, self.reads)
+
+    def _splits(self, path: Path) -> Iterator[Path]:
+        return (file for split in SPLITS for file in self._files(path, split))
+
+    def _names(self, dataset: Dataset, reading: Reading) -> tuple[dict[str, str], tuple[str, ...]]:
+        """What each normalised label is called if otherwise, and the types of the dataset."""
+        first, *_ = files = dataset.label_files
+        if first.stem == "labels" and first != dataset.folder:
+            names = read_labels(first)
+            return names, reading.types(first, names.values(), "list the types of the dataset")
+        labels: set[str] = set()
+        for path in files:
+            status = path.stat()
+            labels |= _labels(self, path, self.context(path, reading), status.st_mtime_ns, status.st_size)
+        return {}, reading.types(dataset.folder, labels, "annotate an entity, or list the types in labels.json")
+
+
+@functools.lru_cache(maxsize=256)  # a corpus is read several times; its files are surveyed once
+def _labels(layout: RecordLayout, path: Path, context: Hashable, _mtime: int, _size: int) -> frozenset[str]:
+    labels: set[str] = set()
+    for record in records(path):
+        try:
+            annotated = layout.read(record, context)
+        except Wrong:
+            continue  # told, or counted, when the record is read for its example
+        labels.update(annotated.types or ())
+        labels.update(mention.label for mention in annotated.mentions)
+    return frozenset(map(normalize_type, labels))
+
+
+# --------------------------------------------------------------------------------------------------------- records
+
+
+def records(path: Path) -> Iterator[object]:
+    """The records of a file, one after the other, by its ending. DataError, with the file, for a bad one."""
+    if path.suffix == ".parquet":
+        return _parquet(path)
+    if path.suffix == ".arrow":
+        return _arrow(path)
+    return read_lines(path) if path.suffix != ".json" or _begins_with_an_object(path) else read_list(path)
+
+
+def first_record(path: Path) -> object | None:
+    """The first record of a file; None where it has none that can be read."""
+    try:
+        status = path.stat()
+        return _first(path, status.st_mtime_ns, status.st_size)
+    except OSError:
+        return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _first(path: Path, _mtime: int, _size: int) -> object | None:
+    try:
+        return next(iter(records(path)), None)
+    except (DataError, OSError):
+        return None
+
+
+def _begins_with_an_object(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+
+
+def _parquet(path: Path) -> Iterator[object]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1000):
+                yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path}: not a Parquet file that can be read; write or copy it again") from error
+
+
+def _arrow(path: Path) -> Iterator[object]:
+    """A file in Arrow's stream or file format: what a Hugging Face dataset saves to disk."""
+    import pyarrow
+
+    try:
+        with pyarrow.memory_map(str(path)) as source:
+            try:
+                batches = pyarrow.ipc.open_stream(source)
+            except pyarrow.ArrowInvalid:
+                file = pyarrow.ipc.open_file(source)
+                batches = map(file.get_batch, range(file.num_record_batches))
+            for batch in batches:
+                yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path}: not an Arrow file that can be read; write or copy it again") from error

@@ -1,0 +1,50 @@
+"""Which file of a folder is a split, by its name: `dev.txt`, `eng.testa`, `train_en.tsv`, `train-00000-of-2.arrow`.
+
+split_files(folder, "dev", is_columns)      # [folder / "valid.txt"]; several where a split is in numbered parts
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from recipe.core.entities import DataError
+
+SPLITS: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "dev": ("dev", "devel", "development", "valid", "validation", "val", "testa"),
+    "test": ("test", "testb"),
+}
+_PART = re.compile(r"[-_]\d+[-_]of[-_]\d+$")
+_BEHIND_A_DIGIT = re.compile(r"(?<=\d)[a-z]+$")  # wnut17train
+
+
+def closeness(path: Path, split: str) -> int | None:
+    """How surely a name says that its file is the split: 0 for the name alone, 1 for a part of it, None if it isn't."""
+    names = SPLITS[split]
+    name = path.name.lower()
+    stem = _PART.sub("", name.rpartition(".")[0] or name)
+    if stem in names:
+        return 0
+    words = [word for word in re.split(r"[-_. ]", _PART.sub("", name)) if word]
+    words = words if words[-1:] and words[-1] in names else re.split(r"[-_. ]", stem)
+    if words[-1] in names or words[0] in names:
+        return 1
+    glued = _BEHIND_A_DIGIT.search(words[-1])
+    return 1 if glued and glued[0] in names else None
+
+
+def split_files(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> list[Path]:
+    """The files of a split that are `is_ours`, sorted: one, the numbered parts of one, or none.
+
+    DataError where two files could be meant.
+    """
+    if not folder.is_dir():
+        return []
+    ranked = [(closeness(path, split), path) for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    ranked = [(rank, path) for rank, path in ranked if rank is not None and path.is_file() and is_ours(path)]
+    best = min((rank for rank, _ in ranked), default=None)
+    found = [path for rank, path in ranked if rank == best]
+    if len({_PART.sub("", path.stem) + path.suffix for path in found}) > 1:
+        both = " and ".join(path.name for path in found[:2])
+        raise DataError(f"{folder}: {both} both look like its {split} split; leave one of them there")
+    return found
