@@ -14,6 +14,8 @@ from recipe.evaluate.__main__ import main
 from recipe.evaluate.tool_answers import read_spans
 from recipe.generate.predictions import read_predictions
 from recipe.overlap import main as overlap
+from recipe.predict.output_formats import write
+from recipe.predict.replies import Mention, Result
 from recipe.report.__main__ import main as report
 
 pytest.importorskip("pyarrow")
@@ -61,10 +63,13 @@ def refusal(capsys):
 
 
 def predicts(number, spans):
-    """A record of recipe.predict."""
-    sentence, apart = EXAMPLES[number].sentence, {"not_in_text": [], "off_schema": [], "answers": 1, "unparsable": 0}
-    found = [{**span, "name": sentence[span["start"] : span["end"]], "type": span["label"]} for span in spans]
-    return {"sentence": sentence, "reasoning": "Two words.", "entities": found, **apart}
+    """A record as recipe.predict writes it."""
+    sentence = EXAMPLES[number].sentence
+    named = [Entity(sentence[span["start"] : span["end"]], span["label"].lower()) for span in spans]
+    found = tuple(
+        Mention(one.type, one.name, span["start"], span["end"]) for one, span in zip(named, spans, strict=True)
+    )
+    return json.loads("".join(write([Result(number, sentence, TYPES, "Two words.", found, answers=1)], "jsonl")))
 
 
 def gliners(number, spans):
