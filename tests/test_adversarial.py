@@ -62,6 +62,16 @@ def kind(name):
     return OTHERS.get(name) or {"trl": "paper"}.get(last := name.rpartition("_")[2], last)
 
 
+def unlike(answer_format, named, known):
+    """The ties that a format breaks."""
+    if answer_format != "entity_tags":  # the last answer counts
+        return {"right, then an answer that names nothing"} if named else set()
+    # Tags one after the other are one answer, which has names too often.
+    broken = {"right, after a draft", "right, again and again to the limit"} if named else set()
+    # Its prompt holds think tags, which ends the block, so that text comes before the answer.
+    return broken if known >= JUNK else broken | {"right, the prompt as reasoning"}
+
+
 def tables(name):
     config = composed(name)
     wanted = ["bio"] if name == "grpo_tiny_bio" else FORMATS
@@ -77,8 +87,7 @@ def test_no_answer_beats_the_honest_one_and_every_tie_is_a_known_one(name):
         assert [row.name for row in table if row.above(True) or row.above(False)] == []
         for named, known in zip((True, False), TIES[kind(name)], strict=True):
             compared = {row.name for row in table if row.gains(named)}
-            if answer_format == "entity_tags":  # its prompt holds think tags, which ends the block
-                known = known - {"right, the prompt as reasoning"}
+            known = known - unlike(answer_format, named, known)
             assert {row.name for row in table[1:] if row.ties(named)} == known & compared
 
 

@@ -2,14 +2,18 @@
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data_prep.to_parquet import main as to_parquet
 from recipe import answers, predict
 from recipe.answers import queries
+from recipe.core.align import place
 from recipe.core.entities import DataError, Entity, Example
 from recipe.core.ground_truth import from_ground_truth, to_ground_truth
 from recipe.corpora.texts import Record
@@ -33,6 +37,50 @@ each_format = pytest.mark.parametrize("name", list(answers.FORMATS))
 def meeting(name):
     """The sentence as it is asked about in a format."""
     return queries.split(MEETING)[0] if name == "entity_tags" else replace(MEETING, format=name)
+
+
+@st.composite
+def sentences(draw, nested):
+    """A sentence with few words, so that they come again, and entities that say their places."""
+    words = draw(
+        st.lists(st.sampled_from(["May", "Turkey", "the", "New", "None", "C", "C++", "Zoë,", "-"]), min_size=1)
+    )
+    sentence = draw(st.sampled_from([" ", "  ", ""])).join(words)
+    ends = st.integers(0, len(sentence))
+    spans = draw(st.sets(st.tuples(ends, ends, st.sampled_from(["a", "b"])), max_size=6))
+    entities, last = [], 0
+    for start, end, label in sorted(spans):
+        name = sentence[start:end]
+        if name.strip() == name != "" and (nested or start >= last):
+            entities.append(Entity(name, label, start))
+            last = end
+    return Example(sentence, ("a", "b"), tuple(draw(st.permutations(entities))))
+
+
+def spans_of(example, entities, beside=()):
+    return Counter(place(example.sentence, entities, beside))
+
+
+@given(sentences(nested=True))
+@settings(max_examples=300, deadline=None)
+def test_what_is_written_is_read_where_the_gold_stands(example):
+    gold = place(example.sentence, example.entities)
+    for name in ("json", "entity_tags"):
+        found = []
+        for asked in queries.ask(replace(example, format=name)):
+            answer = answers.parse(answers.render_answer(asked), asked)
+            assert answer.layout
+            found += answer.entities
+        assert spans_of(example, found, beside=gold) == Counter(gold)
+
+
+@given(sentences(nested=False))
+@settings(max_examples=300, deadline=None)
+def test_tagged_words_are_read_where_the_gold_stands(example):
+    asked = replace(example, format="bio")
+    answer = answers.parse(answers.render_answer(asked), asked)
+    assert answer.layout
+    assert spans_of(example, answer.entities) == Counter(place(example.sentence, example.entities))
 
 
 def rows(path):

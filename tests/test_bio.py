@@ -74,6 +74,40 @@ def test_overlapping_and_absent_names_cannot_be_written(names):
         render_answer(Example(MEETING.sentence, ("person",), entities, format="bio"))
 
 
+def test_an_entity_that_says_its_place_is_tagged_there():
+    may = Example("May I see May ?", ("person",), (Entity("May", "person", 10),))
+    assert render_answer(may) == "May(O) I(O) see(O) May(B-person) ?(O)"
+    named = (Entity("Turkey", "animal", 4), Entity("Turkey", "place", 16))
+    flat = Example("The Turkey left Turkey .", ("animal", "place"), named)
+    assert "Turkey(B-animal) left(O) Turkey(B-place)" in render_answer(flat)
+    assert [(e.type, e.start) for e in parse(render_answer(flat), flat).entities] == [("animal", 4), ("place", 16)]
+
+
+def test_an_entity_that_says_its_place_may_begin_and_end_within_a_word():
+    example = Example("art Cartesian art", ("stem",), (Entity("art", "stem", 5),))
+    assert render_answer(example) == "art(O) C(O) art(B-stem) esian(O) art(O)"
+    [read_back] = parse(render_answer(example), example).entities
+    assert (read_back.name, read_back.start) == ("art", 5)
+
+
+@pytest.mark.parametrize(("name", "start"), [("ay May", 1), ("May M", 0), ("y M", 2)])
+def test_words_that_are_cut_are_not_taken_for_whole_ones(name, start):
+    example = Example("May May", ("month",), (Entity(name, "month", start),))
+    answer = parse(render_answer(example), example)
+    assert (answer.entities, answer.entities[0].start, answer.layout) == (example.entities, start, True)
+
+
+def test_mentions_that_overlap_by_their_own_places_cannot_be_written():
+    for second in (Entity("Ann", "person", 0), Entity("Ann", "place", 0), Entity("nn left", "place", 1)):
+        with pytest.raises(DataError, match="overlaps"):
+            render_answer(Example("Ann left Ann", ("person", "place"), (Entity("Ann", "person", 0), second)))
+
+
+def test_entities_know_their_places_whatever_was_written():
+    for written in (WRITTEN, WRITTEN.replace(" met(O)", ""), WRITTEN.replace("Rome(I-place)", "Roma(I-place)")):
+        assert [entity.start for entity in read(written)] == [0, 8, 15]
+
+
 def test_the_prompt_names_both_steps_unless_told_otherwise():
     assert "Step 2" in answers.render_prompt(MEETING)
     assert "Step" not in answers.render_prompt(MEETING, ONE_STEP_TEMPLATE)
@@ -111,6 +145,29 @@ def test_words_that_go_wrong_leave_the_entities_in_place(written):
     answer = parse(written, MEETING)
     assert answer.entities == MEETING.entities
     assert answer.layout == ("\n" in written)
+
+
+@pytest.mark.parametrize(
+    "draft",
+    [
+        "Ann(O) met(O) Bob(O) in(O) New(O) Rome(O) .(O)",
+        "Ann(B-place) met(O) Bob(B-place)",
+        "Ann met Bob in New Rome .",
+        "First: Ann(B-place) met(O) Bob(O) in(O) New(B-person) Rome(O) .(O)\nCorrected:",
+    ],
+)
+def test_of_a_draft_and_the_answer_the_last_counts(draft):
+    answer = parse(f"{draft}\n{WRITTEN}", MEETING)
+    assert (answer.entities, answer.parsed, answer.layout) == (MEETING.entities, True, False)
+
+
+def test_of_an_answer_that_was_cut_the_words_stand_early():
+    turkey = Example("The Turkey left Turkey .", ("animal",), format="bio")
+    assert [entity.start for entity in read("The(O) Turkey(B-animal)", turkey)] == [4]
+
+
+def test_text_after_the_answer_takes_no_word_from_it():
+    assert read(f"{WRITTEN}\nSo Ann met Bob in New Rome .") == MEETING.entities
 
 
 @pytest.mark.parametrize(

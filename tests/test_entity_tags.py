@@ -165,7 +165,18 @@ def test_a_placeholder_inside_what_goes_into_a_template_is_refused():
         ('<entity>"Big" Japan, Syria</entity>', ['"Big" Japan', "Syria"]),
         ('<entity>""</entity>', []),
         ("Hm. <think>so</think><entity>Japan</entity>", ["Japan"]),
-        ("<entity>Japan</entity><entity>Syria</entity>", ["Japan"]),
+        ("<entity>Japan</entity><entity>Syria</entity>", ["Japan", "Syria"]),
+        ("<think>x</think><entity>Japan</entity>\n\n<entity>Syria, Iran</entity>", ["Japan", "Syria", "Iran"]),
+        ("<entity></entity> <entity>Japan</entity>", ["Japan"]),
+        ("<entity>Japan</entity> and <entity>Syria</entity> <entity>Iran</entity>", ["Syria", "Iran"]),
+        ("<entity>Japan</entity></entity><entity>Syria</entity>", ["Syria"]),
+        ("First: <entity>Syria</entity> Corrected: <entity>Japan</entity>", ["Japan"]),
+        ("<think>x</think><entity></entity> No: <entity>Japan</entity>", ["Japan"]),
+        ("<entity>Japan</entity> No: <entity>Syria", ["Japan"]),
+        ("<think>\nnever closed <entity>Japan</entity> or <entity>Syr", ["Japan"]),
+        ("<think>\n<entity> tags hold names: <entity>Japan</entity>", ["Japan"]),
+        ("<entity>Syria</entity> is a draft</think>\n<entity>Japan</entity>", ["Japan"]),
+        ("<entity>Japan</entity></think>", ["Japan"]),
         ("</entity> <entity>Japan</entity>", ["Japan"]),
     ],
 )
@@ -201,6 +212,33 @@ def test_a_draft_inside_the_reasoning_is_not_the_answer():
     assert names("<think>maybe <entity>Syria</entity>?</think><entity>Japan</entity>") == ["Japan"]
 
 
+@pytest.mark.parametrize("word", ["None", "none", "null", "N/A", "nothing", "No entities.", " - ", "Null,"])
+def test_a_word_for_none_names_nothing_and_is_not_the_layout(word):
+    answer = parse(f"<think>x</think><entity>{word}</entity>", QUESTION)
+    assert (answer.entities, answer.parsed, answer.layout) == ((), True, False)
+
+
+@pytest.mark.parametrize("word", ["None", "NULL", "n/a", "Nothing", "None.", "-"])
+def test_a_name_that_reads_like_none_is_written_in_quotes(word):
+    assert render_answer(question(word)) == f'<entity>"{word}"</entity>'
+    answer = parse(render_answer(question("Japan", word)), QUESTION)
+    assert (answer.entities, answer.layout) == (question("Japan", word).entities, True)
+
+
+def test_a_name_may_hold_a_word_for_none():
+    assert names("<entity>None of the Above, -1, nullify</entity>") == ["None of the Above", "-1", "nullify"]
+
+
+def test_a_name_may_hold_a_think_tag_before_a_second_answer():
+    assert names("<entity>a</think>b</entity> or <entity>Japan</entity>") == ["Japan"]
+    assert names("<entity>a</think>b</entity>") == ["a</think>b"]
+
+
+def test_a_draft_before_the_end_of_the_block_is_reasoning_and_no_layout():
+    answer = parse("<entity>Syria</entity> is a draft</think>\n<entity>Japan</entity>", QUESTION)
+    assert (answer.reasoning, answer.layout) == ("<entity>Syria</entity> is a draft", False)
+
+
 def test_a_name_that_no_sentence_can_hold_is_left_out():
     assert names("<entity>\ud83d, Japan</entity>") == ["Japan"]
 
@@ -232,6 +270,7 @@ def test_corrupted_answers_are_read_without_an_exception():
 MEGABYTE = 1 << 20
 UNITS = [
     *(OPEN, CLOSE, OPEN + CLOSE, "<think>", "</think>", "<", "</", "a", ",", "\n", "\n ", " ", "\u3000", "a, "),
+    *("<entity>a</entity> x ", "<entity>a</entity>\n", "</entity><entity>", "</think><entity>a</entity>", "None,"),
     *('"', '""', '",', ',"', '"a,', ',""b', '"""x,', ' "', ' ",', '"\n', '"x",'),
 ]
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from linear_time import linear_time
 
 from recipe.answers import render_prompt
-from recipe.answers.json_answer import DEFAULT_TEMPLATE, parse, render_entities
+from recipe.answers.json_answer import DEFAULT_TEMPLATE, parse, parts, render_entities
 from recipe.answers.prompt import check_template
 from recipe.answers.think import template_reasoning
 from recipe.core.entities import Answer, DataError, Entity, Example, normalize_type
@@ -226,6 +226,71 @@ def test_of_drafts_in_an_unclosed_block_the_last_counts():
     assert parse(f"<think>maybe {draft}? No: {final}").entities == (A,)
 
 
+# ------------------------------------------------------------------------------------------------- several answers
+
+ADA, BOB, NOBODY = layout({"person": ["Ada"]}), layout({"person": ["Bob"]}), layout({})
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        f"<think>x</think>First: {NOBODY} Corrected: {ADA}",
+        f"<think>x</think>{BOB}\n{ADA}",
+        f"First: {BOB} Second: {NOBODY} Third: {ADA}. That is it {{:-}}",
+        f'<think>x</think>In the form {{"entities": {{"type": ["name", ...]}}}}: {ADA}',
+        f"{NOBODY} is a draft</think>\n{ADA}",
+        f"```json\n{BOB}\n```\nA draft.</think>\n{ADA}",
+        f"{BOB}\n<think>why</think>\n{ADA}",
+        f"```json\n{BOB}\n```\nor better\n```json\n{ADA}\n```",
+        f"<think>first {BOB}, then {ADA}",
+        f'{ADA} or {{"entities": {{"person": ["Bob"',
+        f'{ADA} or {{"entities": 5}}',
+        f'<think>first {ADA}, then {{"entities": {{"per',
+        f'{BOB} Corrected: {{"why": "so", "entities": {{"person": ["Ada"]}}}}',
+        f'{{"answer": {ADA}}}',
+        "{a} {b} " * 20 + ADA,
+        '{"a": ' * 20 + ADA,
+        '{"entities": {"person": [oops' * 20 + f"{BOB} {ADA}",
+        f"{BOB} " * 50 + ADA,
+        f"{ADA} </think>",
+    ],
+)
+def test_of_several_answers_the_last_whole_one_counts_and_is_not_the_layout(completion):
+    answer = parse(completion)
+    assert (answer.entities, answer.parsed, answer.layout, answer.types) == ((A,), True, False, ())
+
+
+def test_a_draft_that_the_block_begins_with_is_reasoning():
+    answer = parse(f"{NOBODY} is a draft</think>\n{ADA}")
+    assert answer.reasoning == f"{NOBODY} is a draft"
+    assert parts(f"{NOBODY} is a draft</think>\n{ADA}") == (f"{NOBODY} is a draft", ADA)
+
+
+def test_a_brace_that_begins_no_answer_may_begin_the_reasoning():
+    answer = parse(f"{{Ada}} is named</think>\n{ADA}")
+    assert (answer.entities, answer.reasoning, answer.layout) == ((A,), "{Ada} is named", True)
+
+
+@pytest.mark.parametrize("odd", ["a</think>b", '{"entities": {}}', '</think>{"entities": {}}', "```", "<think>"])
+def test_an_answer_may_name_what_looks_like_the_beginning_of_another(odd):
+    for start in ("", "<think>x</think>"):
+        answer = parse(start + layout({"person": [odd]}))
+        assert (answer.entities, answer.layout) == ((Entity(odd, "person"),), True)
+    remarked = parse(layout({"person": [odd]}) + "\nThese are all.")
+    assert (remarked.entities, remarked.layout) == ((Entity(odd, "person"),), False)
+
+
+def test_an_answer_within_one_that_cannot_be_read_is_none():
+    assert not parse('{"entities": {"person": {"entities": {}}}}').parsed
+
+
+@pytest.mark.parametrize("word", ["None", "null", "N/A", "no entities", "-", "Nothing."])
+def test_a_word_for_none_in_place_of_a_list_names_nothing(word):
+    answer = parse(layout({"person": word, "place": ["Paris"]}))
+    assert (answer.entities, answer.parsed, answer.layout) == ((C,), True, False)
+    assert parse(layout({"person": [word]})).entities == (Entity(word, "person"),)
+
+
 # ------------------------------------------------------------------------------------------------- total and linear
 
 
@@ -253,12 +318,20 @@ MEGABYTE = 1 << 20
         "x{" + " " * MEGABYTE,
         "```" + "a" * MEGABYTE,
         "```json" + " " * MEGABYTE,
+        '{"entities": {}} ' * (MEGABYTE // 17),
+        '{"entities": {}}</think>' * (MEGABYTE // 24),
+        '{"entities": 5} ' * (MEGABYTE // 16),
+        '{"a": ' * (MEGABYTE // 6),
+        '{"entities": {"a": ["' * 30 + "b" * MEGABYTE,
+        '{"entities": {"a": [' * 30 + '"b", ' * (MEGABYTE // 5),
+        '{"a": 1} ' * 30 + '{"entities": {"a": ["b"]}} ' * (MEGABYTE // 27),
+        '{"a": {"entities": {}}} ' * (MEGABYTE // 24),
         '{"entities": {"a": [' + "9" * MEGABYTE + "]}}",
         '{"entities": {"a": ["' + "\\" * MEGABYTE + '"]}}',
         '{"entities": {' + '"a": ["b"],' * (MEGABYTE // 11) + '"a": []}}',
         "\u3000" * MEGABYTE + "{",
     ],
-    ids=lambda text: text[:12],
+    ids=lambda text: f"{text[:24]}...{text[-4:]}",
 )
 def test_a_megabyte_of_anything_is_read_in_linear_time(completion):
     with linear_time():

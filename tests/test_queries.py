@@ -12,6 +12,7 @@ from recipe.answers.queries import group, in_order, merge, split, template_for, 
 from recipe.answers.think import template_reasoning
 from recipe.answers.type_descriptions import describe
 from recipe.core.entities import DataError, Entity, Example
+from recipe.core.ground_truth import from_ground_truth, to_ground_truth
 from recipe.core.metrics import count
 from recipe.corpora import Reading
 from recipe.corpora.datasets import find_datasets, read_dataset
@@ -67,6 +68,46 @@ def test_the_order_of_the_questions_does_not_matter():
 def test_entities_stand_in_the_sentences_order_then_by_type_and_those_it_lacks_at_the_end():
     both = Entity("Ann", "actor")
     assert in_order(MEETING.sentence, [Entity("Eve", "a"), ROME, ANN, both]) == (both, ANN, ROME, Entity("Eve", "a"))
+
+
+def test_entities_that_say_their_places_stand_in_that_order():
+    late, early = Entity("Ann", "person", 12), Entity("Bob", "person", 4)
+    assert in_order("Ann Bob met Ann", [late, early]) == (early, late)
+
+
+def places(entities):
+    return {(entity.name, entity.type, entity.start) for entity in entities}
+
+
+def test_gold_stands_where_its_own_question_has_it():
+    named = (Entity("Smith & Sons", "firm", 0), Entity("Smith", "person", 15))
+    example = Example("Smith & Sons , Smith", ("firm", "person"), named)
+    kept = [from_ground_truth(to_ground_truth(question)) for question in split(example)]
+    merged = merge(kept, answers_of(kept)).example
+    assert places(merged.entities) == {("Smith & Sons", "firm", 0), ("Smith", "person", 15)}
+    # A row about one type may say its places or not: `Paris`, the first here, is right for its row alone.
+    asked = (
+        Example("Paris Hilton met Paris", ("place",), (Entity("Paris", "place"),), format="entity_tags"),
+        Example("Paris Hilton met Paris", ("person",), (Entity("Paris Hilton", "person"),), format="entity_tags"),
+    )
+    merged = merge(asked, answers_of(asked)).example
+    assert places(merged.entities) == {("Paris", "place", 0), ("Paris Hilton", "person", 0)}
+
+
+def test_a_question_knows_the_places_that_the_whole_sentence_gives():
+    names = (Entity("Paris Hilton", "person"), Entity("Paris", "place"))
+    asked = split(Example("Paris Hilton met Paris", ("person", "place"), names))
+    assert [entity.start for question in asked for entity in question.entities] == [0, 17]
+    kept = [from_ground_truth(to_ground_truth(question)) for question in asked]
+    assert places(merge(kept, answers_of(kept)).example.entities) == {
+        ("Paris Hilton", "person", 0),
+        ("Paris", "place", 17),
+    }
+
+
+def test_a_name_that_the_sentence_spells_in_another_way_says_no_place():
+    [question] = split(Example("New  Rome", ("place",), (Entity("New Rome", "place"),)))
+    assert question.entities[0].start is None
 
 
 def test_an_answer_that_cannot_be_read_names_nothing_and_is_counted():

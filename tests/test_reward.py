@@ -121,6 +121,14 @@ def test_an_answer_that_does_not_end_can_be_worth_less():
 
 
 @pytest.mark.parametrize(
+    "draft", [f"{EMPTY} is a draft</think>\n", f"<think>so</think>{EMPTY}\n", f"<think>so</think>First: {RIGHT} "]
+)
+def test_two_answers_are_paid_as_the_last_and_neither_for_layout_nor_for_the_end(draft):
+    scores = reward(draft + RIGHT, format_weight=1, length_weight=1, reasoned_weight=1)
+    assert (scores["score"], scores["f1"], scores["schema"], scores["format"], scores["ended"]) == (10, 1, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
     ("reasoning", "share"),
     [
         ("Naloxone is a chemical.", 1),

@@ -124,6 +124,19 @@ def test_an_answer_that_does_not_end_can_be_worth_less():
     assert score(repeated, gold=("Japan", "Japan"), repaired_value=0.5) == 3
 
 
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "<think>a</think><entity>Japan</entity><entity>Syria</entity>",
+        "<think>a</think>First: <entity></entity> Corrected: <entity>Japan, Syria</entity>",
+        "<entity>Japan</entity> is a draft</think><entity>Japan, Syria</entity>",
+    ],
+)
+def test_two_answers_are_paid_neither_for_layout_nor_for_the_end(completion):
+    scores = reward(completion)
+    assert (scores["score"], scores["exact"], scores["format"], scores["ended"]) == (3, 1, 0, 0)
+
+
 def test_reasoning_can_be_paid_for_what_it_names():
     reasoning = "Japan is a location. Syria, too."
     assert score(answer("Japan", "Syria", reasoning=reasoning), reasoned_weight=2) == 3.5 + 2

@@ -2,6 +2,7 @@
 
 import pytest
 
+from recipe.answers.think import unwrapped, with_reasoning
 from recipe.generate.think_block import end_block
 
 
@@ -67,3 +68,31 @@ def test_the_models_own_tokens_stay_where_the_text_would_be_cut_into_others(toke
     assert ids != tokenizer("<think>the effect")["input_ids"]
     begun = end_block([1], ids, "limit", tokenizer, [0], constrained=True)
     assert list(begun.ids[: len(ids)]) == ids
+
+
+# --------------------------------------------------------------------------------------------------------- unwrapped
+
+
+@pytest.mark.parametrize(
+    "reasoning",
+    ["<think>\nEU is one.\n</think>", " \n<think>EU is one.</think>\n\n", "<think>\t EU is one. </think>"],
+)
+def test_reasoning_that_one_think_block_holds_is_taken_out_of_it(reasoning):
+    assert unwrapped(reasoning) == "EU is one."
+    assert with_reasoning("{}", unwrapped(reasoning)) == "<think>\nEU is one.\n</think>\n{}"
+
+
+@pytest.mark.parametrize(
+    "reasoning",
+    [
+        *("EU is one.", " EU is one.\n", "", "<think>", "</think>", "<think>EU is one.", "EU is one.</think>"),
+        *("Hm. <think>EU is one.</think>", "<think>EU is one.</think> So.", "<think>a</think><think>b</think>"),
+        *("<think><think>a</think></think>", "<think>a</think></think>", "</think><think>"),
+    ],
+)
+def test_any_other_reasoning_stays_as_it_is(reasoning):
+    assert unwrapped(reasoning) == reasoning
+
+
+def test_an_empty_think_block_holds_nothing():
+    assert unwrapped("<think>\n</think>") == ""

@@ -11,7 +11,8 @@ To add a format: one module with these, and one line in `FORMATS`.
 
     DEFAULT_TEMPLATE                the prompt, with {{SCHEMA}} and {{SENTENCE}}
     render_answer(example)          the completion to train on; DataError for what the format can't say
-    parse(completion, example)      an Answer of anything that a model wrote: never raises, linear time
+    parse(completion, example)      an Answer of anything that a model wrote: never raises, linear time; of several
+                                    answers the last whole one, and `layout` is then False
 
 It may have these, too; without one, the default holds:
 

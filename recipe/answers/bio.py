@@ -5,10 +5,11 @@ r"""The BIO answer format of ReCoT-NER: every word of the sentence with its tag 
 A think block may come first. A word is what white space and the ends of entities leave whole, so that `Bob's` is
 `Bob(B-person) 's(O)`. Nested and overlapping mentions can't be written.
 
-`parse(render_answer(example), example)` gives back the entities in the sentence's order. What a model wrote is aligned
-to the sentence: first by its words, then, between words that agree, by characters, so that words which it dropped,
-repeated, merged, split or misspelt leave the rest in place. It never raises; its time is linear in the completion's
-length for a sentence of a given length.
+`parse(render_answer(example), example)` gives back the entities in the sentence's order, each with its place. The
+tagged words that a model wrote are aligned to the sentence: first by words, then, between words that agree, by
+characters, so that words which it dropped, repeated, merged, split or misspelt leave the rest in place. A whole copy of
+the sentence at the end counts alone, whatever draft goes before. It never raises; its time is linear in the
+completion's length for a sentence of a given length.
 """
 
 import re
@@ -20,7 +21,7 @@ from itertools import groupby, pairwise
 
 from recipe.answers.subsequence import common
 from recipe.answers.think import split_reasoning, with_reasoning
-from recipe.core.align import locate
+from recipe.core.align import place
 from recipe.core.entities import Answer, DataError, Entity, Example, normalize_type
 
 DEFAULT_TEMPLATE = """\
@@ -65,9 +66,10 @@ _OUTSIDE = Tagged("", "O", "", -1)
 def words(example: Example) -> list[tuple[int, int, str]]:
     """(start, end, tag) of every word of the sentence.
 
-    DataError for an entity that the sentence does not hold, or that overlaps another.
+    An entity is tagged where it says that it stands, else where `recipe.core.align` finds it. DataError for one that
+    the sentence does not hold, or that overlaps another.
     """
-    spans = locate(example.sentence, example.entities)
+    spans = place(example.sentence, example.entities)
     if None in spans:
         name = example.entities[spans.index(None)].name
         raise DataError(f"{name!r}: does not stand in the sentence, so that no word can be tagged")
@@ -122,7 +124,7 @@ def _tag(types: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def parse(completion: str, example: Example) -> Answer:
-    """Read a completion: reasoning, entities with the sentence's own spelling, and whether it kept the layout.
+    """Read a completion: reasoning, entities as the sentence has them and where, and whether it kept the layout.
 
     A name without a B begins where its I does. Unparsable is only what holds no tagged word that the sentence has, too.
     """
@@ -130,8 +132,8 @@ def parse(completion: str, example: Example) -> Answer:
     given = list(tagged_words(body, example.types))
     if not any(word.mark >= 0 for word in given):
         return Answer(reasoning=reasoning)
-    pieces = align(example.sentence, [word.word for word in given])
-    if not any(_tags(given, owner) for _, _, owner in pieces):
+    pieces = _align_tagged(example.sentence, given)
+    if all(owner is None for _, _, owner in pieces):
         return Answer(reasoning=reasoning)
     entities = tuple(_entities(example.sentence, pieces, given))
     copied = [(owner, example.sentence[start:end]) for start, end, owner in pieces]
@@ -146,8 +148,8 @@ def fidelity(completion: str, example: Example) -> float:
     Dice's coefficient over words, so that what is left out, comes twice or goes on without end lowers it.
     """
     given = list(tagged_words(split_reasoning(completion)[1], example.types))
-    pieces = align(example.sentence, [word.word for word in given])
-    kept = [given[owner].word == example.sentence[start:end] for start, end, owner in pieces if _tags(given, owner)]
+    pieces = _align_tagged(example.sentence, given)
+    kept = [owner is not None and given[owner].word == example.sentence[start:end] for start, end, owner in pieces]
     return 2 * sum(kept) / max(1, len(given) + len(pieces))
 
 
@@ -160,9 +162,11 @@ def _well_formed(given: Sequence[Tagged]) -> bool:
     )
 
 
-def _tags(given: Sequence[Tagged], owner: int | None) -> bool:
-    """Whether a piece's owner is a word with a tag."""
-    return owner is not None and given[owner].mark >= 0
+def _align_tagged(sentence: str, given: Sequence[Tagged]) -> list[Piece]:
+    """The sentence's pieces; only a word with a tag owns one, as text around the answer has the same words."""
+    tagged = [index for index, word in enumerate(given) if word.mark >= 0]
+    pieces = align(sentence, [given[index].word for index in tagged])
+    return [(start, end, None if owner is None else tagged[owner]) for start, end, owner in pieces]
 
 
 def _entities(sentence: str, pieces: Sequence[Piece], given: Sequence[Tagged]) -> Iterator[Entity]:
@@ -171,7 +175,7 @@ def _entities(sentence: str, pieces: Sequence[Piece], given: Sequence[Tagged]) -
         word = given[owner] if owner is not None else _OUTSIDE
         goes_on = word.prefix != "O" and begun and word.type == label and (word.prefix == "I" or owner == last)
         if begun and not goes_on:
-            yield Entity(sentence[begun[0] : begun[1]], label)
+            yield Entity(sentence[begun[0] : begun[1]], label, begun[0])
             begun = None
         if word.prefix != "O":
             begun, label = (begun[0] if goes_on else start, end), word.type
@@ -201,13 +205,20 @@ def begins(answer: str, types: Sequence[str] = ()) -> list[int]:
 def align(sentence: str, given: Sequence[str]) -> list[Piece]:
     """(start, end, index of the given word or None) for each piece of the sentence's words, in order.
 
-    Time O(g log g (1 + s / 64)) and memory O(g + s) for g and s characters of both: `common`, over words and then over
-    the characters between words that agree.
+    Where the given words end with the sentence, however they cut it, those are its words.
+    Else, time O(g log g (1 + s / 64)) and memory O(g + s) for g and s characters of both: `common`, over words and then
+    over the characters between words that agree.
     """
     places = [found.span() for found in _WORD.finditer(sentence)]
+    words = [sentence[start:end] for start, end in places]
     owner: list[int | None] = [None] * len(sentence)
+    if copy := _copy("".join(words), given):
+        owners = (index for index in copy for _ in given[index])
+        for at, index in zip(_characters(places), owners, strict=True):
+            owner[at] = index
+        return [piece for start, end in places for piece in _pieces(owner, start, end)]
     done_given = done_places = 0
-    for i, j in [*common(given, [sentence[start:end] for start, end in places]), (len(given), len(places))]:
+    for i, j in [*common(given, words), (len(given), len(places))]:
         _align_characters(sentence, places[done_places:j], given, range(done_given, i), owner)
         if j < len(places):
             start, end = places[j]
@@ -216,8 +227,24 @@ def align(sentence: str, given: Sequence[str]) -> list[Piece]:
     return [piece for start, end in places for piece in _pieces(owner, start, end)]
 
 
+def _copy(text: str, given: Sequence[str]) -> range:
+    """The given words at the end that together are the text; empty if none are."""
+    left = len(text)
+    for index in range(len(given) - 1, -1, -1):
+        left -= len(given[index])
+        if left < 0 or not text.startswith(given[index], left):
+            break
+        if not left:
+            return range(index, len(given))
+    return range(0)
+
+
+def _characters(places: Sequence[tuple[int, int]]) -> list[int]:
+    return [place for start, end in places for place in range(start, end)]
+
+
 def _align_characters(sentence: str, places, given: Sequence[str], indices: range, owner: list[int | None]) -> None:
-    ours = [place for start, end in places for place in range(start, end)]
+    ours = _characters(places)
     theirs = [(i, character) for i in indices for character in given[i]] if ours else []
     if len(theirs) > LONGEST * len(ours):
         return

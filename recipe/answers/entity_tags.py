@@ -9,8 +9,9 @@ An example of this format has exactly one type; `recipe.answers.queries` makes s
 answer of theirs.
 
 The quoting rule: commas part names, and white space around a name doesn't count. A name that holds a comma, a double
-quote or a line break, or has white space at an end, is written in double quotes, its own quotes doubled (RFC 4180). A
-name is written as often as it is mentioned; an empty tag names nothing. A name can't hold `</entity>`.
+quote or a line break, has white space at an end, or reads like "none" (recipe.answers.no_name), is written in double
+quotes, its own quotes doubled (RFC 4180). A name is written as often as it is mentioned; an empty tag names nothing,
+and without quotes so does `None`. A name can't hold `</entity>`.
 
 `parse(render_answer(example), example)` gives back the entities. `parse` reads what a model wrote: it never raises, and
 its time is linear in the length of the completion.
@@ -19,6 +20,8 @@ its time is linear in the length of the completion.
 import re
 from collections.abc import Sequence
 
+from recipe.answers import think
+from recipe.answers.no_name import says_none
 from recipe.answers.prompt import check_template, fill
 from recipe.answers.think import split_reasoning, with_reasoning
 from recipe.answers.type_descriptions import plain_description
@@ -50,6 +53,7 @@ _BLANKS = rf"[^\S{_BREAKS}]*"
 # No run of quotes both ends one quoted name and lets another run on, so all tries together take linear time.
 _QUOTED = re.compile(rf'{_BLANKS}"([^"]*(?:""[^"]*)*)"{_BLANKS}(?=[,{_BREAKS}]|\Z)')
 _PLAIN = re.compile(f"[^,{_BREAKS}]*")
+_BLANK = re.compile(r"\s*")
 
 
 # ---------------------------------------------------------------------------------------------------------- prompt
@@ -104,7 +108,7 @@ def _one_type(example: Example) -> str:
 
 
 def _quote(name: str) -> str:
-    if name and name == name.strip() and not _NEEDS_QUOTES.search(name):
+    if name and name == name.strip() and not _NEEDS_QUOTES.search(name) and not says_none(name):
         return name
     return '"' + name.replace('"', '""') + '"'
 
@@ -116,36 +120,64 @@ def parse(completion: str, example: Example) -> Answer:
     """Read a completion: reasoning, names of the example's type, and whether it kept the layout.
 
     Repaired, because the meaning is plain: text around the tags, a tag or think block that was never closed, line
-    breaks between names, an empty name, a quote where none belongs. Unparsable is what has no tag.
+    breaks between names, an empty name, a word for none, a quote where none belongs. Tags with nothing but white space
+    between them are one answer; of several answers the last whole one counts. Unparsable is what has no tag.
     """
-    text = completion.strip()
-    reasoning, body, closed = (None, text, True) if text.startswith(OPEN) else split_reasoning(text)
-    start = _start(body, closed)
+    reasoning, body, closed = _split(completion.strip())
+    whole = _last_answer(body, closed)
+    start = whole[0][0] if whole else _unclosed(body, closed)
     if start < 0:
         return Answer(reasoning=reasoning)
-    inner, close, rest = body[start + len(OPEN) :].partition(CLOSE)
-    names, sound = _names(inner.strip())
+    read = [_names(body[begin:end].strip()) for begin, end in whole or [(start, len(body))]]
+    names, sound = [name for some, _ in read for name in some], len(read) == 1 and read[0][1]
     types = example.types[:1]
     label = types[0] if types else ""
     # A lone surrogate can't have come from a sentence and can't be written to a file.
     entities = tuple(Entity(name, label) for name in names if not has_lone_surrogate(name))
-    layout = closed and not start and bool(close) and not rest.strip() and sound
+    alone = bool(whole) and start == len(OPEN) and not body[whole[-1][1] + len(CLOSE) :].strip()
+    layout = closed and alone and sound
     return Answer(entities, reasoning, parsed=True, layout=layout, types=types if layout and names else ())
 
 
-def _start(body: str, closed: bool) -> int:
-    """Where the answer's tag begins, or -1."""
-    if not closed:
-        return body.rfind(OPEN)  # the think block never ended: of drafts the last counts
-    if body.startswith(OPEN):
-        return 0  # a name may hold an opening tag
-    end = body.find(CLOSE)
-    start = body.rfind(OPEN, 0, end) if end >= 0 else body.rfind(OPEN)
-    return start if start >= 0 else body.find(OPEN)
+def _split(text: str) -> tuple[str | None, str, bool]:
+    """Reasoning, the answer, and whether the think block, if any, is well-formed and no answer comes before it."""
+    if not text.startswith(OPEN):
+        return split_reasoning(text)
+    # A name may hold a think tag. One after the first tag's end makes that a draft, if an answer follows.
+    end = text.find(CLOSE)
+    if end >= 0 and think.CLOSE in text[end:]:
+        reasoning, body, _ = split_reasoning(text, end)
+        if _last_answer(body):
+            return reasoning, body, False
+    return None, text, True
+
+
+def _last_answer(body: str, closed: bool = True) -> list[tuple[int, int]]:
+    """Where the insides of the last whole tags begin and end, between which there is only white space. Linear time."""
+    found: list[tuple[int, int]] = []
+    after = 0  # the last closing tag
+    while (end := body.find(CLOSE, after)) >= 0:
+        between = _BLANK.match(body, after).end()
+        # Where a tag is to be expected, it begins at once, as a name may hold an opening tag.
+        expected = found[-1][1] + len(CLOSE) == after if found else closed and not after
+        joined = expected and body.startswith(OPEN, between)
+        start = between if joined else body.rfind(OPEN, after, end)
+        if start >= 0:
+            if not joined:
+                found = []
+            found.append((start + len(OPEN), end))
+        after = end + len(CLOSE)
+    return found
+
+
+def _unclosed(body: str, closed: bool) -> int:
+    """Where the inside of a tag that never closes begins, or -1. Of an open think block's drafts the last counts."""
+    start = 0 if closed and body.startswith(OPEN) else body.rfind(OPEN)
+    return start + len(OPEN) if start >= 0 else -1
 
 
 def _names(text: str) -> tuple[list[str], bool]:
-    """The names, without empty ones, and whether they are written by the quoting rule."""
+    """The names, without empty ones and words for none, and whether they are written by the quoting rule."""
     if not text:
         return [], True
     names, sound, end = [], True, -1
@@ -156,6 +188,7 @@ def _names(text: str) -> tuple[list[str], bool]:
             found = _PLAIN.match(text, end + 1)
             name = found[0].strip()
             sound = sound and '"' not in name
+            name = "" if says_none(name) else name
         end = found.end()
         sound = sound and bool(name.strip()) and text[end : end + 1] in ("", ",")
         if name.strip():

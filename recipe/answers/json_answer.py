@@ -17,9 +17,11 @@ raises, and its time is linear in the length of the completion.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from recipe.answers.json_grammar import Grammar, rules, whole_names
+from recipe.answers.no_name import says_none
 from recipe.answers.think import CLOSE, OPEN, split_reasoning, with_reasoning
 from recipe.core.entities import Answer, Entity, Example, has_lone_surrogate, normalize_type
 
@@ -38,7 +40,13 @@ Answer with JSON of this form, each name copied exactly from the sentence, types
 Sentence: {{SENTENCE}}"""
 
 _ANSWER_START = re.compile(r'\{\s*"entities"\s*:')
+_OBJECT_START = re.compile(r'\{\s*"')
 _FENCE_OPEN = re.compile(r"```[A-Za-z]*[ \t]*\r?\n?")
+
+# A try to decode may read to the end of the text, so their number is bounded and not a share of the text's length. Some
+# from the start read all the answers of ordinary text. Where those are used up on something else, some of the last
+# places decide, as the last whole answer counts.
+_TRIES = 8
 
 
 # --------------------------------------------------------------------------------------------------------- answer
@@ -87,33 +95,48 @@ def parse(completion: str, example: Example | None = None) -> Answer:
     """Read a completion: reasoning, entities, and whether it kept the layout.
 
     Repaired, because the meaning is plain: a code fence, text around the JSON, a think block that was opened by the
-    prompt or never closed, a string or null for a list of names, a list under `entities` with a name and a type in
-    each item, a number as a name, a repeated key. Anything else is unparsable.
+    prompt or never closed, a string or null for a list of names, a word for none, a list under `entities` with a name
+    and a type in each item, a number as a name, a repeated key. Of several answers the last whole one counts. Anything
+    else is unparsable.
     """
     reasoning, body, closed = _split_reasoning(completion)
-    value, bare = _read_json(body)
-    entities = _entities(value)
-    if entities is None:
+    read = _last_answer(body)
+    if read is None:
         return Answer(reasoning=reasoning)
     # A lone surrogate can't have come from a sentence and can't be written to a file.
-    broken = {label for label in {e.type for e in entities} if has_lone_surrogate(label)}
-    entities = tuple(e for e in entities if e.name.strip() and e.type not in broken and not has_lone_surrogate(e.name))
-    if not (closed and bare and _is_layout(value)):
+    broken = {label for label in {e.type for e in read.entities} if has_lone_surrogate(label)}
+    kept = (e for e in read.entities if e.name.strip() and e.type not in broken and not has_lone_surrogate(e.name))
+    entities = tuple(kept)
+    if not (closed and not read.start and not body[read.end :].strip() and _is_layout(read.value)):
         return Answer(entities, reasoning, parsed=True)
-    types = tuple(normalize_type(label) for label, _ in value[0][1])
+    types = tuple(normalize_type(label) for label, _ in read.value[0][1])
     return Answer(entities, reasoning, parsed=True, layout=True, types=types)
 
 
 def _split_reasoning(text: str) -> tuple[str | None, str, bool]:
-    """Reasoning, the rest, and whether the think block, if any, is well-formed."""
+    """Reasoning, the rest, and whether the think block, if any, is well-formed and does not begin with an answer."""
     text = text.strip()
-    if text.startswith(("{", "```")):
-        return None, text, True
     if text.startswith(OPEN) and CLOSE not in text:
-        # Never closed: the answer, if there is one, is the last object that looks like one.
-        last = max((found.start() for found in _ANSWER_START.finditer(text)), default=len(text))
-        return None, text[last:], False
-    return split_reasoning(text)
+        # Never closed: what comes before the answer, if there is one, is reasoning. A cut answer is one, too.
+        starts = [found.start() for found in _ANSWER_START.finditer(text)]
+        read = _last_answer(text)
+        return None, text[read.start if read else max(starts, default=len(text)) :], False
+    if CLOSE not in text or not text.startswith(("{", "```")):
+        return split_reasoning(text)
+    # A name may hold a think tag. One after the object that comes first makes that a draft, if an answer follows.
+    found = _OBJECT_START.match(text, _lead(text))
+    value, end = _decode(text, found.start()) if found else (None, 0)
+    if text.find(CLOSE, end) >= 0:
+        reasoning, body, closed = split_reasoning(text, end)
+        if _last_answer(body):
+            return reasoning, body, closed and _entities(value) is None
+    return None, text, True
+
+
+def _lead(text: str) -> int:
+    """Where what a code fence at the start of the text holds begins; 0 without one."""
+    fence = _FENCE_OPEN.match(text)
+    return fence.end() if fence else 0
 
 
 def parts(completion: str) -> tuple[str, str]:
@@ -137,28 +160,64 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _read_json(body: str) -> tuple[object, bool]:
-    """The first object that can be the answer, and whether nothing else is there. None where no object is."""
-    bare = body.startswith("{")
-    if not bare:
-        fence = _FENCE_OPEN.match(body)
-        start = fence.end() if fence else 0
-        found = _ANSWER_START.search(body, start)
-        # Without a clear start: the first brace. One try, so that time stays linear.
-        start = found.start() if found else body.find("{", start)
-        if start < 0:
-            return None, False
-        body = body[start:]
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """An object of a text, `text[start:end]`, that can be read as an answer."""
+
+    start: int
+    end: int
+    value: object
+    entities: tuple[Entity, ...]
+
+
+def _last_answer(text: str) -> _Read | None:
+    """The last whole object that can be read as an answer, those within another left out. Linear time."""
+    last = None
+    for last in _answers(text):  # noqa: B007
+        pass
+    return last
+
+
+def _answers(text: str) -> Iterator[_Read]:
+    at, tries = 0, _TRIES
+    while tries and (found := _OBJECT_START.search(text, at)):
+        read, at = _read(text, found.start())
+        tries -= read is None
+        if read:
+            yield read
+    if tries:
+        return
+    for start in [found.start() for found in _ANSWER_START.finditer(text, at)][-_TRIES:]:
+        if start >= at:
+            read, at = _read(text, start)
+            if read:
+                yield read
+
+
+def _read(text: str, start: int) -> tuple[_Read | None, int]:
+    """The answer that begins there, if one does, and where to look for the next."""
+    value, end = _decode(text, start)
+    if (entities := _entities(value)) is not None:
+        return _Read(start, end, value, entities), end
+    # Whatever stands within an object that is no answer, such as {"answer": {"entities": {}}}, may be one.
+    return None, end if _says_entities(value) else start + 1
+
+
+def _decode(text: str, start: int) -> tuple[object, int]:
+    """The object that begins there and its end; (None, 0) where none does."""
     try:
-        value, end = _DECODER.raw_decode(body)
+        return _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
-        return None, False
-    return value, bare and not body[end:].strip()
+        return None, 0
+
+
+def _says_entities(value: object) -> bool:
+    return isinstance(value, _Pairs) and any(key == "entities" for key, _ in value)
 
 
 def _entities(value: object) -> tuple[Entity, ...] | None:
     """All entities of a decoded answer in their order, or None where the meaning is not plain."""
-    if not isinstance(value, _Pairs) or not any(key == "entities" for key, _ in value):
+    if not _says_entities(value):
         return None
     parts: list[list[Entity] | None] = []
     for inner in (inner for key, inner in value if key == "entities"):
@@ -170,10 +229,10 @@ def _entities(value: object) -> tuple[Entity, ...] | None:
 
 
 def _from_mapping(pairs: Sequence[tuple[str, object]]) -> list[Entity] | None:
-    """`{"person": ["A", "B"], "place": "C", "group": null}`"""
+    """`{"person": ["A", "B"], "place": "C", "group": null, "event": "None"}`"""
     found = []
     for label, names in pairs:
-        if names is None:
+        if names is None or (isinstance(names, str) and says_none(names)):
             names = []
         elif isinstance(names, str):
             names = [names]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from recipe import answers
 from recipe.answers.think import CLOSE, OPEN, template_reasoning, with_reasoning
 from recipe.answers.type_descriptions import describe, plain_description
-from recipe.core.align import locate
+from recipe.core.align import place
 from recipe.core.entities import DEFAULT_FORMAT, DataError, Entity, Example
 from recipe.core.sampling import row_key
 
@@ -36,11 +36,13 @@ def split(example: Example, answer_format: str = FORMAT) -> tuple[Example, ...]:
     """A question for each type of the schema, in its order; where the sentence names none, the answer is empty.
 
     Reasoning that was built from the sentence's gold is built again from the question's. A teacher's stays as it is.
+    Entities say where they stand among all of the sentence, as a question alone doesn't know the names of other types.
     """
+    placed = _placed(example.sentence, example.entities)
     built = example.reasoning is not None and example.reasoning == template_reasoning(example)
     questions = []
     for label in example.types:
-        entities = tuple(entity for entity in example.entities if entity.type == label)
+        entities = tuple(entity for entity in placed if entity.type == label)
         question = replace(example, types=(label,), entities=entities, format=answer_format)
         questions.append(replace(question, reasoning=template_reasoning(question)) if built else question)
     return tuple(questions)
@@ -79,15 +81,16 @@ class Merged:
 def merge(questions: Sequence[Example], completions: Sequence[str]) -> Merged:
     """The sentence's example, with all types and entities, and what the completions say of it.
 
-    Entities are in the sentence's order, then by type. Where no answer could be read, the
-    completion is unparsable, too. DataError for questions that are not about the types of one sentence.
+    Entities are in the sentence's order, then by type; those of the example stand where their own question has them.
+    Where no answer could be read, the completion is unparsable, too. DataError for questions that are not about the
+    types of one sentence.
     """
     _check_questions(questions, completions)
     pairs = sorted(zip(questions, completions, strict=True), key=lambda pair: pair[0].types)
     read = [answers.parse(completion, question) for question, completion in pairs]
     sentence, dataset = questions[0].sentence, questions[0].dataset
     types = tuple(question.types[0] for question, _ in pairs)
-    gold = in_order(sentence, (entity for question, _ in pairs for entity in question.entities))
+    gold = in_order(sentence, (entity for question, _ in pairs for entity in _placed(sentence, question.entities)))
     example = Example(sentence, types, gold, dataset, format=DEFAULT_FORMAT)
     thoughts = [answer.reasoning for answer in read if answer.reasoning is not None]
     # A think block that was read may hold a second opening tag, which no completion can be written with.
@@ -111,10 +114,18 @@ def _check_questions(questions: Sequence[Example], completions: Sequence[str]) -
         raise DataError(f"{where}: each question asks about one type, and no two about the same; group them first")
 
 
+def _placed(sentence: str, entities: Sequence[Entity]) -> tuple[Entity, ...]:
+    """The entities with their places, but for those that the sentence lacks or spells in another way."""
+    return tuple(
+        replace(entity, start=span.start) if span and sentence[span.start : span.end] == entity.name else entity
+        for entity, span in zip(entities, place(sentence, entities), strict=True)
+    )
+
+
 def in_order(sentence: str, entities: Iterable[Entity]) -> tuple[Entity, ...]:
     """The entities by their place in the sentence, then by type; at the end, those that it doesn't hold."""
     entities = tuple(entities)
-    placed = zip(locate(sentence, entities), entities, strict=True)
+    placed = zip(place(sentence, entities), entities, strict=True)
     ordered = sorted(placed, key=lambda pair: (pair[0] is None, pair[0] and (pair[0].start, pair[0].end), pair[1].type))
     return tuple(entity for _, entity in ordered)
 

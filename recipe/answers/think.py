@@ -14,15 +14,26 @@ def with_reasoning(answer: str, reasoning: str | None) -> str:
     return f"{OPEN}\n{reasoning.strip()}\n{CLOSE}\n{answer}"
 
 
-def split_reasoning(text: str) -> tuple[str | None, str, bool]:
+def unwrapped(reasoning: str) -> str:
+    """Reasoning without the one think block that all of it stands in, if it does; else as it is."""
+    text = reasoning.strip()
+    if not (text.startswith(OPEN) and text.endswith(CLOSE)):
+        return reasoning
+    inner = text[len(OPEN) : -len(CLOSE)]
+    return reasoning if OPEN in inner or CLOSE in inner else inner.strip()
+
+
+def split_reasoning(text: str, start: int = 0) -> tuple[str | None, str, bool]:
     """Reasoning, the answer, and whether the think block, if any, is well-formed.
 
-    A block that never closes has no reasoning, and all of it may be the answer. A prompt may have opened the block.
+    A block that never closes has no reasoning, and all of it may be the answer. A prompt may have opened the block. Its
+    end is the first closing tag from `start` on, in characters of the stripped text.
     """
     text = text.strip()
-    head, closed, tail = text.partition(CLOSE)
-    if not closed:
+    end = text.find(CLOSE, start)
+    if end < 0:
         return None, text.removeprefix(OPEN), not text.startswith(OPEN)
+    head, tail = text[:end], text[end + len(CLOSE) :]
     before, opened, thought = head.partition(OPEN)
     return (thought if opened else before).strip(), tail.strip(), not (opened and before.strip())
 

@@ -16,19 +16,26 @@ and, if need be,
 
     MAY_LACK_SPLITS = True               a dataset without a train or test split is in order
     descriptions(path)                   type -> what the file itself says that it means
+    parts(path, split)                   all files of the split, where there may be several
+    knows_splits(path)                   False where all of a folder is any split; for splits that are folders
 
 A layout whose files are lists of records, as JSON, JSON Lines, Parquet or Arrow, is a recipe.corpora.record_layout.
 
 A new layout is a module beside these and a line below. To import them takes the standard library alone.
 """
 
-from recipe.corpora import b2nerd, conll, instructuie, mrc, ner_cot
+from recipe.corpora import b2nerd, brat, conll, instructuie, mrc, ner_cot, offsets
 from recipe.corpora.reading import FIRST_AND_LAST, Columns, Reading
 
 __all__ = ("FIRST_AND_LAST", "LAYOUTS", "Columns", "Reading")
 
 LAYOUTS = (
     b2nerd,
+    offsets.DOCCANO,
+    offsets.PRODIGY,
+    offsets.SPACY,
+    offsets.LABEL_STUDIO,
+    brat,
     instructuie,
     mrc,
     conll,

@@ -28,11 +28,18 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Annotated:
-    """A text and its mentions. `types`: what may be asked of this text alone; None for all types of the dataset."""
+    """A text and its mentions.
+
+    types     what may be asked of this text alone; None for all types of the dataset
+    noted     what is worth knowing of the record, each counted once
+    left_out  the record says that it is no example; its text may be empty
+    """
 
     text: str
     mentions: tuple[Mention, ...] = ()
     types: tuple[str, ...] | None = None
+    noted: tuple[str, ...] = ()
+    left_out: bool = False
 
 
 # Scripts that write no spaces between words: Chinese, Japanese, Thai, Lao, Khmer, Burmese.
@@ -63,11 +70,16 @@ def of_tokens(tokens: Sequence[str], chunks: Iterable[tuple[int, int, str]], joi
 
 def example_of(
     annotated: Annotated, of_dataset: tuple[str, ...], names: Mapping[str, str], dataset: str, reading: Reading
-) -> tuple[Example, int]:
+) -> tuple[Example | None, int]:
     """The example of a text, and how many entities were left out because their type is a residual label.
 
-    `names`: what a normalised label is called, if otherwise. A mention that is there twice counts once.
+    None for a record that is left out. `names`: what a normalised label is called, if otherwise. A mention that is
+    there twice counts once.
     """
+    noted = Counter(annotated.noted)
+    if annotated.left_out:
+        reading.note_all(noted)
+        return None, 0
     text = check_text(annotated.text, "bad_sentence", "the text")
     types, ignored = of_dataset, reading.ignored
     if annotated.types is not None:
@@ -75,7 +87,6 @@ def example_of(
         types = tuple(sorted(own - ignored))
         if not types:
             raise Wrong("no_type", "leaves no type to ask for")
-    noted: Counter = Counter()
     found: dict[tuple, Entity] = {}
     residual = 0
     for number, mention in enumerate(annotated.mentions, 1):

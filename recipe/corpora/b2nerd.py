@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from recipe.corpora import instructuie
-from recipe.corpora.instructuie import examples, file, label_files, reads, sentences, types
+from recipe.corpora.instructuie import examples, file, label_files, sentences, types
 
 __all__ = ("MAY_LACK_SPLITS", "examples", "file", "found", "label_files", "reads", "sentences", "types")
 
@@ -15,3 +15,8 @@ GROUPS = ("NER_en", "NER_zh", "NER_en_other")
 def found(folder: Path) -> bool:
     """True for InstructUIE's files in a folder of B2NERD."""
     return folder.parent.name in GROUPS and ((folder / instructuie.LABELS).is_file() or instructuie.found(folder))
+
+
+def reads(_file: Path) -> bool:
+    """False: a file alone, of this layout as well, is InstructUIE's."""
+    return False

@@ -28,8 +28,8 @@ class Dataset:
 
     @property
     def one_file(self) -> bool:
-        """True where the whole dataset is one file, which knows no splits."""
-        return self.folder.is_file()
+        """True where the whole dataset is one file, or files that know no splits."""
+        return self.folder.is_file() or not getattr(self.layout, "knows_splits", lambda _: True)(self.folder)
 
     @property
     def may_lack_splits(self) -> bool:

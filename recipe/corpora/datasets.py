@@ -103,6 +103,9 @@ def _folders(root: Path) -> list[Path]:
     """The folders (or the file) of all datasets; folders in which no layout is recognised among them."""
     if root.is_file():
         return [root]
+    # Splits that are folders would each be found as a dataset.
+    if any(layout.knows_splits(root) for layout in corpora.LAYOUTS if hasattr(layout, "knows_splits")):
+        return [root]
     below = {path: _dataset_folders(path, 1) for path in _subfolders(root)}
     if not any(below.values()) and any(layout.found(root) for layout in corpora.LAYOUTS):
         return [root]
@@ -158,15 +161,19 @@ def sentence_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     folders = [path, *(folder for folder in sorted(path.rglob("*")) if folder.is_dir())]
-    files = [file for file in map(_test_file, folders) if file is not None]
+    files = list(dict.fromkeys(file for folder in folders for file in _test_files(folder)))
     if not files:
         raise DataError(f"{path}: no test.json in it or below; name a file or a folder that holds one")
     return files
 
 
-def _test_file(folder: Path) -> Path | None:
-    files = (layout.file(folder, "test") for layout in corpora.LAYOUTS)
-    return next((file for file in files if file.is_file()), None)
+def _test_files(folder: Path) -> list[Path]:
+    """All files of the folder's test split, by the first layout that has any."""
+    for layout in corpora.LAYOUTS:
+        parts = getattr(layout, "parts", lambda path, split, file=layout.file: [file(path, split)])
+        if files := [file for file in parts(folder, "test") if file.is_file()]:
+            return files
+    return []
 
 
 def sentences(path: Path, reading: Reading = STRICT) -> Iterator[str]:

@@ -64,7 +64,11 @@ class RecordLayout:
 
     def file(self, path: Path, split: str) -> Path:
         """The split's file, or the first of its parts."""
-        return path if path.is_file() else next(iter(self._files(path, split)), path / f"{split}.jsonl")
+        return next(iter(self.parts(path, split)), path / f"{split}.jsonl")
+
+    def parts(self, path: Path, split: str) -> list[Path]:
+        """All files of the split."""
+        return [path] if path.is_file() else split_files(path, split, self.reads)
 
     def label_files(self, path: Path) -> tuple[Path, ...]:
         """The list of types, and the files of all splits."""
@@ -80,10 +84,10 @@ class RecordLayout:
     def examples(self, dataset: Dataset, split: str, reading: Reading) -> Iterator[Example]:
         """The split's records, its parts one after the other."""
         names, of_dataset = self._names(dataset, reading)
-        for path in self._files(dataset.folder, split):
+        for path in self.parts(dataset.folder, split):
             context = self.context(path, reading)
 
-            def read(record: object, context: Hashable = context) -> tuple[Example, int]:
+            def read(record: object, context: Hashable = context) -> tuple[Example | None, int]:
                 return example_of(self.read(record, context), of_dataset, names, dataset.name, reading)
 
             yield from reading.examples(path, enumerate(records(path), 1), read)
@@ -93,15 +97,14 @@ class RecordLayout:
         context = self.context(path, reading)
         for number, record in enumerate(records(path), 1):
             try:
-                yield self.read(record, context).text
+                annotated = self.read(record, context)
             except Wrong as wrong:
                 raise DataError(f"{path}: record {number}: {wrong}; correct it") from wrong
-
-    def _files(self, path: Path, split: str) -> list[Path]:
-        return [path] if path.is_file() else split_files(path, split, self.reads)
+            if not annotated.left_out:
+                yield annotated.text
 
     def _splits(self, path: Path) -> Iterator[Path]:
-        return (file for split in SPLITS for file in self._files(path, split))
+        return (file for split in SPLITS for file in self.parts(path, split))
 
     def _names(self, dataset: Dataset, reading: Reading) -> tuple[dict[str, str], tuple[str, ...]]:
         """What each normalised label is called if otherwise, and the types of the dataset."""

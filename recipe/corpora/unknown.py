@@ -69,6 +69,8 @@ def describe(path: Path) -> str:
 def _file(path: Path) -> str:
     if path.is_dir():
         return f"{path.name}/"
+    if path.suffix == ".spacy":
+        return f'{path.name} (spaCy\'s binary DocBin, to be written as JSON Lines of {{"text", "entities"}})'
     first = first_record(path) if path.suffix in ENDINGS else None
     keys = ", ".join(list(first)[:6]) if isinstance(first, dict) else ""
     return f"{path.name} (records of {keys})" if keys else path.name

@@ -13,6 +13,7 @@ that occurs twice counts once, and an empty text is no row.
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -197,16 +198,19 @@ def _read(value: object, where: str, name: str, types: tuple[str, ...] | None) -
     types = types if own is None else check_types(own, where)
     if value.get("entities") is None:
         return Row(value[given[0]], source, types)
-    types, gold = _gold(value["entities"], types)
+    types, gold = _gold(value["entities"], types, value[given[0]])
     return Row(value[given[0]], source, types, gold)
 
 
-def _gold(records: object, types: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, tuple[Entity, ...]]:
+def _gold(
+    records: object, types: tuple[str, ...] | None, sentence: str
+) -> tuple[tuple[str, ...] | None, tuple[Entity, ...]]:
     """The types of a row, by default the types of its gold, and the gold."""
     first = records[0] if isinstance(records, list) and records and isinstance(records[0], dict) else {}
     name_key, type_key = ("name" if "name" in first else "text"), ("type" if "type" in first else "label")
     if types is None and isinstance(records, list):
         labels = [record.get(type_key) for record in records if isinstance(record, dict)]
         types = clean_types(normalize_type(label) for label in labels if isinstance(label, str)) or None
-    entities, _ = read_entities(records, name_key, type_key, types or (), IGNORED_TYPES - set(types or ()))
+    ignored = IGNORED_TYPES - set(types or ())
+    entities, _ = read_entities(records, name_key, type_key, types or (), ignored, sentence, Counter())
     return types, entities
