@@ -8,7 +8,6 @@ from pathlib import Path
 from recipe import answers
 from recipe.answers import one_type
 from recipe.answers.queries import group, merge
-from recipe.core.align import place
 from recipe.core.entities import Answer, DataError, Example
 from recipe.core.ground_truth import from_ground_truth
 from recipe.evaluate.tool_answers import read_answer
@@ -99,7 +98,7 @@ def whole_sentences(rows: Sequence[Row], predictions: Mapping[int, Prediction]) 
     merged_rows, completions, unread = [], [], []
     for positions in by_sentence(rows):
         asked = [rows[position] for position in positions]
-        examples, given = [_placed(row.example) for row in asked], [outputs[position] for position in positions]
+        examples, given = [row.example for row in asked], [outputs[position] for position in positions]
         by_tool = any(isinstance(output, Answer) for output in given)
         merged = merge(examples, [""] * len(given) if by_tool else given)
         output, unparsable = _together(examples, given) if by_tool else (merged.completion, merged.unparsable)
@@ -111,14 +110,6 @@ def whole_sentences(rows: Sequence[Row], predictions: Mapping[int, Prediction]) 
 
 def _output(row: Row, prediction: Prediction) -> str | Answer:
     return prediction.output if prediction.entities is None else read_answer(row.example.sentence, prediction)
-
-
-def _placed(example: Example) -> Example:
-    """The example with each gold entity's place in it: beside other types an entity might be looked for elsewhere."""
-    spans = place(example.sentence, example.entities)
-    pairs = zip(example.entities, spans, strict=True)
-    known = ((e, s) if s and example.sentence.startswith(e.name, s.start) else (e, None) for e, s in pairs)
-    return replace(example, entities=tuple(replace(e, start=s.start) if s else e for e, s in known))
 
 
 def _together(questions: Sequence[Example], outputs: Sequence[str | Answer]) -> tuple[Answer, int]:
