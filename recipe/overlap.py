@@ -29,6 +29,7 @@ from recipe.corpora.sentence_overlap import GRAM, KINDS, Found, find_overlap
 
 if TYPE_CHECKING:
     from recipe.evaluate.rows import AnsweredSentences, Row
+    from recipe.evaluate.verdict import Output
 
 SCORED = ("published", "strict")
 
@@ -95,7 +96,7 @@ def _with_share(count: int, total: int) -> str:
 
 
 def scores_without(
-    rows: Iterable[Row], outputs: Mapping[int, str], overlapping: Iterable[int], drop_else: bool = True
+    rows: Iterable[Row], outputs: Mapping[int, Output], overlapping: Iterable[int], drop_else: bool = True
 ) -> dict[str, dict]:
     """By dataset, F1 of all rows and of those whose index is not among the overlapping ones.
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from linear_time import linear_time
 
-from recipe.core.align import Span, locate, occurs, place
+from recipe.core.align import Span, locate, mentions, occurs, place
 from recipe.core.entities import Entity
 from recipe.core.text import trimmed, visible
 
@@ -244,3 +244,57 @@ def test_all_places_are_found_of_a_name_that_overlaps_with_itself(sentence, piec
     sentence += name * 2 + sentence
     every = [(start, start + len(name)) for start in range(len(sentence)) if sentence.startswith(name, start)]
     assert places(sentence, *[name] * (len(every) + 1)) == [*every, None]
+
+
+# --------------------------------------------------------------------------------------------------------- mentions
+
+
+def everywhere(sentence, *names):
+    """(start, end) of every mention of the names, all of one type."""
+    return [(span.start, span.end) for span in mentions(sentence, [Entity(n, "x") for n in names])]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "names", "expected"),
+    [
+        ("Rio , Rio and Rio", ["Rio"], [(0, 3), (6, 9), (14, 17)]),
+        ("Rio-based (Rio) Rios xRio", ["Rio"], [(0, 3), (11, 14)]),
+        ("New York Times of New York , York", ["York", "New York Times"], [(0, 14), (22, 26), (29, 33)]),
+        ("New York Times", ["New York", "New York Times"], [(0, 14), (0, 8)]),  # that it was named there says more
+        ("NewYork", ["York"], [(3, 7)]),  # as does a name that stands nowhere else
+        ("\u6211\u5728\u5317\u4eac\uff0c\u5317\u4eac\u5e02", ["\u5317\u4eac"], [(2, 4), (5, 7)]),
+        ("5G\u7f51 a5G 5G", ["5G"], [(0, 2), (8, 10)]),
+        ("\u54c8\u54c8\u54c8", ["\u54c8\u54c8"], [(0, 2)]),
+        ("\u0939\u093f\u0928\u094d\u0926\u0940 \u0926\u0940", ["\u0926\u0940"], [(7, 9)]),
+        ("\u0e19\u0e49\u0e33\u0e14\u0e35 \u0e14", ["\u0e14"], [(6, 7)]),
+        ("Cafe\u0301 Caf\u00e9 Cafe", ["Caf\u00e9"], [(0, 5), (6, 10)]),
+        ("New  York New\u00a0York", ["New York"], [(0, 9), (10, 18)]),
+        ("Rome", ["Oslo", ""], []),
+    ],
+)
+def test_every_mention_that_is_a_word_of_its_own_is_found(sentence, names, expected):
+    assert everywhere(sentence, *names) == expected
+
+
+def test_a_name_has_each_place_with_each_type_that_it_was_given():
+    named = [Entity("Rio", "city"), Entity("Rio", "state")]
+    assert mentions("Rio Rio", named) == tuple(Span(at, at + 3, t) for at in (0, 4) for t in ("city", "state"))
+
+
+def test_a_place_that_an_entity_says_is_among_its_mentions():
+    assert [span.start for span in mentions("Rios Rio", [Entity("Rio", "x", 0)])] == [0, 5]
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "ab", "a b", "\u5317", "c+", "\u00e1"])),
+    st.text("ab \u00e1\u0301c+\u5317", max_size=30),
+)
+def test_mentions_are_the_places_found_and_others_that_are_no_part_of_a_longer_one(names, sentence):
+    named = [Entity(name, "x") for name in names]
+    found = {span for span in place(sentence, named) if span}
+    every = mentions(sentence, named)
+    assert found <= set(every)
+    assert len(set(every)) == len(every)
+    for span in set(every) - found:
+        longer = [one for one in every if one.start <= span.start and span.end <= one.end and one != span]
+        assert not longer

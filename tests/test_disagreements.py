@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -68,6 +69,15 @@ def test_the_larger_overlap_is_the_pair():
     )
     assert (boundary.kind, boundary.predicted.name) == ("boundary", "York City")
     assert (spurious.kind, spurious.predicted.name) == ("spurious", "New")
+
+
+@pytest.mark.parametrize("types", list(itertools.permutations("abc")))
+def test_how_types_are_called_makes_no_difference(types):
+    """Either entity of the answer may be paired with the gold at its place; one of them then leaves a boundary."""
+    first, second, third = types
+    example = Example("New York City", ("a", "b", "c"), (Entity("York City", third), Entity("City", first)))
+    answer = Answer((Entity("York City", first), Entity("York City", second)), parsed=True)
+    assert [error.kind for error in classify(example, answer)] == ["type", "boundary"]
 
 
 def test_a_gold_name_that_the_sentence_lacks_can_be_right():

@@ -211,6 +211,62 @@ def test_a_single_answer_has_no_votes():
     assert "votes" not in ask("Ann", ["person"], ANN).as_dict()["entities"][0]
 
 
+# ----------------------------------------------------------------------------------------------------- all mentions
+
+EVERYWHERE = predict.Settings(all_mentions=True)
+RIO = answer(("Rio", "city"))
+
+
+def test_a_name_is_marked_wherever_it_stands_if_that_is_asked_for():
+    text = "Rio , Rio and Rio de Janeiro"
+    found = answer(("Rio", "city"), ("Rio de Janeiro", "city"))
+    assert places(ask(text, ["city"], found)) == [("city", 0, 3), ("city", 14, 28)]
+    assert places(ask(text, ["city"], found, settings=EVERYWHERE)) == [("city", 0, 3), ("city", 6, 9), ("city", 14, 28)]
+
+
+def test_samples_vote_on_each_mention():
+    settings = predict.Settings(all_mentions=True, samples=3, temperature=1.0)
+    outputs = RIO, answer(("Rio", "city"), ("Rio", "city")), answer()
+    assert [(e.start, e.votes) for e in ask("Rio , Rio", ["city"], *outputs, settings=settings).entities] == [
+        (0, 2),
+        (6, 2),
+    ]
+    assert ask("Rio , Rio", ["city"], RIO, answer(), answer(), settings=settings).entities == ()
+
+
+def in_windows(settings, *outputs):
+    """What is found in two windows of a text, of which the second is given other answers."""
+    text = "Rio is big . Ann left Rio and Rios ."
+    windows = (Window(0, 12, 0, 12), Window(13, 36, 12, 36))
+    plan = Inquiry(Record(text, ("city", "person")), windows, ((0,), (0,)))
+    return assemble(0, plan, [Prediction(i, output) for i, output in enumerate(outputs)], settings)
+
+
+def test_a_name_of_one_window_is_marked_in_the_others():
+    outputs = RIO, answer(("Ann", "person"))
+    assert places(in_windows(DEFAULT, *outputs)) == [("city", 0, 3), ("person", 13, 16)]
+    assert places(in_windows(EVERYWHERE, *outputs)) == [("city", 0, 3), ("person", 13, 16), ("city", 22, 25)]
+    assert places(in_windows(EVERYWHERE, answer(), RIO)) == [("city", 0, 3), ("city", 22, 25)]
+    sampled = predict.Settings(all_mentions=True, samples=2, temperature=1.0)
+    assert [(e.start, e.votes) for e in in_windows(sampled, RIO, RIO, answer(), RIO).entities] == [(0, 2), (22, 1)]
+
+
+def test_a_longer_name_of_another_type_counts_where_each_type_is_asked_about():
+    settings = predict.Settings(all_mentions=True, answer_format="entity_tags")
+    text, window = "York , New York Times", Window(0, 21, 0, 21)
+    plan = Inquiry(Record(text, ("city", "paper")), (window,), ((0,), (0,)))
+    outputs = "<entity>York</entity>", "<entity>New York Times</entity>"
+    result = assemble(0, plan, [Prediction(i, output) for i, output in enumerate(outputs)], settings)
+    assert places(result) == [("city", 0, 4), ("paper", 7, 21)]
+
+
+def test_a_run_keeps_to_whether_all_mentions_are_marked(predictor):
+    from recipe.predict.__main__ import _manifest
+
+    assert _manifest(predictor(all_mentions=True), [])["all_mentions"] is True
+    assert "all_mentions" not in _manifest(predictor(), [])  # as in runs that were begun before there was the choice
+
+
 # -------------------------------------------------------------------------------------------------------- questions
 
 
@@ -476,7 +532,7 @@ def test_imports_nothing_heavy():
 
 def test_help_shows_examples():
     status, out, _ = run("--help")
-    assert (status, "python -m recipe.predict models/grpo" in out) == (0, True)
+    assert (status, "python -m recipe.predict models/grpo" in out, "a.txt --all-mentions" in out) == (0, True, True)
 
 
 # -------------------------------------------------------------------------------------------------------- with vLLM

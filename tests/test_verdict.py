@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import random
+import itertools
+import time
+from collections import Counter
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recipe.answers.json_answer import render_entities
-from recipe.core.entities import Entity, Example
+from recipe.core.align import Span
+from recipe.core.entities import Answer, Entity, Example
 from recipe.evaluate.verdict import KEYED, compare, count_overlaps, keys
 
 ANN, PARIS, LYON = Entity("Ann Lee", "person"), Entity("Paris", "place"), Entity("Lyon", "place")
@@ -71,39 +76,137 @@ def test_any_completion_is_judged(completion):
     assert count_overlaps(compare(EXAMPLE, completion))[0].gold == 3
 
 
-def test_partial_and_type_are_nervaluates_on_2000_random_cases():
-    """Its whole pipeline, from lists of dictionaries, on offsets that were drawn, not found."""
+# --------------------------------------------------------------------------------------------------------- places
+
+
+def test_a_gold_entity_stands_where_its_source_says():
+    example = Example("Rio , not Rio", TYPES, (Entity("Rio", "place", 10),))
+    said = compare(example, Answer((Entity("Rio", "place", 0),), parsed=True))
+    assert said.gold_spans == (Span(10, 13, "place"),)
+    assert [part.total() for part in keys(said, "span")] == [1, 1]
+    assert keys(said, "span")[0] != keys(said, "span")[1]
+    assert keys(said, "strict")[0] == keys(said, "strict")[1]
+    assert [one.kind for one in said.disagreements] == ["spurious", "missed"]
+
+
+def test_who_names_a_text_without_its_place_is_right_about_the_place():
+    example = Example("Rio , not Rio , but Rio", TYPES, (Entity("Rio", "place", 20),))
+    named = compare(example, render_entities([Entity("Rio", "place")]))
+    assert named.disagreements == ()
+    assert named.predicted_spans == named.gold_spans
+
+
+@pytest.mark.parametrize("drop_else", [True, False])
+def test_the_places_of_a_row_are_those_of_all_its_types(drop_else):
+    """Without the residual entity, `York` alone would be looked for at its first place."""
+    gold = (Entity("New York Times", "misc"), Entity("York", "place"))
+    example = Example("New York Times of York", (*TYPES, "misc"), gold)
+    assert compare(example, "", drop_else).gold_spans[-1] == Span(18, 22, "place")
+    right = compare(example, render_entities(gold), drop_else)
+    assert right.disagreements == ()
+    assert [overlap.f1 for overlap in count_overlaps(right)] == [1, 1]
+
+
+# -------------------------------------------------------------------------------------------------------- pairing
+
+WORDS = [f"w{i}" for i in range(8)]
+STARTS = [sum(len(w) + 1 for w in WORDS[:i]) for i in range(len(WORDS) + 1)]
+THREE = (*TYPES, "event")
+PLACES = st.tuples(st.integers(0, len(WORDS) - 1), st.integers(1, 4), st.sampled_from(THREE)).map(
+    lambda x: Span(STARTS[x[0]], STARTS[min(len(WORDS), x[0] + x[1])] - 1, x[2])
+)
+SIDES = st.lists(PLACES, max_size=5)  # the same span may be there twice
+
+
+def judge(gold, predicted):
+    """The verdict on entities that know their places."""
+    sentence = " ".join(WORDS)
+    gold, predicted = (
+        tuple(Entity(sentence[span.start : span.end], span.type, span.start) for span in side)
+        for side in (gold, predicted)
+    )
+    return compare(Example(sentence, THREE, gold), Answer(predicted, parsed=True))
+
+
+def shared(one, other):
+    return min(one.end, other.end) - max(one.start, other.start)
+
+
+def weights(one, other):
+    """What a pair is worth under partial and under type."""
+    if shared(one, other) <= 0:
+        return 0, 0
+    return 1 if (one.start, one.end) == (other.start, other.end) else 0.5, int(one.type == other.type)
+
+
+@settings(deadline=None)
+@given(SIDES, SIDES)
+def test_partial_and_type_are_of_the_best_of_all_pairings(gold, predicted):
+    few, many = sorted((gold, predicted), key=len)
+    sums = [
+        [sum(pair[rule] for pair in map(weights, few, chosen)) for rule in (0, 1)]
+        for chosen in itertools.permutations(many, len(few))
+    ]
+    found = count_overlaps(judge(gold, predicted))
+    assert [overlap.matched for overlap in found] == [max(those) for those in zip(*sums, strict=True)]
+    assert {(overlap.predicted, overlap.gold) for overlap in found} == {(len(predicted), len(gold))}
+
+
+def nervaluates(gold, predicted):
+    """What nervaluate's whole pipeline counts as matched under partial and type."""
     from nervaluate import Evaluator
 
-    rng, words = random.Random(5), [f"w{i}" for i in range(12)]
-    starts = [sum(len(w) + 1 for w in words[:i]) for i in range(len(words) + 1)]
-
-    def draw():
-        first = rng.randrange(len(words))
-        return first, min(len(words), first + rng.randint(1, 4)), rng.choice(TYPES)
-
-    for _ in range(2000):
-        gold, predicted = ({draw() for _ in range(rng.randint(0, 5))} for _ in range(2))
-        judged = compare(
-            Example(" ".join(words), TYPES, entities(words, gold)), render_entities(entities(words, predicted))
-        )
-        theirs = Evaluator(
-            [[located(starts, x) for x in sorted(gold)]],
-            [[located(starts, x) for x in sorted(predicted)]],
-            list(TYPES),
-            "dict",
-        ).evaluate()["overall"]
-        ours = dict(zip(("partial", "ent_type"), count_overlaps(judged), strict=True))
-        for scheme, found in ours.items():
-            result = theirs[scheme]
-            assert found.matched == result.correct + 0.5 * (result.partial if scheme == "partial" else 0)
-            assert (found.predicted, found.gold) == (result.actual, result.possible)
+    sides = (
+        [[{"label": s.type, "start": s.start, "end": s.end - 1} for s in sorted(side)]] for side in (gold, predicted)
+    )
+    theirs = Evaluator(*sides, list(THREE), "dict").evaluate()["overall"]
+    return theirs["partial"].correct + theirs["partial"].partial / 2, theirs["ent_type"].correct
 
 
-def entities(words, spans):
-    return tuple(Entity(" ".join(words[first:last]), label) for first, last, label in spans)
+@settings(deadline=None)
+@given(SIDES, SIDES)
+def test_partial_and_type_are_nervaluates_where_nothing_is_to_choose_and_never_less(gold, predicted):
+    ours = [overlap.matched for overlap in count_overlaps(judge(gold, predicted))]
+    theirs = nervaluates(gold, predicted)
+    assert all(own >= other for own, other in zip(ours, theirs, strict=True))
+    sides = ((gold, predicted), (predicted, gold))
+    if all(sum(shared(one, other) > 0 for other in others) <= 1 for those, others in sides for one in those):
+        assert ours == list(theirs)
 
 
-def located(starts, span):
-    first, last, label = span
-    return {"label": label, "start": starts[first], "end": starts[last] - 2}
+RENAMED = {"person": "place", "place": "event", "event": "person"}
+
+
+def rename(spans):
+    return [Span(span.start, span.end, RENAMED[span.type]) for span in spans]
+
+
+def test_the_order_of_types_makes_a_difference_to_nervaluate_and_none_here():
+    gold, predicted = [Span(0, 2, "person")], [Span(0, 5, "person"), Span(0, 5, "place")]
+    renamed = rename(gold), rename(predicted)
+    assert (nervaluates(gold, predicted), nervaluates(*renamed)) == ((0.5, 1), (0.5, 0))
+    for pair in ((gold, predicted), renamed):
+        assert [overlap.matched for overlap in count_overlaps(judge(*pair))] == [0.5, 1]
+
+
+@settings(deadline=None)
+@given(SIDES, SIDES, st.randoms())
+def test_names_of_types_and_the_order_of_entities_make_no_difference(gold, predicted, random):
+    def figures(gold, predicted):
+        judged = judge(gold, predicted)
+        keyed = [(part & other).total() for part, other in (keys(judged, rule) for rule in KEYED)]
+        return keyed, count_overlaps(judged), Counter(one.kind for one in judged.disagreements)
+
+    before = figures(gold, predicted)
+    assert figures(rename(gold), rename(predicted)) == before
+    random.shuffle(gold)
+    random.shuffle(predicted)
+    assert figures(gold, predicted) == before
+
+
+def test_a_name_that_is_repeated_a_thousand_times_is_paired_in_no_time():
+    spans = [Span(STARTS[0], STARTS[n % 8 + 1] - 1, "place") for n in range(1000)]
+    before = time.perf_counter()
+    partial, by_type = count_overlaps(judge(spans[:100], spans))
+    assert (partial.matched, by_type.matched) == (100, 100)
+    assert time.perf_counter() - before < 20

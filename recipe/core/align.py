@@ -17,6 +17,7 @@ type takes the k-th of its places, and a place comes before another
 It does not depend on the order in which the names are given.
 """
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -186,3 +187,46 @@ def _decomposed(text: str) -> tuple[str, Sequence[int]]:
     runs = groupby(range(len(text)), key=lambda index: classes[index] > 0)
     order = [index for _, run in runs for index in sorted(run, key=classes.__getitem__)]
     return "".join(text[index] for index in order), [origin[index] for index in order]
+
+
+# ---------------------------------------------------------------------------------------------------- every mention
+
+# Letters of scripts that write no spaces, beside which a name may stand: Thai, Lao, Burmese, Khmer, Japanese, Chinese.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff]"
+)
+
+
+def mentions(sentence: str, entities: Iterable[Entity]) -> tuple[Span, ...]:
+    """Every mention of the entities, in sentence order: the places that `place` finds, and all others of their names.
+
+    Such another place neither ends within a word nor is inside a longer name of these entities, nor does it overlap an
+    earlier one of its name. A name has each place with each type that it was given.
+    """
+    entities = tuple(entities)
+    spans = {span for span in place(sentence, entities) if span}
+    text = _Folded(sentence)
+    labels: dict[str, set[str]] = {}
+    for entity in entities:
+        labels.setdefault(_fold(entity.name), set()).add(entity.type)
+    found = ((name, *item) for name in labels for item in text.find(name).items())
+    names = {at: name for name, at, there in found if not _within_words(text, *there)}
+    places = sorted({*names, *((span.start, span.end) for span in spans)}, key=lambda at: (at[0], -at[1]))
+    furthest, ends = 0, dict.fromkeys(labels, 0)
+    for start, end in places:
+        name = names.get((start, end))
+        if name is not None and end > furthest and start >= ends[name]:
+            spans.update(Span(start, end, label) for label in labels[name])
+            ends[name] = end
+        furthest = max(furthest, end)
+    return tuple(sorted(spans, key=lambda span: (span.start, -span.end, span.type)))
+
+
+def _within_words(text: _Folded, at: int, end: int) -> bool:
+    before = text.sentence[text.upto[at - 1]] if at else " "
+    after = text.sentence[text.since[end]] if end < len(text.text) else " "
+    if _in_word(after) and unicodedata.category(after)[0] == "M":  # it belongs to the letter before, in every script
+        return True
+    borders = ((before, text.sentence[text.since[at]]), (text.sentence[text.upto[end - 1]], after))
+    return any(_in_word(a) and _in_word(b) and not _UNSPACED.search(a + b) for a, b in borders)

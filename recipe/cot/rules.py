@@ -33,7 +33,7 @@ from itertools import accumulate
 from recipe import answers
 from recipe.answers.control_tokens import find_control_token
 from recipe.answers.think import CLOSE, OPEN
-from recipe.core.align import Span, locate
+from recipe.core.align import Span, place
 from recipe.core.entities import IGNORED_TYPES, Answer, DataError, Entity, Example, clean_types, normalize_type
 from recipe.core.metrics import Counts, count
 from recipe.corpora.texts import check_types
@@ -86,7 +86,7 @@ def read_annotated(record: dict) -> Annotated:
     asked = Example(sentence, tuple(given or ()))
     answer = answers.parse(output, asked) if len(output) <= MAX_CHARACTERS else Answer()
     named = answer.entities if len(answer.entities) <= MAX_ENTITIES else ()
-    spans = locate(sentence, named)
+    spans = place(sentence, named)
     entities = tuple(
         Entity(entity.name if span is None else sentence[span.start : span.end], entity.type)
         for entity, span in zip(named, spans, strict=True)

@@ -2,6 +2,7 @@
 
     python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out runs/grpo/eval
     python -m recipe.evaluate --predictions predictions.jsonl --data data/eval/test.parquet --out scored
+    python -m recipe.evaluate --predictions gliner.jsonl --data data/eval/test.parquet --out scores/gliner
 
 It prints a table and writes OUT/scores.json; the completions are in OUT/predictions.jsonl (see
 recipe.generate.predictions), and each sentence's own counts in OUT/sentences.parquet:
@@ -122,13 +123,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.epilog += (
         "\n\nThe same command again goes on where an interrupted one stopped.\n"
         f"Protocols: {', '.join(protocol_names())}\n"
-        'A line of --predictions: {"index": row of the Parquet file from 0, "output": completion}'
+        'A line of --predictions: {"index": row of the Parquet file from 0, "output": completion},\n'
+        'or any tool\'s {"index": row, "entities": [{"type": "person", "start": 0, "end": 3}]}, in characters.\n'
+        "So write GLiNER, spaCy (under ents, with label), Prodigy (spans) and python -m recipe.predict --format jsonl."
     )
     add = parser.add_argument
     add("model", nargs="?", metavar="MODEL", help="model folder or hub name; its tokenizer alone with --predictions")
     add("--data", type=Path, required=True, metavar="EVAL.parquet", help="rows from data_prep/to_parquet.py eval")
     add("--out", type=Path, required=True, metavar="DIR", help="folder for predictions.jsonl and scores.json")
-    add("--predictions", type=Path, metavar="FILE", help="score these completions instead of generating")
+    add("--predictions", type=Path, metavar="FILE", help="score these completions, or any tool's spans")
     add("--protocol", choices=protocol_names(), metavar="NAME", help="print the published figures of one beside ours")
     add("--limit", type=positive, metavar="N", help="the first N rows of each dataset alone")
     residual = parser.add_mutually_exclusive_group()

@@ -16,14 +16,17 @@ missed             gold, and nothing predicted is left for it
 
 An entity takes the first class that fits, and each gold entity answers for one predicted entity at most, so among
 parsed answers gold = matched + missed + type + boundary + boundary and type, and predicted = matched + all the others.
+Of all pairings the one is taken that has most pairs of the first class, then of the next, then most shared text; how
+types are called and in which order entities are named makes no difference to the counts.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recipe.core.align import Span, occurs
 from recipe.core.entities import Answer, Entity, Example
+from recipe.evaluate.pairing import best, overlapping
 
 KINDS = (
     "missed", "spurious", "boundary", "type", "boundary and type", "off-schema", "not in the text", "unparsable",
@@ -49,7 +52,7 @@ def classify(
 ) -> list[Disagreement]:
     """The disagreements of one answer, in the order of the table above; none for a right answer.
 
-    The spans are the places that recipe.core.align.locate gives the entities of example and answer.
+    The spans are the places of the entities of example and answer (recipe.core.align.place).
     """
     if not answer.parsed:
         return [Disagreement("unparsable")]
@@ -64,8 +67,7 @@ def classify(
             disagreements.append(Disagreement("not in the text", None, None, entity))
         else:
             rest.append((entity, span))
-    for kind, fits in (("type", _same_place), ("boundary", _same_type), ("boundary and type", _overlap)):
-        disagreements += _pair(kind, fits, gold, rest)
+    disagreements += _pair(gold, rest)
     disagreements += [Disagreement("spurious", None, None, entity, span) for entity, span in rest]
     disagreements += [Disagreement("missed", entity, span) for entity, span in gold]
     return disagreements
@@ -83,35 +85,25 @@ def _drop_matched(gold: _Located, found: _Located) -> None:
         entities[:] = kept
 
 
-def _pair(kind: str, fits: Callable[[Span, Span], bool], gold: _Located, found: _Located) -> list[Disagreement]:
-    """Pair gold and predicted entities that fit, most shared text first, and take them out of both lists."""
-    pairs = sorted(
-        (-_shared(g[1], f[1]), g[1], f[1], i, j)
-        for i, g in enumerate(gold)
-        for j, f in enumerate(found)
-        if g[1] and f[1] and fits(g[1], f[1])
-    )
-    used: dict[int, int] = {}  # place in `gold` -> place in `found`
-    for *_, i, j in pairs:
-        if i not in used and j not in used.values():
-            used[i] = j
-    paired = [Disagreement(kind, *gold[i], *found[j]) for i, j in used.items()]
-    gold[:] = [item for i, item in enumerate(gold) if i not in used]
-    found[:] = [item for j, item in enumerate(found) if j not in used.values()]
+_PAIRED = ("boundary and type", "boundary", "type")  # the later ones come first
+
+
+def _pair(gold: _Located, found: _Located) -> list[Disagreement]:
+    """Pair gold and predicted entities that overlap, and take them out of both lists."""
+    kinds, shared = {}, {}
+    for i, j in overlapping([span for _, span in gold], [span for _, span in found]):
+        one, other = gold[i][1], found[j][1]
+        same_place = (one.start, one.end) == (other.start, other.end)
+        kinds[i, j] = 2 if same_place else int(one.type == other.type)
+        shared[i, j] = min(one.end, other.end) - max(one.start, other.start)
+    # A pair of one class outweighs all that could be had of the classes after it, and of shared text.
+    unit, pairs = 1 + sum(shared.values()), 1 + min(len(gold), len(found))
+    weights = [(i, j, float(unit * pairs**kind + shared[i, j])) for (i, j), kind in kinds.items()]
+    chosen = best(weights)
+    paired = [
+        Disagreement(_PAIRED[kind], *gold[i], *found[j]) for kind in (2, 1, 0) for i, j in chosen if kinds[i, j] == kind
+    ]
+    for side, number in ((gold, 0), (found, 1)):
+        used = {pair[number] for pair in chosen}
+        side[:] = [item for position, item in enumerate(side) if position not in used]
     return paired
-
-
-def _shared(a: Span, b: Span) -> int:
-    return min(a.end, b.end) - max(a.start, b.start)
-
-
-def _same_place(a: Span, b: Span) -> bool:
-    return (a.start, a.end) == (b.start, b.end)
-
-
-def _overlap(a: Span, b: Span) -> bool:
-    return _shared(a, b) > 0
-
-
-def _same_type(a: Span, b: Span) -> bool:
-    return a.type == b.type and _overlap(a, b)

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from recipe import answers
 from recipe.answers import one_type
 from recipe.answers.queries import group, merge
-from recipe.core.entities import DataError, Example
+from recipe.core.entities import Answer, DataError, Example
 from recipe.core.ground_truth import from_ground_truth
+from recipe.evaluate.tool_answers import read_answer
 from recipe.generate.predictions import Prediction
 
 COLUMNS = ("data_source", "prompt", "reward_model")
@@ -71,14 +73,14 @@ def by_sentence(rows: Sequence[Row]) -> list[list[int]]:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredSentences:
-    """What is scored: a row and a completion for each sentence.
+    """What is scored: a row for each sentence, and its completion, or what a tool found in it.
 
     `unread` says how many of the answers behind each completion can't be read, and `asked` how many questions there
     were, both None unless rows ask about single types.
     """
 
     rows: list[Row]
-    outputs: list[str]
+    outputs: list[str | Answer]
     unread: list[int] | None = None
     asked: int | None = None
 
@@ -87,19 +89,44 @@ def whole_sentences(rows: Sequence[Row], predictions: Mapping[int, Prediction]) 
     """The sentences of the rows, each with its completion.
 
     Answers about single types become one, in the default format. Such a row has the index of its first question. An
-    answer that can't be read names nothing; where none can, the sentence's is unparsable.
+    answer that can't be read names nothing; where none can, the sentence's is unparsable. DataError for a tool's
+    entities that don't fit the sentence.
     """
-    outputs = [predictions[row.index].output for row in rows]
+    outputs = [_output(row, predictions[row.index]) for row in rows]
     if not any(one_type(row.example.format) for row in rows):
         return AnsweredSentences(list(rows), outputs)
     merged_rows, completions, unread = [], [], []
     for positions in by_sentence(rows):
         asked = [rows[position] for position in positions]
-        merged = merge([row.example for row in asked], [outputs[position] for position in positions])
+        examples, given = [row.example for row in asked], [outputs[position] for position in positions]
+        by_tool = any(isinstance(output, Answer) for output in given)
+        merged = merge(examples, [""] * len(given) if by_tool else given)
+        output, unparsable = _together(examples, given) if by_tool else (merged.completion, merged.unparsable)
         merged_rows.append(replace(asked[0], example=merged.example))
-        completions.append(merged.completion)
-        unread.append(merged.unparsable)
+        completions.append(output)
+        unread.append(unparsable)
     return AnsweredSentences(merged_rows, completions, unread, len(rows))
+
+
+def _output(row: Row, prediction: Prediction) -> str | Answer:
+    return prediction.output if prediction.entities is None else read_answer(row.example.sentence, prediction)
+
+
+def _together(questions: Sequence[Example], outputs: Sequence[str | Answer]) -> tuple[Answer, int]:
+    """What was found in one sentence, of whose questions some were answered by a tool, and the answers not read.
+
+    An entity of another type than its question's is off-schema; its type then says so, as the sentence asks for more.
+    """
+    entities, thoughts, unparsable = [], [], 0
+    for question, output in zip(questions, outputs, strict=True):
+        answer = output if isinstance(output, Answer) else answers.parse(output, question)
+        unparsable += not answer.parsed
+        thoughts += [answer.reasoning] if answer.reasoning else []
+        for entity in answer.entities:
+            asked = entity.type in question.types
+            label = entity.type if asked else f"{entity.type} (asked for {', '.join(question.types)})"
+            entities.append(replace(entity, type=label))
+    return Answer(tuple(entities), "\n".join(thoughts) or None, parsed=True), unparsable
 
 
 def _read_row(index: int, record: dict) -> Row:

@@ -15,6 +15,7 @@ from recipe.core.entities import DataError
 from recipe.core.files import sha256, whole
 from recipe.evaluate.rows import AnsweredSentences, Row, read_rows, whole_sentences
 from recipe.evaluate.scores import PARTS, SentenceScore
+from recipe.evaluate.tool_answers import read_answer
 from recipe.evaluate.verdict import SCORED_RULES
 from recipe.generate.predictions import FILE as PREDICTIONS
 from recipe.generate.predictions import Prediction, check_complete, check_origin, read_predictions
@@ -107,16 +108,28 @@ def write_sentences(path: Path, sentences: Sequence[SentenceScore]) -> None:
 
 
 def predictions_for(path: Path, rows: Sequence[Row], data: Path, model: Path | None = None) -> dict[int, Prediction]:
-    """The completions in a file, by index. DataError unless there is one for each row, made from `data` (and `model`).
+    """The predictions in a file, by index. DataError unless there is one for each row, made from `data` (and `model`).
 
-    What they were made from is checked where a manifest says it.
+    What they were made from is checked where a manifest says it, and a tool's entities against the rows' sentences.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such file; name one with a completion a line")
+        raise DataError(f"{path}: no such file; name one with a prediction a line")
     check_origin(path, data, model)
     predictions = read_predictions(path)
     check_complete(path, predictions, {row.index for row in rows}, data)
+    _check_places(path, rows, predictions)
     return predictions
+
+
+def _check_places(path: Path, rows: Sequence[Row], predictions: Mapping[int, Prediction]) -> None:
+    """DataError with the line of a tool's entities that don't fit the sentence of their row."""
+    for row in rows:
+        prediction = predictions[row.index]
+        if prediction.entities is not None:
+            try:
+                read_answer(row.example.sentence, prediction)
+            except DataError as error:
+                raise DataError(f"{path}, line {prediction.line}: {error}") from error
 
 
 def scored_answers(folder: Path, scores: Mapping, data: Path | None = None) -> AnsweredSentences:
@@ -141,6 +154,7 @@ def scored_answers(folder: Path, scores: Mapping, data: Path | None = None) -> A
     rows, predictions = read_rows(data, source["limit"]), read_predictions(saved)
     wanted = {row.index for row in rows}
     check_complete(saved, wanted & set(predictions), wanted, data)  # a run without the limit may have made more
+    _check_places(saved, rows, predictions)
     return whole_sentences(rows, predictions)
 
 

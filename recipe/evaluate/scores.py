@@ -6,12 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from recipe import answers
 from recipe.core.entities import DataError, Example
 from recipe.core.metrics import Counts
 from recipe.evaluate.disagreements import KINDS, Disagreement
 from recipe.evaluate.rows import Row
-from recipe.evaluate.verdict import KEYED, SCORED_RULES, Verdict, compare, count_overlaps, keys
+from recipe.evaluate.verdict import KEYED, SCORED_RULES, Output, Verdict, compare, count_overlaps, keys, texts
 
 _EXAMPLES = 3
 SENTENCES = "sentences.parquet"  # beside scores.json
@@ -81,7 +80,11 @@ def _as_example(index: int, disagreement: Disagreement) -> dict:
 
 
 def digest(example: Example) -> str:
-    """64 bits in hex of a sentence, its types and its gold, whatever the order and the answer format."""
+    """64 bits in hex of a sentence, its types and its gold, whatever the order and the answer format.
+
+    Places are no part of it: a row says them only where alignment would look elsewhere, which depends on what else it
+    asks about, and older rows never do. All of these are the same sentence with the same names to be found.
+    """
     gold = sorted([entity.name, entity.type] for entity in example.entities)
     text = json.dumps([example.sentence, sorted(example.types), gold])
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
@@ -89,12 +92,12 @@ def digest(example: Example) -> str:
 
 def score(
     rows: Sequence[Row],
-    outputs: Sequence[str],
+    outputs: Sequence[Output],
     measure: Measure | None = None,
     drop_else: bool = True,
     unread: Sequence[int] | None = None,
 ) -> tuple[dict, list[SentenceScore]]:
-    """Scores of the completions `outputs`, one for each row in the rows' order.
+    """Scores of `outputs`, completions or answers, one for each row in the rows' order.
 
     Returns what scores.json holds (see recipe.evaluate) and each sentence's own figures. `measure` gives lengths in
     tokens of the model; without it they are in words. `unread` says how many answers behind each output can't be read,
@@ -107,8 +110,8 @@ def score(
     answered = list(zip(rows, outputs, several, strict=True))
     for start in range(0, len(answered), 2048):
         batch = answered[start : start + 2048]
-        texts = [answers.parts(output, row.example) for row, output, _ in batch]
-        lengths = (measure or words)([text for pair in texts for text in pair])
+        pairs = [texts(output, row.example) for row, output, _ in batch]
+        lengths = (measure or words)([text for pair in pairs for text in pair])
         for number, (row, output, times) in enumerate(batch):
             verdict = compare(row.example, output, drop_else)
             tallies.setdefault(row.dataset, _Tally()).add(row, verdict, times, lengths[2 * number : 2 * number + 2])

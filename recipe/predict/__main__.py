@@ -159,6 +159,8 @@ def _manifest(predictor: Predictor, records: Sequence[Record]) -> dict[str, obje
     settings["template"] = hashlib.sha256((settings["template"] or "").encode("utf-8", "replace")).hexdigest()
     settings["wordings"] = hashlib.sha256(json.dumps(settings["wordings"], sort_keys=True).encode()).hexdigest()
     del settings["min_agreement"]
+    if not settings["all_mentions"]:  # a run that was begun before there was the choice goes on
+        del settings["all_mentions"]
     decoding = {key: value for key, value in asdict(predictor.decoding).items() if key in _LENGTHS}
     return {
         "model": fingerprint(predictor.folder),
@@ -196,7 +198,8 @@ def _parser() -> argparse.ArgumentParser:
             '  python -m recipe.predict models/grpo --types person,location --text "Ada met Babbage in London ."\n'
             "  python -m recipe.predict models/grpo --types person,location --input texts.txt --output found.jsonl\n"
             "  cat texts.txt | python -m recipe.predict models/grpo --types person --format inline\n"
-            "  python -m recipe.predict models/grpo --input texts.jsonl --constrained --samples 5 --output out.json\n\n"
+            "  python -m recipe.predict models/grpo --input texts.jsonl --constrained --samples 5 --output out.json\n"
+            "  python -m recipe.predict models/grpo --types person --input a.txt --all-mentions --output a.jsonl\n\n"
             '--input: .txt with a text a line; .jsonl with {"text": ..., "id": ..., "types": [...]} a line, the last\n'
             "two optional; .parquet with such columns, or evaluation rows. A pipe is read in place of a file.\n"
             "With --output, the same command again goes on where an interrupted one stopped."
@@ -224,6 +227,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--temperature", type=float, metavar="T", help="default: 0, or 0.7 with --samples")
     add("--min-agreement", type=float, default=0.5, metavar="SHARE", help="of the answers an entity needs; default 0.5")
     add("--seed", type=int, default=0, help="of the samples; default 0")
+    add("--all-mentions", action="store_true", help="mark a name wherever it stands, not as often as the answer has it")
     add("--answer-format", choices=tuple(answers.FORMATS), help="default: what the model was trained on, or json")
     add("--prompt-template", type=Path, metavar="FILE", help="the wording that a model was trained on, if not ours")
     add_options(parser, "half of what the model holds")

@@ -23,7 +23,8 @@ class Settings:
 
     `window`: at most so many "tokens" or "words" of text at a time, such as (200, "words"); None: as many as there is
     room for. `max_reasoning_tokens`: a longer think block is closed. `constrained`: the answer keeps to its layout and
-    to the types. `samples`: so many answers a text, of which an entity needs the share `min_agreement`.
+    to the types. `samples`: so many answers a text, of which an entity needs the share `min_agreement`. `all_mentions`:
+    a name that is found is marked wherever it stands, not as often as the answer gives it.
     `answer_format`, `template` and, for questions about one type, `wordings` (type -> template): those that the model
     was trained on; None: `load` looks in the model's folder.
     """
@@ -35,6 +36,7 @@ class Settings:
     temperature: float = 0.0
     min_agreement: float = 0.5
     seed: int = 0
+    all_mentions: bool = False
     answer_format: str | None = None
     template: str | None = None
     wordings: Mapping[str, str] | None = None

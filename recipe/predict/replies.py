@@ -4,16 +4,19 @@
     Reply(spans={Span(0, 3, "person")}, not_in_text={Entity("Eve", "person")}, off_schema={Entity("met", "verb")})
 
 Every span says where its text is, so its name is `text[start:end]` and never the answer's spelling. A name that is
-given more often than the text has it counts as often as the text has it.
+given more often than the text has it counts as often as the text has it. With `all_mentions` it is marked wherever the
+text has it (recipe.core.align.mentions), in the other windows of the text too.
 """
 
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recipe import answers
-from recipe.core.align import Span, locate, occurs
+from recipe.core.align import Span, mentions, occurs, place
 from recipe.core.entities import Entity, Example
+from recipe.core.text import visible
 from recipe.generate.predictions import Prediction
 from recipe.predict.questions import Inquiry, Settings
 from recipe.predict.windows import Window
@@ -97,15 +100,17 @@ def assemble(index: int, inquiry: Inquiry, completions: Sequence[Prediction], se
         size = len(completions) // len(inquiry.windows)
         made = completions[number * size : (number + 1) * size]
         asked = settings.asked(text, record.types)
-        each = [read(asked[place // samples], prediction.output) for place, prediction in enumerate(made)]
+        each = [read(asked[question // samples], prediction.output) for question, prediction in enumerate(made)]
         replies = [together(each[sample::samples]) for sample in range(samples)]
+        if settings.all_mentions:
+            replies = [replace(reply, spans=frozenset(_everywhere(text, reply.spans))) for reply in replies]
         parsed += sum(reply.parsed for reply in each)
         votes.append(vote(replies, settings.min_agreement))
     return Result(
         index,
         record.text,
         record.types,
-        **join(record.text, inquiry.windows, votes, samples),
+        **join(record.text, inquiry.windows, votes, samples, settings.all_mentions),
         answers=len(completions),
         unparsable=len(completions) - parsed,
         cut=sum(prediction.finish_reason == "length" for prediction in completions),
@@ -115,10 +120,10 @@ def assemble(index: int, inquiry: Inquiry, completions: Sequence[Prediction], se
 
 
 def read(example: Example, completion: str) -> Reply:
-    """One answer, located in the text that it is about. Never raises."""
+    """One answer, placed in the text that it is about. Never raises."""
     text, types, answer = example.sentence, example.types, answers.parse(completion, example)
     asked = [entity for entity in answer.entities if entity.type in types]
-    spans = locate(text, asked)
+    spans = place(text, asked)
     without = {entity for entity, span in zip(asked, spans, strict=True) if span is None}
     return Reply(
         frozenset(span for span in spans if span is not None),
@@ -166,10 +171,13 @@ def vote(replies: Sequence[Reply], min_agreement: float) -> Reply:
     return Reply(spans, frozenset(not_in_text), frozenset(off_schema), closest.reasoning, closest.parsed)
 
 
-def join(text: str, windows: Sequence[Window], votes: Sequence[Reply], samples: int) -> dict[str, object]:
+def join(
+    text: str, windows: Sequence[Window], votes: Sequence[Reply], samples: int, all_mentions: bool = False
+) -> dict[str, object]:
     """The fields of a Result that come from the votes on its windows: each place is taken from the window that owns it.
 
-    The reasoning about several windows is joined with an empty line between them.
+    With `all_mentions`, a name that was found in one window is marked in those that don't have it, too. The reasoning
+    about several windows is joined with an empty line between them.
     """
     spans: dict[Span, int] = {}
     for window, one in zip(windows, votes, strict=True):
@@ -177,6 +185,8 @@ def join(text: str, windows: Sequence[Window], votes: Sequence[Reply], samples: 
             start, end = window.start + span.start, window.start + span.end
             if window.owned_from <= start < window.owned_to:
                 spans[Span(start, end, span.type)] = count
+    if all_mentions and len(windows) > 1:
+        spans |= _elsewhere(text, windows, spans)
     order = sorted(spans, key=lambda span: (span.start, -span.end, span.type))
     thoughts = [one.reasoning for one in votes if one.reasoning]
     # What one window lacks may be in another, which answers for it there.
@@ -190,6 +200,26 @@ def join(text: str, windows: Sequence[Window], votes: Sequence[Reply], samples: 
         "not_in_text": _sorted(absent),
         "off_schema": _sorted({entity for one in votes for entity in one.off_schema}),
     }
+
+
+def _elsewhere(text: str, windows: Sequence[Window], spans: Mapping[Span, int]) -> dict[Span, int]:
+    """Mentions of what was found in other windows alone, with the most votes that the name has there."""
+
+    def name(span: Span) -> tuple[str, str]:
+        return unicodedata.normalize("NFC", visible(text[span.start : span.end])), span.type
+
+    def owner(span: Span) -> int:
+        return next(number for number, window in enumerate(windows) if span.start < window.owned_to)
+
+    most: dict[tuple[str, str], int] = {}
+    for span, count in spans.items():
+        most[name(span)] = max(count, most.get(name(span), 0))
+    there = {(name(span), owner(span)) for span in spans}
+    return {span: most[name(span)] for span in _everywhere(text, spans) if (name(span), owner(span)) not in there}
+
+
+def _everywhere(text: str, spans: Iterable[Span]) -> tuple[Span, ...]:
+    return mentions(text, (Entity(text[span.start : span.end], span.type, span.start) for span in spans))
 
 
 def _sorted(entities: Iterable[Entity]) -> tuple[Entity, ...]:

@@ -12,11 +12,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from recipe import answers
-from recipe.core.align import Span, locate
+from recipe.core.align import Span, place
 from recipe.core.entities import Entity, Example
 from recipe.evaluate.disagreements import KINDS
-from recipe.evaluate.verdict import Verdict
+from recipe.evaluate.verdict import Output, Verdict, texts
 
 MAX_DEPTH, MAX_NAMES = 5, 150  # of what a page draws; a broken answer can repeat a name a thousand times
 
@@ -30,7 +29,7 @@ class Named:
     kind: str | None
 
 
-def card(verdict: Verdict, output: str, shorten: Callable[[str], str]) -> dict:
+def card(verdict: Verdict, output: Output, shorten: Callable[[str], str]) -> dict:
     """One answer beside its gold, ready for JSON: `answer_card`, and `gold`, the sentence as `nest` gives it."""
     pieces, rest = _draw(verdict.example.sentence, _gold_side(verdict))
     shown = answer_card(verdict, output, shorten)
@@ -39,7 +38,7 @@ def card(verdict: Verdict, output: str, shorten: Callable[[str], str]) -> dict:
     return {"gold": pieces, **shown}
 
 
-def answer_card(verdict: Verdict, output: str, shorten: Callable[[str], str]) -> dict:
+def answer_card(verdict: Verdict, output: Output, shorten: Callable[[str], str]) -> dict:
     """One answer, ready for JSON; `shorten` makes a long text of the model fit a page.
 
     `kinds` its classes of disagreements; `answer` the sentence as `nest` gives it, None where the answer couldn't be
@@ -48,9 +47,9 @@ def answer_card(verdict: Verdict, output: str, shorten: Callable[[str], str]) ->
     """
     found = {one.kind for one in verdict.disagreements}
     kinds = [kind for kind in KINDS if kind in found]
-    if not verdict.answer.parsed:
+    if not verdict.answer.parsed:  # a completion, then: what a tool found needs no reading
         return {"kinds": kinds, "reasoning": "", "answer": None, "raw": shorten(output)}
-    shown = {"kinds": kinds, "reasoning": shorten(answers.parts(output, verdict.example)[0])}
+    shown = {"kinds": kinds, "reasoning": shorten(texts(output, verdict.example)[0])}
     pieces, rest = _draw(verdict.example.sentence, _answer_side(verdict))
     if verdict.disagreements:
         shown["answer"] = pieces
@@ -61,7 +60,7 @@ def answer_card(verdict: Verdict, output: str, shorten: Callable[[str], str]) ->
 
 def gold_pieces(example: Example) -> list:
     """The sentence with its gold entities alone, as `nest` gives it."""
-    spans = locate(example.sentence, example.entities)
+    spans = place(example.sentence, example.entities)
     named = [Named(entity, span, None) for entity, span in zip(example.entities, spans, strict=True)]
     return _draw(example.sentence, named)[0]
 
@@ -124,18 +123,18 @@ def nest(sentence: str, named: Iterable[Named]) -> list:
     pieces: list = []
     stack: list[tuple[Named, dict]] = []  # the marks that are open, the outermost first
     position = 0
-    for place in sorted(ends.union(starting)):
-        _add_text(stack, pieces, sentence[position:place])
-        position = place
-        ending = [depth for depth, (item, _) in enumerate(stack) if item.span.end == place]
+    for border in sorted(ends.union(starting)):
+        _add_text(stack, pieces, sentence[position:border])
+        position = border
+        ending = [depth for depth, (item, _) in enumerate(stack) if item.span.end == border]
         if ending:
             above = stack[ending[0] :]
             del stack[ending[0] :]
             for item, mark in above:
-                if item.span.end > place:
+                if item.span.end > border:
                     mark["more"] = True
                     _open(stack, pieces, item, again=True)
-        for item in sorted(starting[place], key=lambda item: (-item.span.end, item.span.type)):
+        for item in sorted(starting[border], key=lambda item: (-item.span.end, item.span.type)):
             _open(stack, pieces, item)
     _add_text(stack, pieces, sentence[position:])
     return pieces

@@ -12,7 +12,7 @@ from pathlib import Path
 from recipe.core.entities import DataError
 from recipe.evaluate.disagreements import KINDS
 from recipe.evaluate.saved import EACH, FILE, NULL, NUMBER, read_scores, scored_answers
-from recipe.evaluate.verdict import KEYED, SCORED_RULES, Verdict, compare
+from recipe.evaluate.verdict import KEYED, SCORED_RULES, Output, Verdict, compare
 
 LENGTHS = ("reasoning", "answer")
 
@@ -44,11 +44,11 @@ SHAPE = {
 
 @dataclass(frozen=True, slots=True)
 class ScoredRow:
-    """One evaluation row: its position in the Parquet file, its dataset, the completion, and what was made of it."""
+    """One evaluation row: its position in the Parquet file, its dataset, the output, and what was made of it."""
 
     index: int
     dataset: str
-    output: str
+    output: Output
     verdict: Verdict
 
 
