@@ -46,7 +46,7 @@ def split_files(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> li
     found = [path for rank, path in ranked if rank == best]
     if len({_PART.sub("", path.stem) + path.suffix for path in found}) > 1:
         both = " and ".join(path.name for path in found[:2])
-        raise DataError(f"{folder}: {both} both look like its {split} split; leave one of them there")
+        raise DataError(f"{folder}: {both} both look like its {split} split; leave one of them there, or name one file")
     return found
 
 
@@ -62,5 +62,5 @@ def split_folder(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> l
     found = [files for paths in shown if (files := [path for path in paths if path.is_file() and is_ours(path)])]
     if len(found) > 1:
         both = " and ".join(f"{files[0].parent.name}/" for files in found[:2])
-        raise DataError(f"{folder}: {both} both look like its {split} split; leave one of them there")
+        raise DataError(f"{folder}: {both} both look like its {split} split; leave one of them there, or name one file")
     return found[0] if found else []
