@@ -88,6 +88,15 @@ def test_the_parts_of_a_split_are_read_one_after_the_other(tmp_path, folder):
     assert read(tmp_path / "news") == READ
 
 
+def test_parts_may_have_the_hash_that_the_hub_once_put_behind_them(tmp_path):
+    for part, digest in enumerate(("b42a775f407cee45", "0123456789abcdef")):
+        name = f"validation-0000{part}-of-00002-{digest}.parquet"
+        layouts.parquet(tmp_path / "data" / name, ROWS[part:][:1], NAMES)
+    assert read(tmp_path / "data", "dev") == READ
+    layouts.parquet(tmp_path / "data" / "validation_en-00000-of-00001-b42a775f407cee45.parquet", ROWS, NAMES)
+    assert read(tmp_path / "data", "dev") == READ
+
+
 def test_a_split_may_be_a_folder_of_files(tmp_path):
     for split in ("train", "validation"):
         for part in range(2):

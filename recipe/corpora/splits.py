@@ -14,7 +14,7 @@ SPLITS: Mapping[str, tuple[str, ...]] = {
     "dev": ("dev", "devel", "development", "valid", "validation", "val", "testa"),
     "test": ("test", "testb"),
 }
-_PART = re.compile(r"[-_]\d+[-_]of[-_]\d+$")
+_PART = re.compile(r"[-_]\d+[-_]of[-_]\d+(?:-[0-9a-f]{16})?$")  # the hub once put a hash behind it
 _BEHIND_A_DIGIT = re.compile(r"(?<=\d)[a-z]+$")  # wnut17train
 
 
