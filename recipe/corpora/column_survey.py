@@ -63,7 +63,7 @@ def survey(path: Path, columns: Columns = FIRST_AND_LAST, names: tuple[str, ...]
 def tag_of(fields: list[str], columns: Columns, names: tuple[str, ...] | None) -> str | None:
     """The tag of a line as it is written; by its name where it is a number that has one."""
     tag = pick(fields, columns.tag)
-    if names and tag is not None and tag.isdecimal() and int(tag[:9]) < len(names):
+    if names and tag is not None and tag.isdecimal() and len(tag) < 9 and int(tag) < len(names):
         return names[int(tag)]
     return tag
 
@@ -101,20 +101,18 @@ def _survey(
     if not form.header and tally.lines and (tally.narrow == tally.lines or path.suffix == ".csv"):
         form, tally = _separated(path, form, columns, names, tally)
     usual, refused = columns, ""
-    while tally.token.counts:
-        what = "running numbers" if tally.token.runs else "numbers only"
-        column = columns.token
-        there = form.width > 2 or tally.token.runs or tally.token.same
-        if chosen or column < 1 or column + 1 >= _from_1(columns.tag, form.width):
+    while tally.token.ordered or (tally.token.many and not chosen):
+        if chosen or columns.token < 1 or columns.token + 1 >= _from_1(columns.tag, form.width):
+            what = "running numbers" if tally.token.runs else "numbers only"
             columns = usual
-            refused = f"the token column holds {what}; give --columns 2,-1, or where the words are" if there else ""
+            refused = f"the token column holds {what}; give --columns 2,-1, or where the words are"
             break
-        columns = Columns(column + 1, columns.tag)
+        columns = Columns(columns.token + 1, columns.tag)
         tally = _count(path, form, columns, names)
-    numbers = tally.first if tally.first.counts and _from_1(columns.token, form.width) != 1 else None
+    numbers = tally.first if tally.first.ordered and _from_1(columns.token, form.width) != 1 else None
     splits = numbers is not None and tally.sentences == 1 and not form.sentence
     if splits and not refused and not numbers.tells_sentences:
-        refused = "no blank line ends a sentence, and the numbers in column 1 don't say where one does; put such lines"
+        refused = "the numbers in column 1 don't say where a sentence ends; put a blank line after each"
     style = style_of(tally.tags, tally.prefixed)
     tags = {tag: parsed for tag in tally.tags if (parsed := style.parse(tag)) is not None}
     return Survey(

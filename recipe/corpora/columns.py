@@ -132,17 +132,20 @@ def _index(names: Sequence[str], known: frozenset[str]) -> int:
     return next((number for number, name in enumerate(names, 1) if name in known), 0)
 
 
-def looks_like_columns(path: Path) -> bool:
-    """True if the first lines are in columns, one of them of tags; or if there is no line, or none that can be read."""
+def looks_like_columns(path: Path, with_tags: bool = False) -> bool:
+    """True if the first lines have as many fields each, or most do and there are tags; or if no line can be read.
+
+    `with_tags`: not without tags, or a header.
+    """
     try:
         status = path.stat()
     except OSError:
         return False
-    return _looks_like_columns(path, status.st_mtime_ns, status.st_size)
+    return _looks_like_columns(path, with_tags, status.st_mtime_ns, status.st_size)
 
 
 @functools.lru_cache(maxsize=1024)
-def _looks_like_columns(path: Path, _mtime: int, _size: int) -> bool:
+def _looks_like_columns(path: Path, with_tags: bool, _mtime: int, _size: int) -> bool:
     lines: list[str] = []
     try:
         for _, line in read_text_lines(path):
@@ -157,8 +160,10 @@ def _looks_like_columns(path: Path, _mtime: int, _size: int) -> bool:
     table = [fields_of(line, Form()) for line in lines]
     widths = [len(fields) for fields in table]
     width = max(set(widths), key=widths.count)
-    if width > 1 and 2 * widths.count(width) > len(widths):
-        return any(_says_more(field) for fields in table if len(fields) == width for field in fields[1:])
+    share = widths.count(width) / len(widths)
+    tags = any(_says_more(field) for fields in table for field in fields[1:])
+    if width > 1 and ((share > 0.5 and tags) or (share > 0.9 and not with_tags and not lines[0].startswith('{"'))):
+        return True
     return any(
         all(separator in line for line in lines) and any(_says_more(line.rpartition(separator)[2]) for line in lines)
         for separator in SEPARATORS
@@ -197,15 +202,14 @@ class Numbers:
         if field is not None and extra_node([field]):
             return  # neither a number nor a word
         self.fields += 1
-        before = None if begins else self.before
-        self.before = None
+        before, self.before = self.before, None
         if field is None or not _NUMBER.fullmatch(field):
             return
         self.before = number = int(field)
         self.numbers += 1
         self.first = number if self.first is None else self.first
-        if before is None:
-            self.starts += number in (0, 1)
+        if begins or before is None:
+            self.starts += number in (0, 1) or (before is not None and before <= number <= before + 1)
         elif number < before:
             self.restarts += number == self.first
             self.falls += number != self.first
@@ -219,9 +223,14 @@ class Numbers:
         return 2 * (self.up + self.starts + self.restarts) > self.fields
 
     @property
-    def counts(self) -> bool:
-        """True if this is no column of words: it runs, repeats itself, or is long and holds nothing but numbers."""
-        return self.runs or 2 * self.same > self.fields or (self.numbers == self.fields >= _MANY)
+    def ordered(self) -> bool:
+        """True if most lines go on counting: this is no column of words."""
+        return 2 * (self.up + self.same + self.starts + self.restarts) > self.fields
+
+    @property
+    def many(self) -> bool:
+        """True if there are so many numbers, and nothing else, that this is hardly a column of words."""
+        return self.numbers == self.fields >= _MANY
 
     @property
     def tells_sentences(self) -> bool:

@@ -120,8 +120,10 @@ def split_file(folder: Path, split: str) -> Path | None:
 
 
 def found(path: Path) -> bool:
-    """True for a column file, and for a folder that holds one of any split."""
-    return reads(path) if path.is_file() else any(split_file(path, split) for split in SPLITS)
+    """True for a column file with tags, and for a folder that holds a column file of any split."""
+    if path.is_file():
+        return reads(path) and (path.suffix in _OF_COLUMNS or looks_like_columns(path, with_tags=True))
+    return any(split_file(path, split) for split in SPLITS)
 
 
 def reads(path: Path) -> bool:

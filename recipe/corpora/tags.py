@@ -31,7 +31,7 @@ _FEW = 20  # so many may stand there once
 _UPPER, _LOWER = "[BIESLUM]", "[bieslum]"
 _SIGNS = re.compile(r"[,|;/+&\s]+")
 _LISTING = re.compile(r"[,|;]")  # signs that no name of a type has inside
-_BARE = re.compile(r"\w[^()\[\]{}<>*\"]*")
+_BARE = re.compile(r"[^\W_][^()\[\]{}<>*\"]*")
 _LETTER = re.compile(r"[^\W\d_]")
 _PREFIXED = re.compile(r"[A-Z]-\S")
 _ANY_TAG = re.compile(rf"[Oo]|{_UPPER}-?|[A-Za-z][-_:.]\S.*|\S.*[-_]{_UPPER}", re.DOTALL)
@@ -86,7 +86,12 @@ class Style:
         if self.several(tag):
             return "several_labels", f"the tag {shown} holds several labels; write one"
         if self.words:
-            return "unknown_tag", f"{shown} is no tag: the tag column holds words; is --columns right?"
+            return "unknown_tag", f"{shown} is no tag: the tag column holds words; see --columns"
+        if tag.isdecimal():
+            return (
+                "unknown_tag",
+                f"{shown} is no tag; name numbered tags with --tags FILE, or see --columns",
+            )
         return "unknown_tag", f"{shown} is no tag (O, or a type behind B-, I-, E-, S-, L-, U- or M-; see --columns)"
 
 
