@@ -25,7 +25,7 @@ SEPARATORS = (";", "|", ",", "/")
 _HEAD = 200  # lines that show whether a file is in columns
 _DOCUMENT = "-DOCSTART"
 
-_TOKEN_NAMES = frozenset({"word", "words", "token", "tokens", "form", "text"})
+_TOKEN_NAMES = frozenset({"word", "words", "token", "tokens", "form"})
 _TAG_NAMES = frozenset({"tag", "tags", "ner", "ner_tag", "ner_tags", "ner tag", "label", "labels", "entity", "bio"})
 _SENTENCE_NAMES = frozenset({"sentence #", "sentence", "sentence_id", "sentence id", "sent_id", "sentence_idx"})
 
@@ -157,17 +157,21 @@ def _looks_like_columns(path: Path, with_tags: bool, _mtime: int, _size: int) ->
         pass  # is told when the file is read
     if not lines or _header(1, lines[0]):
         return True
-    table = [fields_of(line, Form()) for line in lines]
-    widths = [len(fields) for fields in table]
-    width = max(set(widths), key=widths.count)
-    share = widths.count(width) / len(widths)
-    tags = any(_says_more(field) for fields in table for field in fields[1:])
-    if width > 1 and ((share > 0.5 and tags) or (share > 0.9 and not with_tags and not lines[0].startswith('{"'))):
-        return True
-    return any(
-        all(separator in line for line in lines) and any(_says_more(line.rpartition(separator)[2]) for line in lines)
-        for separator in SEPARATORS
-    )
+    if path.suffix != ".csv":
+        table = [fields_of(line, Form()) for line in lines]
+        widths = [len(fields) for fields in table]
+        width = max(set(widths), key=widths.count)
+        share = widths.count(width) / len(widths)
+        tags = any(_says_more(field) for fields in table for field in fields[1:])
+        if width > 1 and ((share > 0.5 and tags) or (share > 0.9 and not with_tags and not lines[0].startswith('{"'))):
+            return True
+    return any(_has_tags_behind(separator, lines) for separator in SEPARATORS)
+
+
+def _has_tags_behind(separator: str, lines: Sequence[str]) -> bool:
+    """True if each line has the separator, and a tag is behind it in a fourth of them: the rest may be types alone."""
+    tags = sum(_says_more(line.rpartition(separator)[2]) for line in lines)
+    return 4 * tags >= len(lines) and all(separator in line for line in lines)
 
 
 def _says_more(field: str) -> bool:

@@ -68,7 +68,7 @@ class Style:
         if len(parts) < 2:
             return False
         typed = [self.typed.fullmatch(part) if self.typed else None for part in parts]
-        if sum(map(bool, typed)) > 1:
+        if sum(match is not None or has_prefix(part) for part, match in zip(parts, typed, strict=True)) > 1:
             return True
         if not _LISTING.search(tag):
             return False  # B-I/O is a type
