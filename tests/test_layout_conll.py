@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 
+import layouts
 import pyarrow.parquet as pq
 import pytest
 
@@ -12,7 +13,6 @@ from recipe.core.entities import DataError, Entity, Example
 from recipe.corpora import Columns, Reading, conll
 from recipe.corpora.datasets import dataset_at, read_dataset
 from recipe.corpora.tags import MOST_BARE, style_of
-from tests import layouts
 
 
 @pytest.fixture
@@ -93,6 +93,8 @@ def test_a_text_with_annotations_beside_it_is_no_column_file(tmp_path):
         "0\tAda\tB-PER\n4\tmet\tO\n8\tBob\tB-PER\n\n0\tNothing\tO\n8\there\tO\n",  # characters
         "7\tAda\tB-PER\n7\tmet\tO\n7\tBob\tB-PER\n\n8\tNothing\tO\n8\there\tO\n",  # the sentence's number
         "1\t1\tAda\tB-PER\n1\t2\tmet\tO\n1\t3\tBob\tB-PER\n\n2\t1\tNothing\tO\n2\t2\there\tO\n",  # both
+        "1-1\tAda\tB-PER\n1-2\tmet\tO\n1-3\tBob\tB-PER\n\n2-1\tNothing\tO\n2-2\there\tO\n",
+        "1.1\t0-3\tAda\tB-PER\n1.2\t4-7\tmet\tO\n1.3\t8-11\tBob\tB-PER\n\n2.1\t0-7\tNothing\tO\n2.2\t8-12\there\tO\n",
         "1\tAda\tB-PER\n1\tmet\tO\n1\tBob\tB-PER\n2\tNothing\tO\n2\there\tO\n",  # no blank line
         "0\tAda\tB-PER\n1\tmet\tO\n2\tBob\tB-PER\n0\tNothing\tO\n1\there\tO\n",  # no blank line
     ],
@@ -122,6 +124,12 @@ def test_numbers_are_never_read_as_a_sentence(refused, text, columns):
 def test_numbers_that_go_back_do_not_part_sentences(refused, skip):
     text = "1\tAda\tB-PER\n1\tmet\tO\n2\tBob\tO\n2\tran\tO\n1\tfar\tO\n"
     assert "put a blank line after each" in refused(text, skipped=skip)
+
+
+def test_pairs_of_numbers_are_passed_over_where_the_columns_are_named(read, refused):
+    text = "1-1\tAda\tB-PER\n1-2\tmet\tO\n1-3\tBob\tB-PER\n\n2-1\tNothing\tO\n2-2\there\tO\n"
+    assert read(text, **CHOSEN) == [ADA, HERE]
+    assert "running numbers" in refused(text, columns=Columns(1, 3, chosen=True))
 
 
 def test_numbers_part_the_sentences_of_a_file_whose_columns_are_named_too(read):
@@ -240,6 +248,21 @@ def test_tags_without_a_type_are_of_the_type_that_is_named(read, refused, tags):
     message = refused(text)
     assert f"test.tsv: line 2: {tags.split()[1]!r} is no tag with a type" in message
     assert "--type NAME" in message
+
+
+@pytest.mark.parametrize("listed", ["B\nI\nO\n", "O\nB-\nI-\n"])
+def test_a_list_of_such_tags_names_no_type_either(tmp_path, read, refused, listed):
+    (tmp_path / "labels.txt").write_text(listed)
+    text = "The\tO\nheart\tB\n"
+    assert read(text, type_name="organ") == [("The heart", [("heart", "organ")])]
+    assert "labels.txt: leaves no type to ask for" in refused(text)
+
+
+@pytest.mark.parametrize("listed", ["O\nPER-B\nPER-I\n", "O\nPER\n", "O\nB_PER\nI_PER\n"])
+def test_a_list_of_tags_is_read_in_the_style_of_the_tags(tmp_path, read, listed):
+    (tmp_path / "labels.txt").write_text(listed)
+    tag = listed.split()[1]
+    assert read(f"The\tO\nAda\t{tag}\n") == [("The Ada", [("Ada", "per")])]
 
 
 def test_types_stand_alone_only_where_no_tag_has_a_prefix(read, refused):

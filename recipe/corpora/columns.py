@@ -194,9 +194,10 @@ def tag_column(path: Path, form: Form) -> int:
 
 
 class Numbers:
-    """Says of a column whether it only counts: tokens (0 1 2), characters (0 4 9) or sentences (1 1 1 2 2)."""
+    """Says of a column whether it only counts: tokens (0 1 2, 1-1 1-2), characters (0 4 9) or sentences (1 1 1 2 2)."""
 
     def __init__(self) -> None:
+        self.pairs = 0  # two numbers in one field
         self.fields = self.numbers = self.up = self.same = self.starts = self.restarts = self.falls = 0
         self.first: int | None = None
         self.before: int | None = None
@@ -204,6 +205,7 @@ class Numbers:
     def add(self, field: str | None, begins: bool) -> None:
         """The next line's field; `begins` where it is the first of a sentence."""
         if field is not None and extra_node([field]):
+            self.pairs += 1
             return  # neither a number nor a word
         self.fields += 1
         before, self.before = self.before, None
@@ -229,7 +231,12 @@ class Numbers:
     @property
     def ordered(self) -> bool:
         """True if most lines go on counting: this is no column of words."""
-        return 2 * (self.up + self.same + self.starts + self.restarts) > self.fields
+        return 2 * (self.up + self.same + self.starts + self.restarts) > self.fields or self.paired
+
+    @property
+    def paired(self) -> bool:
+        """True if most fields are two numbers, of the sentence and of the token, or of a token's characters."""
+        return self.pairs > self.fields
 
     @property
     def many(self) -> bool:

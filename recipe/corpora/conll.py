@@ -195,6 +195,8 @@ def _labels(dataset: Dataset, reading: Reading) -> tuple[dict[str, str], tuple[s
     first, *_ = files = dataset.label_files
     if first.stem == "labels" and first != dataset.folder:
         names = read_labels(first)
+        if not names and reading.type_name:  # a list of B, I and O
+            return {}, reading.types(first, {normalize_type(reading.type_name)}, "name another type")
         return names, reading.types(first, names.values(), "list the types of the dataset")
     schemes = {path: survey(path, reading.columns, reading.tags) for path in files}
     labels = {normalize_type(label) for scheme in schemes.values() for label in scheme.labels}
