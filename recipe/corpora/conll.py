@@ -301,7 +301,7 @@ def _token(
     if len(fields) != width:
         return Fault(number, "columns", f"{len(fields)} columns, where the file's first line has {width}")
     if not token.strip():
-        return Fault(number, "blank_token", f"the token {token!r} is blank")
+        return Fault(number, "blank_token", f"the token {token[:40]!r} is blank")
     parsed = scheme.tags.get(tag)
     if parsed is None:
         return Fault(number, *scheme.style.fault(tag))
