@@ -49,11 +49,16 @@ _UNSPACED = re.compile(
 )
 
 
+def unspaced(text: str) -> int:
+    """How many characters of a text are of a script without spaces."""
+    return len(_UNSPACED.findall(text))
+
+
 def joiner(tokens: Iterable[str]) -> str:
     """What stands between tokens: nothing if most of their letters are of a script without spaces, else a space."""
     text = "".join(tokens)
     letters = sum(map(str.isalpha, text))
-    return "" if 2 * len(_UNSPACED.findall(text)) > letters > 0 else " "
+    return "" if 2 * unspaced(text) > letters > 0 else " "
 
 
 def of_tokens(tokens: Sequence[str], chunks: Iterable[tuple[int, int, str]], join: str | None = None) -> Annotated:

@@ -1,7 +1,8 @@
 """CoNLL's and BIO's layout: files in columns, with a token and its tag on each line.
 
-    <Dataset>/{train,dev,test}.txt, .conll, .bio, .iob, .iob2 or .tsv
+    <Dataset>/{train,dev,test}.txt, .conll, .conllu, .bio, .iob, .iob2, .tsv or .csv; eng.testa; emerging.test.annotated
     <Dataset>/labels.json or labels.txt   perhaps: the types, or {"PER": "person"}, which renames the tags' types
+    <Dataset>.conll                       the same in one file, which is any split
 
     -DOCSTART- -X- -X- O
 
@@ -11,42 +12,50 @@
 
     next(read_sentences(Path("train.txt"))).mentions      # (Chunk(0, 1, "ORG"), Chunk(2, 3, "MISC"))
 
-Tabs separate the columns of a line that has one, else spaces do. A blank line ends a sentence, and so does a line that
-begins with -DOCSTART-. At the start of a sentence, a line that begins with `# ` and holds no tag is a comment.
+recipe.corpora.columns says how lines are cut, recipe.corpora.tags how tags are written. A blank line ends a sentence,
+and so does a line that begins with -DOCSTART-. At the start of a sentence, a line that begins with # and holds no tag
+is a comment. Where the first column only counts (tokens or sentences) and the user names no columns, the words are in
+the next one; and where the file has no blank line, these numbers part its sentences. Of CoNLL-U, lines such as 1-2 and
+8.1, which are no words, are passed over and counted.
 
-Tags are `O` or a type behind B-, I-, E- (also L-), S- (also U-) or M-: the schemes IOB1, IOB2, BIOES, BILOU and BMES. A
-mention begins and ends by the rule of conlleval, the CoNLL-2000 shared task's script: at B- and S-, after E- and S-,
+A mention begins and ends by the rule of conlleval, the CoNLL-2000 shared task's script: at B- and S-, after E- and S-,
 at O, and wherever the type changes. So an I- that follows no tag of its type begins a mention. That is how IOB1 is
 written; in a file of another scheme such a mention counts as repaired, and so does one that lacks its E-.
+
+Tokens are joined by one space; by nothing if most letters of the file are of a script without spaces, so that all its
+sentences are joined alike. In such a file, neighbours that end and begin with a letter or digit of another script keep
+a space between them ("iPhone 6"), if such tokens are words. In a file that has them character by character ("i", "P",
+"h") nobody can tell where a space was, and they are joined as they are, as the readers of such files usually do.
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recipe.core.entities import DataError, Example, normalize_type
-from recipe.corpora.annotated import Annotated, example_of, of_tokens
-from recipe.corpora.json_files import read_text_lines
+from recipe.corpora.annotated import Annotated, Mention, example_of, of_tokens, unspaced
+from recipe.corpora.column_survey import Survey, survey, tag_of
+from recipe.corpora.columns import extra_node, is_prose, looks_like_columns, pick, rows, tag_column
 from recipe.corpora.labels import labels_file, read_labels
 from recipe.corpora.reading import FIRST_AND_LAST, Columns, Reading
 from recipe.corpora.records import Wrong
 from recipe.corpora.splits import SPLITS, split_files
+from recipe.corpora.tags import OUTSIDE, Tag, looks_like_one, untyped_fault
 
 if TYPE_CHECKING:
     from recipe.corpora.dataset import Dataset
 
-SUFFIXES = (".txt", ".conll", ".bio", ".iob", ".iob2", ".tsv")
-FILES = "CoNLL columns ({train,dev,test}.txt, .conll, .bio, .iob2, .tsv)"
+__all__ = ("FILES", "SUFFIXES", "Chunk", "Columns", "Fault", "Sentence", "Survey", "read_sentences", "survey")
 
-_TAG = re.compile(r"O|([BIESLUM])-(\S.*)", re.DOTALL)
+_OF_COLUMNS = (".conll", ".conllu", ".bio", ".iob", ".iob2")
+_OF_SPLITS = tuple(f".{name}" for names in SPLITS.values() for name in names)
+SUFFIXES = (*_OF_COLUMNS, ".txt", ".tsv", ".csv", ".annotated", *_OF_SPLITS)
+FILES = "CoNLL columns ({train,dev,test}.txt, .conll, .conllu, .bio, .iob2, .tsv, .csv)"
+
 _OPEN, _CLOSE = frozenset("BSU"), frozenset("ESLU")
-_DOCUMENT = "-DOCSTART"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +75,31 @@ class Sentence:
     tokens: tuple[str, ...]
     mentions: tuple[Chunk, ...]
     repaired: int = 0
+    passed_over: tuple[str, ...] = ()  # what recipe.corpora.columns.extra_node calls the lines that are no words
 
     @property
     def text(self) -> str:
         return self.annotated().text
 
-    def annotated(self, join: str | None = None) -> Annotated:
-        """The sentence with its mentions."""
-        return of_tokens(self.tokens, ((one.start, one.end, one.label) for one in self.mentions), join)
+    def annotated(self, join: str | None = None, words: bool = False) -> Annotated:
+        """The sentence with its mentions. `words`: a space stands between words of a spaced script whatever `join`."""
+        chunks = ((one.start, one.end, one.label) for one in self.mentions)
+        if not words:
+            return of_tokens(self.tokens, chunks, join)
+        parts, starts, at, before = [], [], 0, ""
+        for token in self.tokens:
+            gap = " " if before and _spaced(before) and _spaced(token[0]) else join or ""
+            gap = gap if before else ""
+            starts.append(at + len(gap))
+            parts += gap, token
+            at, before = starts[-1] + len(token), token[-1]
+        ends = [start + len(token) for start, token in zip(starts, self.tokens, strict=True)]
+        mentions = (Mention(label, starts[first], ends[end - 1]) for first, end, label in chunks)
+        return Annotated("".join(parts), tuple(mentions))
+
+
+def _spaced(character: str) -> bool:
+    return character.isalnum() and not unspaced(character)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +111,6 @@ class Fault:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What only a whole file tells: the types in its tags; does B- (or S-) begin, and E- (or S-) end, every mention?"""
-
-    labels: frozenset[str]
-    opens: bool
-    closes: bool
-
-
 # ----------------------------------------------------------------------------------------------------------- files
 
 
@@ -102,26 +119,32 @@ def split_file(folder: Path, split: str) -> Path | None:
     return next(iter(split_files(folder, split, reads)), None)
 
 
-def found(folder: Path) -> bool:
-    """True if the folder holds a column file of any split."""
-    return folder.is_dir() and any(split_file(folder, split) for split in SPLITS)
+def found(path: Path) -> bool:
+    """True for a column file with tags, and for a folder that holds a column file of any split."""
+    if path.is_file():
+        return reads(path) and (path.suffix in _OF_COLUMNS or looks_like_columns(path, with_tags=True))
+    return any(split_file(path, split) for split in SPLITS)
 
 
 def reads(path: Path) -> bool:
-    """True for a file that ends like one in columns."""
-    return path.suffix in SUFFIXES and path.name != "labels.txt"
+    """True for a file that ends like one in columns and, where the ending is others' too, begins like one."""
+    if path.suffix not in SUFFIXES or path.name == "labels.txt":
+        return False
+    return path.suffix in _OF_COLUMNS or (not path.with_suffix(".ann").exists() and looks_like_columns(path))
 
 
-def file(folder: Path, split: str) -> Path:
-    """The split's file under its usual names, such as `valid.txt` for dev."""
-    return split_file(folder, split) or folder / f"{split}.txt"
+def file(path: Path, split: str) -> Path:
+    """The split's file under its usual names, such as `valid.txt` for dev; the one file."""
+    return path if path.is_file() else split_file(path, split) or path / f"{split}.txt"
 
 
-def label_files(folder: Path) -> tuple[Path, ...]:
+def label_files(path: Path) -> tuple[Path, ...]:
     """A list of the types if there is one, else the files of all splits, whose tags name them."""
-    listed = labels_file(folder)
-    splits = (split_file(folder, split) for split in SPLITS)
-    return (listed,) if listed else tuple(path for path in splits if path is not None)
+    if path.is_file():
+        return (path,)
+    listed = labels_file(path)
+    splits = (split_file(path, split) for split in SPLITS)
+    return (listed,) if listed else tuple(split for split in splits if split is not None)
 
 
 # -------------------------------------------------------------------------------------------------------- examples
@@ -133,116 +156,143 @@ def types(dataset: Dataset, reading: Reading) -> tuple[str, ...]:
 
 
 def examples(dataset: Dataset, split: str, reading: Reading) -> Iterator[Example]:
-    """The split's sentences: tokens joined by one space."""
+    """The split's sentences."""
     names, of_dataset = _labels(dataset, reading)
+    path = dataset.file(split)
+    scheme = survey(path, reading.columns, reading.tags)
+    reading.note("index_column", scheme.shifted)
 
     def read(sentence: Sentence | Fault) -> tuple[Example, int]:
         if isinstance(sentence, Fault):
             raise Wrong(sentence.reason, sentence.message)
-        example = example_of(sentence.annotated(reading.join), of_dataset, names, dataset.name, reading)
+        example = example_of(_annotated(sentence, scheme, reading), of_dataset, names, dataset.name, reading)
         reading.note("repaired_entity", sentence.repaired)
+        for kind in sentence.passed_over:
+            reading.note(kind, 1)
         return example
 
-    path = dataset.file(split)
-    numbered = ((sentence.line, sentence) for sentence in read_sentences(path, reading.columns))
+    numbered = ((sentence.line, sentence) for sentence in _read(path, scheme, reading))
     yield from reading.examples(path, numbered, read, "line")
 
 
 def sentences(path: Path, reading: Reading) -> Iterator[str]:
     """The sentences of a column file."""
-    for sentence in read_sentences(path, reading.columns):
+    scheme = survey(path, reading.columns, reading.tags)
+    for sentence in _read(path, scheme, reading):
         if isinstance(sentence, Fault):
             raise DataError(f"{path}: line {sentence.line}: {sentence.message}; correct it")
-        yield sentence.annotated(reading.join).text
+        yield _annotated(sentence, scheme, reading).text
+
+
+def _annotated(sentence: Sentence, scheme: Survey, reading: Reading) -> Annotated:
+    if reading.join is not None:
+        return sentence.annotated(reading.join)
+    return sentence.annotated(scheme.join, words=not scheme.join and scheme.words)
 
 
 def _labels(dataset: Dataset, reading: Reading) -> tuple[dict[str, str], tuple[str, ...]]:
     """What each label of the dataset's files is called, both normalised; and the types that may be asked for."""
     first, *_ = files = dataset.label_files
-    if first.stem == "labels":
+    if first.stem == "labels" and first != dataset.folder:
         names = read_labels(first)
+        if not names and reading.type_name:  # a list of B, I and O
+            return {}, reading.types(first, {normalize_type(reading.type_name)}, "name another type")
         return names, reading.types(first, names.values(), "list the types of the dataset")
-    names = {normalize_type(label) for path in files for label in survey(path, reading.columns).labels}
-    return {}, reading.types(first, names, "is --columns right?")
+    schemes = {path: survey(path, reading.columns, reading.tags) for path in files}
+    labels = {normalize_type(label) for scheme in schemes.values() for label in scheme.labels}
+    if reading.type_name and any(scheme.untyped for scheme in schemes.values()):
+        labels.add(normalize_type(reading.type_name))
+    if not labels:
+        for path, scheme in schemes.items():
+            _refuse_the_first_fault(path, scheme, reading)
+    only_residual = "rename its labels in labels.json, or keep such types"
+    return {}, reading.types(first, labels, only_residual if labels else "every tag is O; is --columns right?")
+
+
+def _refuse_the_first_fault(path: Path, scheme: Survey, reading: Reading) -> None:
+    """DataError for the first line that can't be read; no type is to be had from such a file."""
+    fault = next((item for item in _read(path, scheme, reading) if isinstance(item, Fault)), None)
+    if fault is not None:
+        column = tag_column(path, scheme.form) if fault.reason == "unknown_tag" and not scheme.untyped else 0
+        remedy = (
+            f"column {column} holds tags: give --columns {scheme.columns.token},{column}" if column else "correct it"
+        )
+        raise DataError(f"{path}: line {fault.line}: {fault.message}; {remedy}")
 
 
 # ----------------------------------------------------------------------------------------------------------- lines
 
 
-def survey(path: Path, columns: Columns = FIRST_AND_LAST) -> Survey:
-    """Types and scheme of a file. Lines that can't be read don't count here."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    return _survey(path, columns, status.st_mtime_ns, status.st_size)
-
-
-@functools.lru_cache(maxsize=256)  # a corpus is read several times; its files are surveyed once
-def _survey(path: Path, columns: Columns, _mtime: int, _size: int) -> Survey:
-    labels, opens, closes = set(), False, False
-    before: tuple[str, str | None] = ("O", None)
-    for _, line in read_text_lines(path):
-        fields = _fields(line)
-        tag = _TAG.fullmatch(_pick(fields, columns.tag) or "") if len(fields) > 1 else None
-        prefix, label = ((tag[1] or "O"), tag[2]) if tag else ("O", None)
-        if label is not None:
-            labels.add(label)
-            # In IOB1 a B- begins only a mention that follows another one of its type.
-            opens = opens or prefix in "SU" or (prefix == "B" and before[1] != label)
-            closes = closes or prefix in _CLOSE
-        before = prefix, label
-    return Survey(frozenset(labels), opens, closes)
-
-
-def read_sentences(path: Path, columns: Columns = FIRST_AND_LAST) -> Iterator[Sentence | Fault]:
+def read_sentences(
+    path: Path, columns: Columns = FIRST_AND_LAST, reading: Reading | None = None
+) -> Iterator[Sentence | Fault]:
     """The sentences of a file in order, with a Fault in place of each that can't be read.
 
-    DataError for a file that is not UTF-8 text or holds no sentence.
+    DataError for a file that is not UTF-8 text, holds no sentence, or has numbers where the tokens should be.
     """
-    scheme = survey(path, columns)
+    reading = reading or Reading(columns=columns)
+    return _read(path, survey(path, reading.columns, reading.tags), reading)
+
+
+def _read(path: Path, scheme: Survey, reading: Reading) -> Iterator[Sentence | Fault]:
+    if scheme.refused:
+        raise DataError(f"{path}: {scheme.refused}")
     first: int | None = None
     tokens: list[str] = []
-    tags: list[tuple[str, str | None]] = []
+    tags: list[Tag] = []
+    passed_over: list[str] = []
     fault: Fault | None = None
-    width: int | None = None
-    read = 0
-    for number, line in itertools.chain(read_text_lines(path), [(0, "")]):  # a blank line ends the last sentence
-        fields = _fields(line)
-        if not fields or fields[0].startswith(_DOCUMENT):
+    width, key, read = scheme.form.width, "", 0
+    for number, line, fields in rows(path, scheme.form):
+        before, key = key, _key(fields, scheme) or key
+        if not fields or (before != key and _begins(before, key, scheme)):
             if first is not None:
-                yield fault or Sentence(first, tuple(tokens), *_mentions(tags, scheme))
+                yield fault or Sentence(first, tuple(tokens), *_mentions(tags, scheme), tuple(passed_over))
                 read += 1
-            first, tokens, tags, fault = None, [], [], None
-            continue
-        if first is None:
-            if line.startswith("# ") and not _TAG.fullmatch(_pick(fields, columns.tag) or ""):
+            first, tokens, tags, passed_over, fault = None, [], [], [], None
+            if not fields:
                 continue
-            first = number
+        tag = tag_of(fields, scheme.columns, reading.tags)
+        if first is None and fields[0].startswith("#") and _is_comment(line, fields, tag, scheme):
+            continue
+        first = first or number
+        if scheme.numbers and (kind := extra_node(fields)):
+            passed_over.append(kind)
+            continue
         width = width or len(fields)
-        token = fault or _token(number, fields, columns, width)
+        token = fault or _token(number, fields, tag, width, scheme, reading.type_name)
         if isinstance(token, Fault):
             fault = token
         else:
             tokens.append(token[0])
-            tags.append(token[1:])
+            tags.append(token[1])
     if not read:
         raise DataError(f"{path}: holds no sentence; a token and its tag belong on each line")
 
 
-def _fields(line: str) -> list[str]:
-    # str.split() would split at a no-break space, which is part of a token.
-    return [field for field in line.split("\t" if "\t" in line else " ") if field.strip(" ")]
+def _key(fields: Sequence[str], scheme: Survey) -> str:
+    """What a file without blank lines says of a line's sentence: its number, or the token's; "" for nothing."""
+    if scheme.form.sentence:
+        return (pick(fields, scheme.form.sentence) or "").strip()
+    return fields[0] if scheme.splits and fields and not extra_node(fields) else ""
 
 
-def _pick(fields: Sequence[str], column: int) -> str | None:
-    index = column - 1 if column > 0 else len(fields) + column
-    return fields[index].strip(" ") if 0 <= index < len(fields) else None
+def _begins(before: str, key: str, scheme: Survey) -> bool:
+    return bool(before) and (scheme.form.sentence > 0 or scheme.numbers.begins(before, key))
 
 
-def _token(number: int, fields: Sequence[str], columns: Columns, width: int) -> tuple[str, str, str | None] | Fault:
-    """Token, prefix and type of a line."""
-    token, tag = _pick(fields, columns.token), _pick(fields, columns.tag)
+def _is_comment(line: str, fields: Sequence[str], tag: str | None, scheme: Survey) -> bool:
+    if tag is None or len(fields) < 2 or is_prose(line, fields, scheme.form):
+        return True
+    return tag not in scheme.tags and not looks_like_one(tag)
+
+
+def _token(
+    number: int, fields: Sequence[str], tag: str | None, width: int, scheme: Survey, type_name: str | None
+) -> tuple[str, Tag] | Fault:
+    """Token and tag of a line."""
+    columns = scheme.columns
+    token = pick(fields, columns.token)
     if len(fields) < 2 or token is None or tag is None:
         needed = max(2, columns.token, columns.tag, -columns.token, -columns.tag)
         there = f"{len(fields)} column{'s' if len(fields) > 1 else ''}"
@@ -251,15 +301,18 @@ def _token(number: int, fields: Sequence[str], columns: Columns, width: int) -> 
     if len(fields) != width:
         return Fault(number, "columns", f"{len(fields)} columns, where the file's first line has {width}")
     if not token.strip():
-        return Fault(number, "blank_token", f"the token {token!r} is blank")
-    match = _TAG.fullmatch(tag)
-    if match is None:
-        message = f"{tag[:40]!r} is no tag (O, or a type behind B-, I-, E-, S-, L-, U- or M-; see --columns)"
-        return Fault(number, "unknown_tag", message)
-    return token, match[1] or "O", match[2]
+        return Fault(number, "blank_token", f"the token {token[:40]!r} is blank")
+    parsed = scheme.tags.get(tag)
+    if parsed is None:
+        return Fault(number, *scheme.style.fault(tag))
+    if parsed[1] == "":
+        if not type_name:
+            return Fault(number, *untyped_fault(tag))
+        parsed = parsed[0], type_name
+    return token, parsed
 
 
-def _mentions(tags: Sequence[tuple[str, str | None]], scheme: Survey) -> tuple[tuple[Chunk, ...], int]:
+def _mentions(tags: Sequence[Tag], scheme: Survey) -> tuple[tuple[Chunk, ...], int]:
     """The mentions in order, and how many of them are not as the scheme has it."""
     mentions: list[Chunk] = []
     repaired = 0
@@ -267,10 +320,10 @@ def _mentions(tags: Sequence[tuple[str, str | None]], scheme: Survey) -> tuple[t
     for index, (prefix, label) in enumerate(tags):
         if label is None:
             continue
-        before, kind = tags[index - 1] if index else ("O", None)
+        before, kind = tags[index - 1] if index else OUTSIDE
         if prefix in _OPEN or before in _CLOSE or kind != label:
             start = index
-        after, following = tags[index + 1] if index + 1 < len(tags) else ("O", None)
+        after, following = tags[index + 1] if index + 1 < len(tags) else OUTSIDE
         if prefix in _CLOSE or after in _OPEN or following != label:
             mentions.append(Chunk(start, index + 1, label))
             sound = (not scheme.opens or tags[start][0] in _OPEN) and (not scheme.closes or prefix in _CLOSE)
