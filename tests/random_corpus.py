@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from recipe.core.entities import Entity, Example
 
 TYPES = ("gene-x", "person", "place")
-_LATIN = (
-    "Ada met Bob in Ulm and New York EU O B-x # - ( ) , . ' \" { } [ ] ; : / \\ & % 1 42 3.5 U.S. C++ _ * <b> &amp;"
-)
-_MARKED = "élan é ạ̈b Việt Vie\u0323\u0302t Ọlá Ọ̀yọ́ ẹ̀kọ́ Ångström ﬁn ǅ ß İzmir مُحَمَّد شَدَّة שָׁלוֹם תֵּל नमस्ते हिन्दी தமிழ்"
-_OTHER = "محمد القاهرة אביב Ελλάδα Москва Київ 서울 한국어 👩\u200d👩\u200d👧 🇫🇷 💙 𝕏 co\u00adop zero\u200bwidth می\u200cخواهم \ufffd"
-_WORDS = f"{_LATIN} {_MARKED} {_OTHER}".split(" ")
+_LATIN = "Ada met Bob in Ulm and New York EU O B-x # - ( ) , . ' \" { } [ ] ; : / \\ & % 1 42 3.5 U.S. C++ _ * <b>"
+_MARKED = "élan é ạ̈b Việt Vie\u0323\u0302t Ọlá Ọ̀yọ́ ẹ̀kọ́ Ångström ﬁn ß İzmir مُحَمَّد شَدَّة שָׁלוֹם תֵּל नमस्ते हिन्दी தமிழ்"
+_OTHER = "محمد القاهرة אביב Ελλάδα Москва Київ 서울 한국어 👩\u200d👩\u200d👧 🇫🇷 💙 𝕏 \ufffd"
+_UNSEEN = "co\u00adop zero\u200bwidth می\u200cخواهم no\u00a0break"
+_WORDS = f"{_LATIN} {_MARKED} {_OTHER} {_UNSEEN}".split(" ")
 
 
 def sentences(number: int, seed: int, nested: bool = False) -> Iterator[Example]:
