@@ -63,7 +63,7 @@ def survey(path: Path, columns: Columns = FIRST_AND_LAST, names: tuple[str, ...]
 def tag_of(fields: list[str], columns: Columns, names: tuple[str, ...] | None) -> str | None:
     """The tag of a line as it is written; by its name where it is a number that has one."""
     tag = pick(fields, columns.tag)
-    if names and tag is not None and tag.isdecimal() and int(tag[:9]) < len(names):
+    if names and tag is not None and tag.isdecimal() and len(tag) < 9 and int(tag) < len(names):
         return names[int(tag)]
     return tag
 
@@ -100,21 +100,22 @@ def _survey(
     tally = _count(path, form, columns, names)
     if not form.header and tally.lines and (tally.narrow == tally.lines or path.suffix == ".csv"):
         form, tally = _separated(path, form, columns, names, tally)
+    nodes = not tally.first.paired
+    if not nodes and columns.token != 1:
+        tally = _count(path, form, columns, names, nodes)
     usual, refused = columns, ""
-    while tally.token.counts:
-        what = "running numbers" if tally.token.runs else "numbers only"
-        column = columns.token
-        there = form.width > 2 or tally.token.runs or tally.token.same
-        if chosen or column < 1 or column + 1 >= _from_1(columns.tag, form.width):
+    while tally.token.ordered or (tally.token.many and not chosen):
+        if chosen or columns.token < 1 or columns.token + 1 >= _from_1(columns.tag, form.width):
+            what = "running numbers" if tally.token.runs or tally.token.paired else "numbers only"
             columns = usual
-            refused = f"the token column holds {what}; give --columns 2,-1, or where the words are" if there else ""
+            refused = f"the token column holds {what}; give --columns 2,-1, or where the words are"
             break
-        columns = Columns(column + 1, columns.tag)
-        tally = _count(path, form, columns, names)
-    numbers = tally.first if tally.first.counts and _from_1(columns.token, form.width) != 1 else None
+        columns = Columns(columns.token + 1, columns.tag)
+        tally = _count(path, form, columns, names, nodes)
+    numbers = tally.first if nodes and tally.first.ordered and _from_1(columns.token, form.width) != 1 else None
     splits = numbers is not None and tally.sentences == 1 and not form.sentence
     if splits and not refused and not numbers.tells_sentences:
-        refused = "no blank line ends a sentence, and the numbers in column 1 don't say where one does; put such lines"
+        refused = "the numbers in column 1 don't say where a sentence ends; put a blank line after each"
     style = style_of(tally.tags, tally.prefixed)
     tags = {tag: parsed for tag in tally.tags if (parsed := style.parse(tag)) is not None}
     return Survey(
@@ -165,7 +166,8 @@ def _separated(
     return form, tally
 
 
-def _count(path: Path, form: Form, columns: Columns, names: tuple[str, ...] | None) -> _Tally:
+def _count(path: Path, form: Form, columns: Columns, names: tuple[str, ...] | None, nodes: bool = True) -> _Tally:
+    """One pass. `nodes`: lines that CoNLL-U has besides words don't count where column 1 is not the token's."""
     tally = _Tally()
     begins, before = True, None
     separators = SEPARATORS if not form.separator else ()
@@ -188,7 +190,7 @@ def _count(path: Path, form: Form, columns: Columns, names: tuple[str, ...] | No
         if separators and (tally.narrow == tally.lines or path.suffix == ".csv"):
             for separator in separators:
                 tally.least[separator] = min(line.count(separator), tally.least.get(separator, len(line)))
-        if len(fields) < 2 or tag is None or token is None or (columns.token != 1 and extra_node(fields)):
+        if len(fields) < 2 or tag is None or token is None or (nodes and columns.token != 1 and extra_node(fields)):
             continue
         tally.tags[tag] += 1
         if len(tally.pairs) < _MOST_PAIRS:

@@ -25,7 +25,7 @@ SEPARATORS = (";", "|", ",", "/")
 _HEAD = 200  # lines that show whether a file is in columns
 _DOCUMENT = "-DOCSTART"
 
-_TOKEN_NAMES = frozenset({"word", "words", "token", "tokens", "form", "text"})
+_TOKEN_NAMES = frozenset({"word", "words", "token", "tokens", "form"})
 _TAG_NAMES = frozenset({"tag", "tags", "ner", "ner_tag", "ner_tags", "ner tag", "label", "labels", "entity", "bio"})
 _SENTENCE_NAMES = frozenset({"sentence #", "sentence", "sentence_id", "sentence id", "sent_id", "sentence_idx"})
 
@@ -132,17 +132,20 @@ def _index(names: Sequence[str], known: frozenset[str]) -> int:
     return next((number for number, name in enumerate(names, 1) if name in known), 0)
 
 
-def looks_like_columns(path: Path) -> bool:
-    """True if the first lines are in columns, one of them of tags; or if there is no line, or none that can be read."""
+def looks_like_columns(path: Path, with_tags: bool = False) -> bool:
+    """True if the first lines have as many fields each, or most do and there are tags; or if no line can be read.
+
+    `with_tags`: not without tags, or a header.
+    """
     try:
         status = path.stat()
     except OSError:
         return False
-    return _looks_like_columns(path, status.st_mtime_ns, status.st_size)
+    return _looks_like_columns(path, with_tags, status.st_mtime_ns, status.st_size)
 
 
 @functools.lru_cache(maxsize=1024)
-def _looks_like_columns(path: Path, _mtime: int, _size: int) -> bool:
+def _looks_like_columns(path: Path, with_tags: bool, _mtime: int, _size: int) -> bool:
     lines: list[str] = []
     try:
         for _, line in read_text_lines(path):
@@ -154,15 +157,21 @@ def _looks_like_columns(path: Path, _mtime: int, _size: int) -> bool:
         pass  # is told when the file is read
     if not lines or _header(1, lines[0]):
         return True
-    table = [fields_of(line, Form()) for line in lines]
-    widths = [len(fields) for fields in table]
-    width = max(set(widths), key=widths.count)
-    if width > 1 and 2 * widths.count(width) > len(widths):
-        return any(_says_more(field) for fields in table if len(fields) == width for field in fields[1:])
-    return any(
-        all(separator in line for line in lines) and any(_says_more(line.rpartition(separator)[2]) for line in lines)
-        for separator in SEPARATORS
-    )
+    if path.suffix != ".csv":
+        table = [fields_of(line, Form()) for line in lines]
+        widths = [len(fields) for fields in table]
+        width = max(set(widths), key=widths.count)
+        share = widths.count(width) / len(widths)
+        tags = any(_says_more(field) for fields in table for field in fields[1:])
+        if width > 1 and ((share > 0.5 and tags) or (share > 0.9 and not with_tags and not lines[0].startswith('{"'))):
+            return True
+    return any(_has_tags_behind(separator, lines) for separator in SEPARATORS)
+
+
+def _has_tags_behind(separator: str, lines: Sequence[str]) -> bool:
+    """True if each line has the separator, and a tag is behind it in a fourth of them: the rest may be types alone."""
+    tags = sum(_says_more(line.rpartition(separator)[2]) for line in lines)
+    return 4 * tags >= len(lines) and all(separator in line for line in lines)
 
 
 def _says_more(field: str) -> bool:
@@ -185,9 +194,10 @@ def tag_column(path: Path, form: Form) -> int:
 
 
 class Numbers:
-    """Says of a column whether it only counts: tokens (0 1 2), characters (0 4 9) or sentences (1 1 1 2 2)."""
+    """Says of a column whether it only counts: tokens (0 1 2, 1-1 1-2), characters (0 4 9) or sentences (1 1 1 2 2)."""
 
     def __init__(self) -> None:
+        self.pairs = 0  # two numbers in one field
         self.fields = self.numbers = self.up = self.same = self.starts = self.restarts = self.falls = 0
         self.first: int | None = None
         self.before: int | None = None
@@ -195,17 +205,17 @@ class Numbers:
     def add(self, field: str | None, begins: bool) -> None:
         """The next line's field; `begins` where it is the first of a sentence."""
         if field is not None and extra_node([field]):
+            self.pairs += 1
             return  # neither a number nor a word
         self.fields += 1
-        before = None if begins else self.before
-        self.before = None
+        before, self.before = self.before, None
         if field is None or not _NUMBER.fullmatch(field):
             return
         self.before = number = int(field)
         self.numbers += 1
         self.first = number if self.first is None else self.first
-        if before is None:
-            self.starts += number in (0, 1)
+        if begins or before is None:
+            self.starts += number in (0, 1) or (before is not None and before <= number <= before + 1)
         elif number < before:
             self.restarts += number == self.first
             self.falls += number != self.first
@@ -219,9 +229,19 @@ class Numbers:
         return 2 * (self.up + self.starts + self.restarts) > self.fields
 
     @property
-    def counts(self) -> bool:
-        """True if this is no column of words: it runs, repeats itself, or is long and holds nothing but numbers."""
-        return self.runs or 2 * self.same > self.fields or (self.numbers == self.fields >= _MANY)
+    def ordered(self) -> bool:
+        """True if most lines go on counting: this is no column of words."""
+        return 2 * (self.up + self.same + self.starts + self.restarts) > self.fields or self.paired
+
+    @property
+    def paired(self) -> bool:
+        """True if most fields are two numbers, of the sentence and of the token, or of a token's characters."""
+        return self.pairs > self.fields
+
+    @property
+    def many(self) -> bool:
+        """True if there are so many numbers, and nothing else, that this is hardly a column of words."""
+        return self.numbers == self.fields >= _MANY
 
     @property
     def tells_sentences(self) -> bool:

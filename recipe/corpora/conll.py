@@ -120,8 +120,10 @@ def split_file(folder: Path, split: str) -> Path | None:
 
 
 def found(path: Path) -> bool:
-    """True for a column file, and for a folder that holds one of any split."""
-    return reads(path) if path.is_file() else any(split_file(path, split) for split in SPLITS)
+    """True for a column file with tags, and for a folder that holds a column file of any split."""
+    if path.is_file():
+        return reads(path) and (path.suffix in _OF_COLUMNS or looks_like_columns(path, with_tags=True))
+    return any(split_file(path, split) for split in SPLITS)
 
 
 def reads(path: Path) -> bool:
@@ -193,6 +195,8 @@ def _labels(dataset: Dataset, reading: Reading) -> tuple[dict[str, str], tuple[s
     first, *_ = files = dataset.label_files
     if first.stem == "labels" and first != dataset.folder:
         names = read_labels(first)
+        if not names and reading.type_name:  # a list of B, I and O
+            return {}, reading.types(first, {normalize_type(reading.type_name)}, "name another type")
         return names, reading.types(first, names.values(), "list the types of the dataset")
     schemes = {path: survey(path, reading.columns, reading.tags) for path in files}
     labels = {normalize_type(label) for scheme in schemes.values() for label in scheme.labels}
@@ -297,7 +301,7 @@ def _token(
     if len(fields) != width:
         return Fault(number, "columns", f"{len(fields)} columns, where the file's first line has {width}")
     if not token.strip():
-        return Fault(number, "blank_token", f"the token {token!r} is blank")
+        return Fault(number, "blank_token", f"the token {token[:40]!r} is blank")
     parsed = scheme.tags.get(tag)
     if parsed is None:
         return Fault(number, *scheme.style.fault(tag))

@@ -6,15 +6,14 @@
 """
 
 import json
-import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from recipe.core.entities import DataError, normalize_type
 from recipe.corpora.json_files import read_list, read_text
 from recipe.corpora.records import check_labels
-
-_PREFIX = re.compile(r"^[BIESLUM]-(?=\S)")
+from recipe.corpora.tags import style_of
 
 
 def labels_file(folder: Path) -> Path | None:
@@ -32,7 +31,9 @@ def read_labels(path: Path) -> dict[str, str]:
         labels = list(read_list(path))
     check_labels(path, labels)
     if "O" in labels:
-        labels = [_PREFIX.sub("", tag) for tag in labels if tag != "O"]
+        style = style_of(Counter(labels))
+        types = [(parsed[1] if (parsed := style.parse(tag)) else tag) for tag in labels]
+        labels = [label for label in types if label]
     return _normalised({label: label for label in labels})
 
 

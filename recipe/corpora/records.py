@@ -130,7 +130,7 @@ def spelled(
         name = text[start:end]
     before, seen = trimmed(name)
     if not seen:
-        raise Wrong("bad_name", f"{what} has a name of which nothing is seen ({name!r})")
+        raise Wrong("bad_name", f"{what} has a name of which nothing is seen ({name[:40]!r})")
     noted["trimmed_name"] += seen != name
     if start is None:
         return Entity(seen, label)

@@ -31,7 +31,7 @@ _FEW = 20  # so many may stand there once
 _UPPER, _LOWER = "[BIESLUM]", "[bieslum]"
 _SIGNS = re.compile(r"[,|;/+&\s]+")
 _LISTING = re.compile(r"[,|;]")  # signs that no name of a type has inside
-_BARE = re.compile(r"\w[^()\[\]{}<>*\"]*")
+_BARE = re.compile(r"[^\W_][^()\[\]{}<>*\"]*")
 _LETTER = re.compile(r"[^\W\d_]")
 _PREFIXED = re.compile(r"[A-Z]-\S")
 _ANY_TAG = re.compile(rf"[Oo]|{_UPPER}-?|[A-Za-z][-_:.]\S.*|\S.*[-_]{_UPPER}", re.DOTALL)
@@ -68,7 +68,7 @@ class Style:
         if len(parts) < 2:
             return False
         typed = [self.typed.fullmatch(part) if self.typed else None for part in parts]
-        if sum(map(bool, typed)) > 1:
+        if sum(match is not None or has_prefix(part) for part, match in zip(parts, typed, strict=True)) > 1:
             return True
         if not _LISTING.search(tag):
             return False  # B-I/O is a type
@@ -86,7 +86,12 @@ class Style:
         if self.several(tag):
             return "several_labels", f"the tag {shown} holds several labels; write one"
         if self.words:
-            return "unknown_tag", f"{shown} is no tag: the tag column holds words; is --columns right?"
+            return "unknown_tag", f"{shown} is no tag: the tag column holds words; see --columns"
+        if tag.isdecimal():
+            return (
+                "unknown_tag",
+                f"{shown} is no tag; name numbered tags with --tags FILE, or see --columns",
+            )
         return "unknown_tag", f"{shown} is no tag (O, or a type behind B-, I-, E-, S-, L-, U- or M-; see --columns)"
 
 
