@@ -157,13 +157,15 @@ def _looks_like_columns(path: Path, with_tags: bool, _mtime: int, _size: int) ->
         pass  # is told when the file is read
     if not lines or _header(1, lines[0]):
         return True
+    if lines[0].lstrip().startswith(('{"', "[{")):
+        return False  # JSON, such as mrc-ner.test
     if path.suffix != ".csv":
         table = [fields_of(line, Form()) for line in lines]
         widths = [len(fields) for fields in table]
         width = max(set(widths), key=widths.count)
         share = widths.count(width) / len(widths)
         tags = any(_says_more(field) for fields in table for field in fields[1:])
-        if width > 1 and ((share > 0.5 and tags) or (share > 0.9 and not with_tags and not lines[0].startswith('{"'))):
+        if width > 1 and ((share > 0.5 and tags) or (share > 0.9 and not with_tags)):
             return True
     return any(_has_tags_behind(separator, lines) for separator in SEPARATORS)
 
