@@ -190,6 +190,14 @@ def test_a_region_with_several_labels_is_several_mentions_and_a_choice_is_none(t
     assert noted == {"other_annotation": 1}
 
 
+def test_a_region_whose_type_is_left_out_is_a_mention_all_the_same(tmp_path):
+    bare = {"value": region(9, 13, "LOC")["value"]}
+    relation = {"from_id": "x", "to_id": "y", "type": "relation"}
+    examples, noted = read(write(tmp_path / "train.json", task([bare, relation])))
+    assert places(examples) == [("Ada left Rome", [("Rome", "loc", 9)])]
+    assert noted == {"other_annotation": 1}
+
+
 def test_the_text_of_a_task_may_be_called_as_one_likes(tmp_path):
     first = task([region(0, 3, "PER")], data={"body": "Ada left", "number": 3})
     assert read(write(tmp_path / "train.json", first))[0][0].sentence == "Ada left"

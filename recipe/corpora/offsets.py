@@ -138,9 +138,15 @@ def _read_label_studio(record: object, _context: None) -> Annotated:
     results = counting[0].get("result")
     if not isinstance(results, list) or not all(isinstance(each, dict) for each in results):
         raise Wrong("bad_entities", "'result' is not a list of objects")
-    values = [each.get("value") for each in results if each.get("type") == "labels"]
+    values = [each.get("value") for each in results if _is_region(each)]
     others = ["other_annotation"] * (len(results) - len(values))
     return _annotated(_text_of(data), values, others + ["further_annotation"] * (len(counting) - 1))
+
+
+def _is_region(result: Mapping[str, object]) -> bool:
+    """True for a labelled part of the text; a converter may leave its `type` out."""
+    kind, value = result.get("type"), result.get("value")
+    return kind == "labels" or (kind is None and isinstance(value, dict) and "labels" in value)
 
 
 def _text_of(data: Mapping[str, object]) -> object:
