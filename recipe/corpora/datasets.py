@@ -71,8 +71,8 @@ def find_datasets(
 ) -> tuple[list[Dataset], list[str]]:
     """The datasets of these names in their order, and the names that are not there; None for all, sorted.
 
-    `root` holds a folder for each dataset, or is itself a dataset, a folder or a file, which is called `root_name` if
-    that is given. Where both `X` and `X_sample_15000` are there, `X` is the dataset. DataError if `root` holds no
+    `root` holds a folder, or else a file, for each dataset, or is itself a dataset, which is called `root_name` if that
+    is given. Where both `X` and `X_sample_15000` are there, `X` is the dataset. DataError if `root` holds no
     dataset, one dataset is named twice, or several folders have one name.
     """
     whole = root
@@ -110,7 +110,7 @@ def find_datasets(
 
 
 def _folders(root: Path) -> list[Path]:
-    """The folders (or the file) of all datasets; folders in which no layout is recognised among them."""
+    """The folders or files of all datasets; folders in which no layout is recognised among them."""
     if root.is_file():
         return [root]
     # Splits that are folders would each be found as a dataset.
@@ -120,8 +120,11 @@ def _folders(root: Path) -> list[Path]:
     if below and all(path.name.lower() in _SPLIT_NAMES for path in below) and _is_dataset(root):
         return [root]
     below = {path: _dataset_folders(path, 1) for path in below}
-    if not any(below.values()) and _is_dataset(root):
-        return [root]
+    if not any(below.values()):
+        if _is_dataset(root):
+            return [root]
+        if files := sorted(path for path in root.iterdir() if path.is_file() and _is_dataset(path)):
+            return files
     if not below:
         raise DataError(unknown.describe(root))
     return [folder for path, folders in below.items() for folder in folders or [path]]

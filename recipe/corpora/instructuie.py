@@ -98,7 +98,9 @@ def _is_split(path: Path) -> bool:
     if not path.is_file():
         return False
     first = first_record(path)
-    return not isinstance(first, dict) or ("schema" not in first and not {"sentence", "entities"}.isdisjoint(first))
+    if isinstance(first, dict):
+        return "schema" not in first and not {"sentence", "entities"}.isdisjoint(first)
+    return not isinstance(first, list)  # a list of pairs is spaCy's
 
 
 def _records(path: Path) -> Iterator[object]:
