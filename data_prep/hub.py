@@ -47,14 +47,6 @@ def is_hub(text: object) -> bool:
     return str(text).startswith("hf:")
 
 
-def local(text: object) -> tuple[Path, str | None]:
-    """The folder or file, and the commit if it is from the hub. DataError as for `fetch`."""
-    if not is_hub(text):
-        return Path(str(text)), None
-    fetched = fetch(str(text))
-    return fetched.path, fetched.commit
-
-
 @functools.lru_cache  # a run reads one commit
 def fetch(text: str) -> Fetched:
     """The dataset's files in the cache, downloaded if they aren't there. DataError, in one line, if they can't be."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hub_server import Repository, hub
 
-from data_prep.hub import Fetched, fetch, is_hub, local
+from data_prep.hub import Fetched, fetch, is_hub
 from recipe.core.entities import DataError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +59,6 @@ def test_what_names_a_dataset_of_the_hub_and_what_is_a_path():
     assert is_hub("hf:owner/name")
     assert not is_hub("NER")
     assert not is_hub(Path("hf"))
-    assert local("corpora/news") == (Path("corpora/news"), None)
 
 
 @pytest.mark.parametrize(

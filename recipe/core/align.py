@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby
 
 from recipe.core.entities import Entity
-from recipe.core.text import JOINERS, seen, trimmed, visible
+from recipe.core.text import JOINERS, UNSPACED, seen, trimmed, visible
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -191,11 +191,7 @@ def _decomposed(text: str) -> tuple[str, Sequence[int]]:
 
 # ---------------------------------------------------------------------------------------------------- every mention
 
-# Letters of scripts that write no spaces, beside which a name may stand: Thai, Lao, Burmese, Khmer, Japanese, Chinese.
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff"
-    "\U00020000-\U0003ffff]"
-)
+_UNSPACED = re.compile(f"[{UNSPACED}]")  # beside such a letter a name may stand
 
 
 def mentions(sentence: str, entities: Iterable[Entity]) -> tuple[Span, ...]:

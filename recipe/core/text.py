@@ -19,6 +19,11 @@ INVISIBLE = (
     "\u2066\u2067\u2068\u2069\u206a\u206b\u206c\u206d\u206e\u206f\ufeff"
 )
 JOINERS = "\u200c\u200d"
+# Letters of scripts that write no spaces, in a class of a pattern: Thai, Lao, Burmese, Khmer, Japanese, Chinese.
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+)
 _START = re.compile(rf"[\s{INVISIBLE}{JOINERS}]*")
 _END = re.compile(rf"(?<![\s{INVISIBLE}{JOINERS}])[\s{INVISIBLE}{JOINERS}]+\Z")
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from recipe.core.entities import Entity, Example, has_lone_surrogate, normalize_type
+from recipe.core.text import UNSPACED
 from recipe.corpora.reading import Reading
 from recipe.corpora.records import Wrong, check_text, in_text_order, spelled, unknown_type
 
@@ -42,11 +43,7 @@ class Annotated:
     left_out: bool = False
 
 
-# Scripts that write no spaces between words: Chinese, Japanese, Thai, Lao, Khmer, Burmese.
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    "\uff00-\uffef\U00020000-\U000323af]"
-)
+_UNSPACED = re.compile(f"[{UNSPACED}\uff00-\uffef]")  # with the wide letters and digits that stand among these
 
 
 def unspaced(text: str) -> int:

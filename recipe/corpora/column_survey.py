@@ -120,7 +120,7 @@ def _survey(
     tags = {tag: parsed for tag in tally.tags if (parsed := style.parse(tag)) is not None}
     return Survey(
         frozenset(label for _, label in tags.values() if label),
-        *_scheme(tally.pairs, tags),
+        *scheme_of(tally.pairs, tags),
         any(label == "" for _, label in tags.values()),
         columns,
         columns != usual,
@@ -139,7 +139,7 @@ def _from_1(column: int, width: int) -> int:
     return column if column > 0 else width + 1 + column
 
 
-def _scheme(pairs: set[tuple[str | None, str]], tags: Mapping[str, Tag]) -> tuple[bool, bool]:
+def scheme_of(pairs: set[tuple[str | None, str]], tags: Mapping[str, Tag]) -> tuple[bool, bool]:
     """Does B- or S- begin, and E- or S- end, every mention?"""
     opens = closes = False
     for before, tag in pairs:

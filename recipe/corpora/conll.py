@@ -247,7 +247,7 @@ def _read(path: Path, scheme: Survey, reading: Reading) -> Iterator[Sentence | F
         before, key = key, _key(fields, scheme) or key
         if not fields or (before != key and _begins(before, key, scheme)):
             if first is not None:
-                yield fault or Sentence(first, tuple(tokens), *_mentions(tags, scheme), tuple(passed_over))
+                yield fault or Sentence(first, tuple(tokens), *mentions_of(tags, scheme), tuple(passed_over))
                 read += 1
             first, tokens, tags, passed_over, fault = None, [], [], [], None
             if not fields:
@@ -312,7 +312,7 @@ def _token(
     return token, parsed
 
 
-def _mentions(tags: Sequence[Tag], scheme: Survey) -> tuple[tuple[Chunk, ...], int]:
+def mentions_of(tags: Sequence[Tag], scheme: Survey) -> tuple[tuple[Chunk, ...], int]:
     """The mentions in order, and how many of them are not as the scheme has it."""
     mentions: list[Chunk] = []
     repaired = 0

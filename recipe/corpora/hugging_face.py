@@ -121,7 +121,7 @@ def read(record: object, context: Context) -> Annotated:
     if len(tokens) != len(tags):
         raise Wrong("unequal_lengths", f"{len(tokens)} tokens, but {len(tags)} tags")
     parts = [_parts(_tag(tag, number, context), number, context) for number, tag in enumerate(tags, 1)]
-    chunks, repaired = conll._mentions(parts, context.scheme)
+    chunks, repaired = conll.mentions_of(parts, context.scheme)
     kept = [bool(visible(token)) for token in tokens]  # some hold a space as a token
     at = list(itertools.accumulate(kept, initial=0))
     for one in chunks:
@@ -198,7 +198,7 @@ def _scheme(path: Path, tokens: str, tags: str, names: tuple[str, ...] | None, _
     style = style_of(counts)
     parsed = {tag: found for tag in counts if (found := style.parse(tag)) is not None}
     join = "" if 2 * foreign > letters > 0 else " "
-    return Scheme(style, parsed, *column_survey._scheme(pairs, parsed), join, words >= characters)
+    return Scheme(style, parsed, *column_survey.scheme_of(pairs, parsed), join, words >= characters)
 
 
 def _texts(tags: object, names: tuple[str, ...] | None) -> Iterator[str]:

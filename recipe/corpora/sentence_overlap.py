@@ -13,13 +13,12 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from recipe.core.text import UNSPACED
+
 KINDS = ("exact", "normalised", "8-gram")  # from the narrowest to the widest
 GRAM = 8
 
-_UNSPACED = re.compile(
-    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af])"
-)
+_UNSPACED = re.compile(f"([{UNSPACED}])")
 
 
 @dataclass(frozen=True, slots=True)

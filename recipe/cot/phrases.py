@@ -22,10 +22,12 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+from recipe.core.text import UNSPACED as LETTERS
+
 PHRASES = Path(__file__).with_suffix(".yaml")
 
-# Written without spaces, so that a name may stand between letters; Hangul glues its particles to names.
-UNSPACED = "\u0e00-\u0eff\u1000-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff"
+# Between these a name may stand; Hangul, here in its decomposed form, glues its particles to names.
+UNSPACED = f"{LETTERS}\u1100-\u11ff"
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _MARKS = str.maketrans(dict.fromkeys("“”„‟«»「」『』`", '"') | dict.fromkeys("‘’‚‛", "'") | dict.fromkeys("‐‑–—", "-"))
 
