@@ -24,7 +24,8 @@ Of an answer that is not the layout itself, that something follows, or that repe
 `exact`, the right names and `reasoned` pay `repaired_value` (1; in the reference, what follows costs `exact` alone).
 
 Names are compared as sets, so that to repeat one doesn't pay, and costs no more than that. `matching` says how:
-`strict` by their exact text, `published` by the normalisation of recipe.core.metrics. `f1` compares these sets.
+`strict` by their exact text, as it is seen, `published` by the normalisation of recipe.core.metrics. `f1` compares
+these sets.
 """
 
 from collections.abc import Mapping
@@ -70,7 +71,7 @@ def compute_score(
     config, answer, example = case.config, case.answer, case.example
     names, gold = (set(RULES[config.matching](each.entities)) for each in (answer, example))
     counts = Counts(len(names & gold), len(names), len(gold))
-    repeats = (len(each.entities) - len(set(each.entities)) for each in (answer, example))
+    repeats = (len(each.entities) - len(RULES["strict"](each.entities)) for each in (answer, example))
     ended = case.ended and next(repeats) <= next(repeats)
     exact = float(answer.parsed and counts.matched == counts.predicted == counts.gold)
     f1 = counts.f1 if answer.parsed else 0.0

@@ -281,3 +281,10 @@ def test_half_a_megabyte_of_anything_is_read_in_linear_time(unit, start):
     completion = start + unit * (MEGABYTE // 2 // len(unit))
     with linear_time():
         parse(completion, QUESTION)
+
+
+@pytest.mark.parametrize("blank", ["\u200b", '"\u200b"', '" "', "\u00ad\u00a0", "None\u200b", "\ufeff\u200d"])
+def test_a_name_of_which_nothing_is_seen_is_none(blank):
+    answer = parse(f"{OPEN}Japan, {blank}{CLOSE}", QUESTION)
+    assert answer.entities == (Entity("Japan", "place"),)
+    assert not answer.layout

@@ -352,3 +352,14 @@ def test_a_name_that_no_sentence_can_hold_is_left_out(bad):
 
 def test_a_type_with_a_lone_surrogate_is_left_out():
     assert parse('{"entities": {"\\ud83d": ["x"], "person": ["Ada"]}}').entities == (A,)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\u200b", "\u00a0\u00ad", "\u200d", "\ufeff\n"])
+def test_a_name_of_which_nothing_is_seen_is_none(blank):
+    answer = parse(layout({"person": ["Ada", blank], "place": [blank]}))
+    assert answer.parsed
+    assert answer.entities == (A,)
+
+
+def test_a_word_for_none_is_one_as_it_is_seen():
+    assert parse(layout({"person": "None\u200b", "place": "\ufeffN/A"})).entities == ()

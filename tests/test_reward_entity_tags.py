@@ -291,3 +291,9 @@ def test_the_reward_settings_are_ones_that_the_reward_knows(name):
     function = compose(name).reward.custom_reward_function
     assert function.path == "pkg://reward_fns.entity_tags"
     check_reward_kwargs(OmegaConf.to_container(function.reward_kwargs))
+
+
+def test_a_name_that_is_repeated_as_it_is_seen_is_repeated():
+    once, twice = answer("Japan", "Syria"), answer("Japan", "Japan", "Syria")
+    disguised = answer("Japan", "Japan\u200b", "Syria")
+    assert score(once, repaired_value=0.5) > score(twice, repaired_value=0.5) == score(disguised, repaired_value=0.5)

@@ -210,3 +210,13 @@ def test_a_name_that_is_repeated_a_thousand_times_is_paired_in_no_time():
     partial, by_type = count_overlaps(judge(spans[:100], spans))
     assert (partial.matched, by_type.matched) == (100, 100)
     assert time.perf_counter() - before < 20
+
+
+@pytest.mark.parametrize("named", ["Eve\u00a0Ray", "Eve Ray\u200b", "E\u00adve Ray", "Eve  Ray"])
+def test_a_name_without_a_place_is_compared_as_it_is_seen_by_every_rule(named):
+    example = Example("Nobody is here .", TYPES, (Entity("Eve Ray", "person"),))
+    judged = compare(example, Answer((Entity(named, "person"),), parsed=True))
+    assert judged.disagreements == ()
+    for rule in ("strict", "span"):
+        predicted, gold = keys(judged, rule)
+        assert predicted == gold

@@ -26,6 +26,7 @@ from recipe.answers.prompt import check_template, fill
 from recipe.answers.think import split_reasoning, with_reasoning
 from recipe.answers.type_descriptions import plain_description
 from recipe.core.entities import Answer, DataError, Entity, Example, has_lone_surrogate
+from recipe.core.text import visible
 
 ONE_TYPE = True
 OPEN, CLOSE = "<entity>", "</entity>"
@@ -190,7 +191,7 @@ def _names(text: str) -> tuple[list[str], bool]:
             sound = sound and '"' not in name
             name = "" if says_none(name) else name
         end = found.end()
-        sound = sound and bool(name.strip()) and text[end : end + 1] in ("", ",")
-        if name.strip():
+        sound = sound and bool(visible(name)) and text[end : end + 1] in ("", ",")
+        if visible(name):
             names.append(name)
     return names, sound

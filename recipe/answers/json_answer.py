@@ -24,6 +24,7 @@ from recipe.answers.json_grammar import Grammar, rules, whole_names
 from recipe.answers.no_name import says_none
 from recipe.answers.think import CLOSE, OPEN, split_reasoning, with_reasoning
 from recipe.core.entities import Answer, Entity, Example, has_lone_surrogate, normalize_type
+from recipe.core.text import visible
 
 # The wording is ours; a checkpoint trained on another wording brings its own with --prompt-template. It does not ask
 # for reasoning: SFT teaches that, so that the runs with and without a chain of thought differ in the answers alone.
@@ -105,7 +106,7 @@ def parse(completion: str, example: Example | None = None) -> Answer:
         return Answer(reasoning=reasoning)
     # A lone surrogate can't have come from a sentence and can't be written to a file.
     broken = {label for label in {e.type for e in read.entities} if has_lone_surrogate(label)}
-    kept = (e for e in read.entities if e.name.strip() and e.type not in broken and not has_lone_surrogate(e.name))
+    kept = (e for e in read.entities if visible(e.name) and e.type not in broken and not has_lone_surrogate(e.name))
     entities = tuple(kept)
     if not (closed and not read.start and not body[read.end :].strip() and _is_layout(read.value)):
         return Answer(entities, reasoning, parsed=True)

@@ -160,7 +160,7 @@ def worked_examples(
 
 
 def _can_be_shown(question: Example) -> bool:
-    if any(entity.name not in question.sentence for entity in question.entities):
+    if any(map(question.lacks, question.entities)):
         return False
     try:
         template_for(question.types[0], "", (question,), answer_format=question.format)

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 from recipe.core.align import Span, occurs
 from recipe.core.entities import Answer, Entity, Example
+from recipe.core.text import visible
 from recipe.evaluate.pairing import best, overlapping
 
 KINDS = (
@@ -74,15 +75,20 @@ def classify(
 
 
 def _drop_matched(gold: _Located, found: _Located) -> None:
-    """Take out of both what both have: the same place and type, or the same name and type with no place."""
-    common = Counter(span or entity for entity, span in gold) & Counter(span or entity for entity, span in found)
+    """Take out of both what both have: the same place and type, or the same name, as it is seen, and type."""
+    common = Counter(map(_key, gold)) & Counter(map(_key, found))
     for entities in (gold, found):
         left, kept = Counter(common), []
-        for entity, span in entities:
-            left[span or entity] -= 1
-            if left[span or entity] < 0:
-                kept.append((entity, span))
+        for item in entities:
+            left[key := _key(item)] -= 1
+            if left[key] < 0:
+                kept.append(item)
         entities[:] = kept
+
+
+def _key(item: tuple[Entity, Span | None]) -> object:
+    entity, span = item
+    return span or (visible(entity.name), entity.type)
 
 
 _PAIRED = ("boundary and type", "boundary", "type")  # the later ones come first

@@ -1,7 +1,7 @@
 """The verdict on one answer: the answer beside its gold, compared under five matching rules.
 
 published   set of normalised name and type of a sentence (recipe.core.metrics), for comparison with papers
-strict      exact name and type, mentions counted (recipe.core.metrics)
+strict      exact name, as it is seen, and type, mentions counted (recipe.core.metrics)
 span        character offsets and type
 partial     SemEval 2013 task 9 "partial": any type, an overlap counts one half
 type        SemEval 2013 task 9 "type": right type and some overlap counts one
@@ -23,6 +23,7 @@ from recipe import answers
 from recipe.core.align import Span, place
 from recipe.core.entities import IGNORED_TYPES, Answer, Entity, Example
 from recipe.core.metrics import RULES, Counts
+from recipe.core.text import visible
 from recipe.evaluate.disagreements import Disagreement, classify
 from recipe.evaluate.pairing import best, overlapping
 
@@ -81,7 +82,7 @@ def keys(verdict: Verdict, rule: str) -> tuple[Counter, Counter]:
 
 def _place(entity: Entity, span: Span | None) -> tuple[object, str]:
     # Text that the sentence lacks can only equal a gold name that the sentence lacks as well.
-    return ((span.start, span.end) if span else entity.name), entity.type
+    return ((span.start, span.end) if span else visible(entity.name)), entity.type
 
 
 def count_overlaps(verdict: Verdict) -> tuple[Counts, Counts]:
