@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from recipe.answers.json_answer import render_entities
 from recipe.core.align import Span
 from recipe.core.entities import Answer, Entity, Example
+from recipe.core.text import trimmed
 from recipe.evaluate.verdict import KEYED, compare, count_overlaps, keys
 
 ANN, PARIS, LYON = Entity("Ann Lee", "person"), Entity("Paris", "place"), Entity("Lyon", "place")
@@ -220,3 +222,70 @@ def test_a_name_without_a_place_is_compared_as_it_is_seen_by_every_rule(named):
     for rule in ("strict", "span"):
         predicted, gold = keys(judged, rule)
         assert predicted == gold
+
+
+def test_gold_without_a_place_counts_under_every_rule():
+    eve = Entity("Eve", "person")
+    example = Example("Ann Lee left .", TYPES, (ANN, eve))
+    assert set(counts(ANN, eve, example=example).values()) == {(2, 2, 2)}
+    found = counts(ANN, Entity("Eve\u200b", "place"), Entity("Bob", "person"), example=example)
+    assert found["partial"] == (2, 3, 2)
+    assert {found[rule] for rule in ("strict", "span", "type")} == {(1, 3, 2)}
+
+
+@pytest.mark.parametrize(("sentence", "name"), [("كتابٌ جديد", "كتاب"), ("cafe\u0301 bar", "cafe"), ("שלוֹם", "שלו")])
+def test_gold_that_ends_before_a_mark_is_found_by_its_name(sentence, name):
+    gold = Entity(name, "place", 0)
+    judged = compare(Example(sentence, TYPES, (gold,)), render_entities((gold,)))
+    assert judged.predicted_spans == judged.gold_spans == (Span(0, len(name), "place"),)
+    assert judged.disagreements == ()
+
+
+@st.composite
+def corrupted(draw):
+    """A sentence of awkward words, gold anywhere in it or nowhere, and an answer that differs in some of it."""
+    parts = ["Paris", "C", "C++", "e\u0301", "\u00e9", "\u200bA", "\u00adB", "aaa", "a", "東京", "(", "Bob's"]
+    words = st.sampled_from(parts)
+    pairs = draw(st.lists(st.tuples(words, st.sampled_from([" ", "", "\u00a0", "  "])), min_size=1, max_size=8))
+    sentence = "".join(map("".join, pairs))
+    types = st.sampled_from(TYPES)
+
+    def entity():
+        start = draw(st.integers(0, len(sentence) - 1))
+        before, name = trimmed(sentence[start : draw(st.integers(start + 1, len(sentence)))])
+        return Entity(name, draw(types), start + before) if name else Entity("Nobody", draw(types))
+
+    def once(entities):
+        return tuple({(one.name, one.type, one.start): one for one in entities}.values())
+
+    gold = once(entity() for _ in range(draw(st.integers(0, 4))))
+    kept = [one for one in gold if draw(st.booleans())]
+    kept = [replace(one, type=draw(types)) if draw(st.booleans()) else one for one in kept]
+    return Example(sentence, TYPES, gold), once([*kept, *(entity() for _ in range(draw(st.integers(0, 2))))])
+
+
+@settings(deadline=None)  # the first pairing imports SciPy
+@given(corrupted(), st.randoms(use_true_random=False))
+def test_what_holds_of_every_answer_beside_its_gold(case, random):
+    example, named = case
+    figures = {}
+    for given_place in (True, False):
+        answer = [one if given_place else replace(one, start=None) for one in named]
+        judged = compare(example, Answer(tuple(answer), parsed=True))
+        kinds = Counter(one.kind for one in judged.disagreements)
+        predicted, gold = keys(judged, "span")
+        matched = (predicted & gold).total()
+        of_gold = ("missed", "type", "boundary", "boundary and type")
+        assert len(example.entities) == matched + sum(kinds[kind] for kind in of_gold)
+        assert len(answer) == matched + kinds.total() - kinds["missed"]
+        partial, by_type = count_overlaps(judged)
+        assert partial.matched >= matched
+        assert by_type.matched >= matched
+        random.shuffle(answer)
+        again = compare(example, Answer(tuple(answer), parsed=True))
+        assert Counter(one.kind for one in again.disagreements) == kinds
+        assert count_overlaps(again) == (partial, by_type)
+        predicted, gold = keys(judged, "strict")
+        figures[given_place] = matched, (predicted & gold).total()
+    assert figures[True][1] == figures[False][1]
+    assert figures[False][0] >= max(figures[True])  # who names a text without its place is right about the place

@@ -19,6 +19,7 @@ It does not depend on the order in which the names are given.
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -79,6 +80,9 @@ def locate(
     anywhere = {(span.start, span.end) for span in beside}
     mentions = Counter(wanted)
     found = {name: text.find(name) for name in {name for name, _ in mentions}}
+    for at in anywhere.difference(*found.values()):  # such as a name without the mark on its last letter
+        if (name := _fold(sentence[slice(*at)])) in found:
+            found[name][at] = text.inside(*at)
     held = {(span.start, span.end) for span in taken}
     places: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for mention in sorted(mentions, key=lambda one: (-len(one[0]), one)):
@@ -147,6 +151,10 @@ class _Folded:
     def _parted(self, at: int) -> bool:
         """True if no character of the sentence has parts on both sides."""
         return at in (0, len(self.text)) or self.upto[at - 1] < self.since[at]
+
+    def inside(self, start: int, end: int) -> tuple[int, int]:
+        """The place in here of one in the sentence."""
+        return bisect_left(self.since, start), bisect_left(self.since, end)
 
     def looseness(self, at: int, end: int) -> int:
         """0 for a place between word ends, 1 for one that is within no word, 2 for any other. At and end in here."""

@@ -8,7 +8,8 @@ type        SemEval 2013 task 9 "type": right type and some overlap counts one
 
 The last three look at places. A gold entity stands where its source says, else where its name is found
 (recipe.core.align). A predicted one stands where the answer says; where it says none, in the gold's own place of that
-name before any other. A predicted entity that the sentence doesn't hold counts as predicted and unmatched.
+name before any other. A predicted entity without a place matches a gold one of its name that has none either, and no
+other.
 
 Under `partial` and `type` gold and predicted entities are paired one to one so that the sum is the greatest there is.
 nervaluate, the usual implementation, pairs them one after the other, so that its figures depend on the order of types
@@ -91,11 +92,22 @@ def count_overlaps(verdict: Verdict) -> tuple[Counts, Counts]:
     total = (len(found), len(gold))
     if gold == found and None not in gold:
         return Counts(len(gold), *total), Counts(len(gold), *total)
+    names, of_types = _without_place(verdict)
     pairs = list(overlapping(gold, found))
     weights = {(i, j): 1.0 if _same_place(gold[i], found[j]) else 0.5 for i, j in pairs}
     partial = sum(weights[pair] for pair in best([(i, j, weight) for (i, j), weight in weights.items()]))
     by_type = best([(i, j, 1.0) for i, j in pairs if gold[i].type == found[j].type])
-    return Counts(partial, *total), Counts(len(by_type), *total)
+    return Counts(names + partial, *total), Counts(of_types + len(by_type), *total)
+
+
+def _without_place(verdict: Verdict) -> tuple[int, int]:
+    """How many names without a place gold and answer have in common, and how many of these with their type."""
+    sides = ((verdict.example.entities, verdict.gold_spans), (verdict.answer.entities, verdict.predicted_spans))
+    gold, found = (
+        Counter(_place(entity, None) for entity, span in zip(*side, strict=True) if span is None) for side in sides
+    )
+    names = [Counter(name for name, _ in side.elements()) for side in (gold, found)]
+    return (names[0] & names[1]).total(), (gold & found).total()
 
 
 def _same_place(one: Span, other: Span) -> bool:
