@@ -32,7 +32,7 @@ from recipe.core.entities import DataError
 from recipe.core.files import sha256
 from recipe.evaluate.saved import FILE, check_settings, data_of, read_scores, same_file
 from recipe.evaluate.scores import PARTS, SENTENCES
-from recipe.evaluate.verdict import SCORED_RULES
+from recipe.evaluate.verdict import EDITION, SCORED_RULES
 from recipe.models.run_log import read_metrics
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def score_table(folders: Sequence[Path], rule: str = "strict") -> str:
     DataError if the folders were scored on different sentences.
     """
     scored = [read_scored(folder, rule) for folder in folders]
-    notes = [check_same(scored[0], other) for other in scored[1:]]
+    notes = [check_same(scored[0], other) for other in scored[1:]] + _of_other_rules(scored)
     scores, names = [each.scores for each in scored], _names(folders)
     rows = {name: [other["datasets"][name][rule]["f1"] for other in scores] for name in scores[0]["datasets"]}
     rows["all, pooled"] = [other["micro"][rule]["f1"] for other in scores]
@@ -151,6 +151,19 @@ def score_table(folders: Sequence[Path], rule: str = "strict") -> str:
     for other, name in zip(scored[1:], names[1:], strict=True):
         lines += ["", _paired(scored[0], other, names[0], name), "", _split(scored[0], other, names[0], name)]
     return "\n".join(lines)
+
+
+def _of_other_rules(scored: Sequence[ScoredFolder]) -> list[str]:
+    """What to do about folders that an earlier version of the rules scored, unless all are of that one."""
+    editions = [each.scores.get("source", {}).get("rules") for each in scored]
+    if all(edition == editions[0] for edition in editions):
+        return []
+    return [
+        f"{each.folder}: scored by other rules than these, so it may differ for that alone; score again: "
+        f"{_again(each.scores, each.folder)}"
+        for each, edition in zip(scored, editions, strict=True)
+        if edition != EDITION
+    ]
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

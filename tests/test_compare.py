@@ -190,6 +190,20 @@ def test_scores_that_do_not_say_what_could_be_read_are_to_be_made_again(tmp_path
     assert "read in both" not in text
 
 
+def test_scores_of_other_rules_are_compared_and_that_is_said(tmp_path, capsys):
+    data = tmp_path / "eval.parquet"
+    folders = [score(tmp_path / name, gold(), data=data) for name in ("a", "b")]
+    assert "other rules" not in shown(capsys, *folders)
+    for number, name in enumerate(("a", "b")):
+        path = tmp_path / name / "scores.json"
+        scores = json.loads(path.read_text())
+        del scores["source"]["rules"]  # as before there was a second edition
+        path.write_text(json.dumps(scores))
+        text = shown(capsys, *folders)
+        assert (f"note: {folders[0]}: scored by other rules than these" in text) == (number == 0)
+        assert f"{folders[1]}: scored by" not in text  # both of one edition: nothing to say
+
+
 def test_a_sentence_of_which_one_question_could_not_be_read_is_not_read_in_both(tmp_path, capsys):
     rules, data = RowRules("entity_tags"), tmp_path / "eval.parquet"
     right = gold([question for example in EXAMPLES for question in rules.asked(example)])

@@ -16,7 +16,8 @@ recipe.generate.predictions), and each sentence's own counts in OUT/sentences.pa
      "types": {"chemical": {"gold": 5385, "predicted": 2693, "strict": {...}, ...}}, "counts": {...}}},
      "macro": {"published": 0.3333, ...}, "macro_interval": {"published": [0.31, 0.35], ...}, "micro": {...},
      "macro_of_split": {"published": 0.3332, ...},
-     "source": {"data_sha256": ..., "predictions_sha256": ..., "sentences_sha256": ..., "drop_else": true}}
+     "source": {"data_sha256": ..., "predictions_sha256": ..., "sentences_sha256": ..., "drop_else": true,
+     "rules": 2}}
 
 Of the `of_sentences` that a split had, preparation may have left some out (`left_out`: rows and gold entities by
 reason; recipe.evaluate.left_out). `of_split` and `macro_of_split` count that gold as missed, and go beside published
@@ -49,6 +50,7 @@ from recipe.evaluate.rows import by_sentence, first_rows, read_rows, whole_sente
 from recipe.evaluate.saved import FILE, predictions_for, write_sentences
 from recipe.evaluate.scores import SENTENCES, score
 from recipe.evaluate.table import percent, table
+from recipe.evaluate.verdict import EDITION
 from recipe.generate.engine import Decoding, add_options
 from recipe.generate.predictions import FILE as PREDICTIONS
 
@@ -100,6 +102,7 @@ def _run(args: argparse.Namespace) -> None:
         "model": args.model,
         "limit": args.limit,
         "drop_else": args.drop_else,
+        "rules": EDITION,
         "protocol": args.protocol,
     }
     write_json(args.out / FILE, scores)

@@ -30,6 +30,7 @@ from recipe.evaluate.pairing import best, overlapping
 
 KEYED = ("published", "strict", "span")  # a matched entity has one type, so these have figures by type
 SCORED_RULES = (*KEYED, "partial", "type")
+EDITION = 2  # another number for each change that gives other figures; where scores say none, they are of the first
 
 Output = str | Answer  # what was predicted: a completion, or an answer that was read from something else
 
