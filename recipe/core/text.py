@@ -50,5 +50,7 @@ def seen(text: str) -> tuple[str, Sequence[int]]:
 
 def trimmed(name: str) -> tuple[int, str]:
     """How many characters at the start nobody sees, and the name without such at either end."""
+    if name.isprintable() and name[:1] != " " != name[-1:]:
+        return 0, name
     start = _START.match(name).end()
     return start, _END.sub("", name[start:])

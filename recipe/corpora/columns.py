@@ -26,7 +26,7 @@ _HEAD = 200  # lines that show whether a file is in columns
 _DOCUMENT = "-DOCSTART"
 
 _TOKEN_NAMES = frozenset({"word", "words", "token", "tokens", "form"})
-_TAG_NAMES = frozenset({"tag", "tags", "ner", "ner_tag", "ner_tags", "ner tag", "label", "labels", "entity", "bio"})
+_TAG_NAMES = frozenset({"tag", "tags", "ner", "ner_tag", "ner_tags", "ner tag", "label", "labels", "entity"})
 _SENTENCE_NAMES = frozenset({"sentence #", "sentence", "sentence_id", "sentence id", "sent_id", "sentence_idx"})
 
 _RANGE = re.compile(r"[0-9]+-[0-9]+")

@@ -58,12 +58,12 @@ class Reading:
 
     def note(self, what: str, number: int) -> None:
         """Count what is worth knowing."""
-        if self.noted is not None:
+        if number and self.noted is not None:
             self.noted[what] += number
 
     def note_all(self, counts: Counter) -> None:
         """Add counts of what is worth knowing."""
-        if self.noted is not None:
+        if counts and self.noted is not None:
             self.noted.update(counts)
 
     def examples(

@@ -80,7 +80,7 @@ def read_entities(
         if not isinstance(record, dict):
             raise Wrong("bad_entity", f"{what} is {kind_of(record)}, not an object")
         for key in (name_key, type_key):
-            if not isinstance(record.get(key), str):
+            if type(record.get(key)) is not str:
                 problem = f"has {kind_of(record[key])} as {key!r}" if key in record else f"lacks {key!r}"
                 raise Wrong("bad_entity", f"{what} {problem}")
         name = check_text(record[name_key], "bad_name", f"{name_key!r} of {what}")
@@ -97,7 +97,8 @@ def _pos(value: object, noted: Counter) -> tuple[int | None, int | None]:
     """Start and end of a `pos`; none where it says nothing."""
     if isinstance(value, list) and len(value) == 2 and all(type(at) is int for at in value):
         return value[0], value[1]
-    noted["contradicting_place"] += value not in (None, [])  # B2NERD leaves it out or empty
+    if value not in (None, []):  # B2NERD leaves it out or empty
+        noted["contradicting_place"] += 1
     return None, None
 
 
@@ -106,8 +107,10 @@ def in_text_order(entities: Iterable[Entity], noted: Counter) -> tuple[Entity, .
     found: dict[object, Entity] = {}
     for number, entity in enumerate(entities):
         key = (entity, entity.start) if entity.start is not None else number
-        noted["repeated_entity"] += key in found
-        found.setdefault(key, entity)
+        if key in found:
+            noted["repeated_entity"] += 1
+        else:
+            found[key] = entity
     placed = [entity for entity in found.values() if entity.start is not None]
     placed.sort(key=lambda entity: (entity.start, -len(entity.name), entity.type))
     return (*placed, *(entity for entity in found.values() if entity.start is None))
@@ -131,7 +134,8 @@ def spelled(
     before, seen = trimmed(name)
     if not seen:
         raise Wrong("bad_name", f"{what} has a name of which nothing is seen ({name[:40]!r})")
-    noted["trimmed_name"] += seen != name
+    if seen != name:
+        noted["trimmed_name"] += 1
     if start is None:
         return Entity(seen, label)
     for at in (start + before, start):
