@@ -12,7 +12,10 @@ from data_prep.origins import Origins
 from data_prep.sources import Amount, say
 from recipe.core.entities import DataError
 from recipe.corpora import datasets as corpora
+from recipe.corpora.splits import closeness
 from recipe.evaluate.protocols import Protocol, read_protocol
+
+_SHOWN = 5  # datasets that a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +114,18 @@ def _present(args: argparse.Namespace, origins: Origins) -> str:
 
 def with_split(datasets: Sequence[corpora.Dataset], split: str) -> list[corpora.Dataset]:
     """The datasets without those that lack the split and may lack it. DataError if no dataset is left."""
-    lacking = [dataset.name for dataset in datasets if dataset.may_lack_splits and not dataset.file(split).is_file()]
+    lacking = [dataset for dataset in datasets if dataset.may_lack_splits and not dataset.file(split).is_file()]
+    names = [without(dataset, split) for dataset in lacking]
     if lacking and len(lacking) == len(datasets):
-        raise DataError(f"{split} split: none of the datasets has one: {', '.join(lacking)}; name others")
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        raise DataError(f"{split} split: none of the datasets has one: {', '.join(names[:_SHOWN])}{more}; name others")
     if lacking:
-        say(f"no {split} split, so left out: {', '.join(lacking)}")
-    return [dataset for dataset in datasets if dataset.name not in lacking]
+        say(f"no {split} split, so left out: {', '.join(names)}")
+    return [dataset for dataset in datasets if dataset not in lacking]
+
+
+def without(dataset: corpora.Dataset, split: str) -> str:
+    """The name of a dataset that lacks the split, and what is called like the split but isn't read: `test.jsonl.gz`."""
+    there = sorted(dataset.folder.iterdir()) if dataset.folder.is_dir() else []
+    called = next((path.name[:40] for path in there if closeness(path, split) is not None), None)
+    return f"{dataset.name} (its {called} is in no layout that is read)" if called else dataset.name

@@ -94,8 +94,10 @@ def _list_of(values: object, kind: type) -> bool:
 def context(path: Path, reading: Reading) -> Context:
     """What the file's records are read by. DataError for numbers without names."""
     first = first_record(path)
+    if first is None:
+        first = next(iter(records(path)), None)  # says why, where it can't be read
     if not isinstance(first, dict) or not fits(first):
-        raise DataError(f"{path}: its first record has no tokens with tags; a record is {SHAPE}")
+        raise DataError(f"{path}: record 1: has no tokens with tags; a record is {SHAPE}")
     tokens, tags, *others = _columns(first)
     status = path.stat()
     version = (status.st_mtime_ns, status.st_size)
