@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from linear_time import linear_time
 
 from data_prep import output as ner_output
 from data_prep.arguments import parser
@@ -895,6 +896,34 @@ def test_a_path_that_holds_no_sentences_is_an_error(grpo, tmp_path, capsys):
 def test_case_and_white_space_make_no_other_sentence():
     assert sentence_key("Ada  met\tBob") == sentence_key(" ada MET bob ")
     assert sentence_key("Ada met Bob") != sentence_key("Ada met Rob")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Zo\u00eb left", "ZOE\u0308 left"),
+        ("q\u0323\u0307 left", "q\u0307\u0323 left"),
+        ("\uac00\ub294 \uae38", "\u1100\u1161\u1102\u1173\u11ab \u1100\u1175\u11af"),
+        ("Ada\u00adlina\u200b left", "\ufeffadalina left"),
+        ("\u1f80 left", "\u1f00\u0399 left"),
+    ],
+)
+def test_sentences_agree_where_they_look_alike(one, other):
+    assert sentence_key(one) == sentence_key(other)
+
+
+def test_a_sentence_of_many_marks_has_its_key_in_linear_time():
+    marks = "\u0323\u0307" * 200_000
+    with linear_time():
+        assert sentence_key("q" + marks) == sentence_key("Q" + marks)
+
+
+def test_an_overlap_is_found_however_a_letter_is_written(one_file, tmp_path):
+    path = one_file(["Zo\u00eb left .", "Ada left ."])
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps([{"sentence": "Zoe\u0308\u00a0left\u200b .", "entities": []}]))
+    run("sft", path, tmp_path / "out", "--no-cot", "--drop-overlap-with", str(other))
+    assert manifest(tmp_path / "out")["train.parquet"]["datasets"]["own"]["dropped"] == {"overlap": 1}
 
 
 # ---------------------------------------------------------------------------------------------------------- refusal
