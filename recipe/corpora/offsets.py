@@ -52,6 +52,10 @@ def _read_doccano(record: object, _context: None) -> Annotated:
     spans = _first(record, _LISTS)
     if spans is None:
         raise Wrong("no_entities", "lacks 'label', 'labels' or 'entities'")
+    filled = [record[key] for key in _LISTS if record.get(key)]  # an empty list may stand beside the one that counts
+    spans = filled[0] if filled else spans
+    if any(other != spans for other in filled):
+        raise Wrong("bad_entities", "has two of 'label', 'labels' and 'entities'; leave one")
     return _annotated(_first(record, _TEXTS), spans, _relations(record))
 
 
