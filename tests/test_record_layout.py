@@ -178,3 +178,12 @@ def test_a_file_of_no_layout_says_why_its_first_record_is_none(tmp_path, content
     path = tmp_path / "a.jsonl"
     path.write_bytes(content)
     assert f"no layout that is read: it is {said}" in unknown.describe(path)
+
+
+def test_a_label_with_two_names_is_refused(tmp_path):
+    write(tmp_path / "test.json", RECORDS[:1])
+    (tmp_path / "labels.json").write_text('{"LOC": "place", "loc": "Place "}')
+    assert examples(tmp_path)[0].types == ("place",)
+    (tmp_path / "labels.json").write_text('{"LOC": "place", " loc": "city"}')
+    with pytest.raises(DataError, match=r"labels.json: gives ' loc' two names .*; leave one of them"):
+        examples(tmp_path)
