@@ -171,6 +171,8 @@ def _parts(tag: str, number: int, context: Context) -> Tag:
     if found is None:
         if context.scheme.style.several(tag):
             raise Wrong("several_labels", f"{what} holds several labels; write one")
+        if tag.isdecimal():
+            raise Wrong("unknown_tag", f"{what} is a number written as text; write a number, which --tags FILE names")
         raise Wrong("unknown_tag", f"{what} is no tag (O, or a type behind B-, I-, E-, S-, L-, U- or M-)")
     if found[1] == "":
         if not context.type_name:

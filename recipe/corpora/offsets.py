@@ -35,6 +35,7 @@ from recipe.corpora.records import Wrong, check_record, check_text, kind_of
 
 _TEXTS = ("text", "data")
 _LISTS = ("label", "labels", "entities")
+_ANSWERS = ("accept", "reject", "ignore")
 
 # ------------------------------------------------------------------------------------------------ doccano and Prodigy
 
@@ -60,12 +61,12 @@ def _read_doccano(record: object, _context: None) -> Annotated:
 
 
 def _fits_prodigy(record: object) -> bool:
-    return (
-        isinstance(record, dict)
-        and isinstance(record.get("text"), str)
-        and _is_list_of_spans(record.get("spans"))
-        and all(isinstance(span, dict) for span in record["spans"])
-    )
+    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+        return False
+    spans = record.get("spans")
+    if spans is None:  # left out where an annotator found none or passed the text over; a label is of the whole text
+        return record.get("answer") in _ANSWERS and record.keys().isdisjoint(("label", "options"))
+    return _is_list_of_spans(spans) and all(isinstance(span, dict) for span in spans)
 
 
 def _read_prodigy(record: object, _context: None) -> Annotated:
