@@ -161,7 +161,8 @@ def with_wordings(rules: RowRules, args: argparse.Namespace, selection: Selectio
     evaluation = args.command == "eval"
     # Of one file, all is evaluated: no prompt may show the answers.
     datasets = [dataset for dataset in selection.found if not (evaluation and dataset.one_file)]
-    wordings = choose_wordings(datasets, reading_of(args), args.worked_seed, rules.template, rules.format)
+    reading = replace(reading_of(args), skipped=Counter() if args.on_error == "skip" else None)
+    wordings = choose_wordings(datasets, reading, args.worked_seed, rules.template, rules.format)
     shown = {} if evaluation else {sentence_key(text): KEPT_OUT for text in wordings.shown}
     return replace(rules, wordings=wordings, keep_out={**shown, **rules.keep_out})
 

@@ -1077,3 +1077,20 @@ def test_grpo_on_the_twelve_datasets_is_exact_and_small(ner_data, tmp_path):
     assert seconds < 10  # of processor time: other load on the machine does not count
     train, dev = tmp_path / "out" / "train.parquet", tmp_path / "out" / "dev.parquet"
     assert (pq.read_metadata(train).num_rows, pq.read_metadata(dev).num_rows) == (5000, 300)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("", "is a folder; name its files"), ("none.jsonl", "no such file; name one")]
+)
+def test_rows_with_reasoning_are_files_that_are_there(tmp_path, capsys, name, said):
+    path = tmp_path / name
+    for option in (["--ner-cot", str(path)], ["--ner-cot", __file__, "--dev-ner-cot", str(path)]):
+        assert main(["sft", *option, "--out", str(tmp_path / "out")]) == 2
+        assert capsys.readouterr().err == f"to_parquet.py: {path}: {said} of rows with reasoning (NER-CoT)\n"
+
+
+def test_bad_records_are_skipped_where_worked_examples_are_drawn_too(tmp_path):
+    sound = [{"text": f"Ada {n} left .", "label": [[0, 3, "PER"]]} for n in range(3)]
+    for split, rows in (("dev", [*sound, {"text": "Ada"}]), ("test", sound)):
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run("eval", tmp_path, tmp_path / "out", "--answer-format", "entity_tags", "--on-error", "skip")
