@@ -187,7 +187,11 @@ def read_tags(path: Path) -> tuple[str, ...]:
 
 
 def check(args: argparse.Namespace) -> None:
-    """DataError for options that don't go together; sets where the reasoning of SFT rows is from."""
+    """DataError for options that don't go together or are no text; sets where the reasoning of SFT rows is from."""
+    for option, value in vars(args).items():
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if any(isinstance(each, (str, Path)) and has_lone_surrogate(str(each)) for each in values):
+            raise DataError(f"--{option.replace('_', '-')}: {str(value)!a} is no UTF-8 text; rename what is called so")
     if args.command != "sft":
         return
     if args.share is not None:

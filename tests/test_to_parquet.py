@@ -1094,3 +1094,21 @@ def test_bad_records_are_skipped_where_worked_examples_are_drawn_too(tmp_path):
     for split, rows in (("dev", [*sound, {"text": "Ada"}]), ("test", sound)):
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     run("eval", tmp_path, tmp_path / "out", "--answer-format", "entity_tags", "--on-error", "skip")
+
+
+def test_many_names_are_not_all_listed(tmp_path, capsys):
+    for number in range(60):
+        (tmp_path / f"dataset_{number}").mkdir()
+        (tmp_path / f"dataset_{number}" / "test.jsonl").write_text('{"text": "Ada left", "label": [[0, 3, "PER"]]}\n')
+    run("eval", tmp_path, tmp_path / "out", "--datasets", "none", expect=2)
+    assert ": has no dataset 'none'; there are: dataset_0, dataset_1, " in (said := capsys.readouterr().err)
+    assert said.endswith(" and 52 more\n")
+
+
+def test_a_path_that_is_no_text_is_refused_and_a_file_that_is_called_so_is_read(tmp_path, capsys):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "test-\udcff.jsonl").write_text('{"text": "Ada left", "label": [[0, 3, "PER"]]}\n')
+    run("eval", tmp_path / "a", tmp_path / "out")
+    assert [path[-12:] for path in manifest(tmp_path / "out")["test.parquet"]["sources"]] == ["test-\udcff.jsonl"]
+    run("eval", tmp_path / "\udcfe", tmp_path / "out", expect=2)
+    assert capsys.readouterr().err.endswith("udcfe' is no UTF-8 text; rename what is called so\n")
