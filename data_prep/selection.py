@@ -132,4 +132,4 @@ def without(dataset: corpora.Dataset, split: str) -> str:
     """The name of a dataset that lacks the split, and what is called like the split but isn't read: `test.jsonl.gz`."""
     there = sorted(dataset.folder.iterdir()) if dataset.folder.is_dir() else []
     called = next((path.name[:40] for path in there if closeness(path, split) is not None), None)
-    return f"{dataset.name} (its {called} is in no layout that is read)" if called else dataset.name
+    return f"{dataset.name} (its {called} is not in the layout of its other splits)" if called else dataset.name

@@ -162,7 +162,10 @@ def test_what_is_called_like_a_lacking_split_is_named(tmp_path, capsys, name):
     folder = doccano(tmp_path / "a" / "train.jsonl", "Ada left .")
     (folder / name).write_bytes(b"x")
     assert to_parquet(["eval", "--corpora", str(folder), "--out", str(tmp_path / "out")]) == 2
-    assert f"none of the datasets has one: a (its {name} is in no layout that is read)" in capsys.readouterr().err
+    assert (
+        f"none of the datasets has one: a (its {name} is not in the layout of its other splits)"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(

@@ -1112,3 +1112,9 @@ def test_a_path_that_is_no_text_is_refused_and_a_file_that_is_called_so_is_read(
     assert [path[-12:] for path in manifest(tmp_path / "out")["test.parquet"]["sources"]] == ["test-\udcff.jsonl"]
     run("eval", tmp_path / "\udcfe", tmp_path / "out", expect=2)
     assert capsys.readouterr().err.endswith("udcfe' is no UTF-8 text; rename what is called so\n")
+
+
+def test_a_list_of_types_that_is_lacking_is_not_called_a_split(tmp_path, capsys):
+    (tmp_path / "test.json").write_text('[{"sentence": "Ada left", "entities": [{"name": "Ada", "type": "person"}]}]')
+    run("eval", tmp_path, tmp_path / "out", expect=2)
+    assert capsys.readouterr().err.endswith("/labels.json: no such file; it lists the dataset's types\n")

@@ -58,7 +58,7 @@ def describe(path: Path) -> str:
     from recipe.corpora import LAYOUTS, ner_cot
 
     if reasoned := next(filter(ner_cot.holds, [path] if path.is_file() else sorted(path.glob("*"))), None):
-        return f"{path}: {reasoned.name} holds sentences with reasoning (NER-CoT); give it with --ner-cot {reasoned}"
+        return f"{path}: {reasoned.name} holds sentences with reasoning (NER-CoT); sft takes it with --ner-cot"
     if path.is_file():
         there = f"it is {_file(path, why=True)}"
     else:
@@ -84,4 +84,4 @@ def _file(path: Path, why: bool = False) -> str:
     if isinstance(first, dict):
         keys = ", ".join(key[:20] for key in list(first)[:6])
         return f"{path.name} (records of {keys})" if keys else path.name
-    return path.name if first is None else f"{path.name} (record 1: {kind_of(first)})"
+    return f"{path.name} (record 1: {kind_of(first)})" if why and first is not None else path.name
