@@ -57,7 +57,10 @@ def locate(args: argparse.Namespace) -> Origins:
     for option in ("ner_cot", "dev_ner_cot"):
         if texts := getattr(args, option, None):
             given[option] = texts
-            setattr(args, option, [path for text in texts for path in paths(text)])
+            files = [path for text in texts for path in paths(text)]
+            if len({path.resolve() for path in files}) < len(files):
+                raise DataError(f"--{option.replace('_', '-')}: names a file twice; name each once")
+            setattr(args, option, files)
     return Origins(given, commits, name)
 
 

@@ -1118,3 +1118,14 @@ def test_a_list_of_types_that_is_lacking_is_not_called_a_split(tmp_path, capsys)
     (tmp_path / "test.json").write_text('[{"sentence": "Ada left", "entities": [{"name": "Ada", "type": "person"}]}]')
     run("eval", tmp_path, tmp_path / "out", expect=2)
     assert capsys.readouterr().err.endswith("/labels.json: no such file; it lists the dataset's types\n")
+
+
+@pytest.mark.parametrize("option", ["--ner-cot", "--dev-ner-cot"])
+def test_a_file_of_rows_that_is_named_twice_is_refused(tmp_path, capsys, option):
+    for name in ("one.jsonl", "two.jsonl"):
+        (tmp_path / name).write_text(json.dumps(cot_row(1)) + "\n")
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "one.jsonl")
+    others = [] if option == "--ner-cot" else ["--ner-cot", str(tmp_path / "two.jsonl")]
+    twice = [option, str(tmp_path / "one.jsonl"), str(tmp_path / "link.jsonl")]
+    assert main(["sft", *others, *twice, "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == f"to_parquet.py: {option}: names a file twice; name each once\n"
