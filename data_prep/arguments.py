@@ -72,8 +72,8 @@ def _add_corpora(command: argparse.ArgumentParser, group: argparse._ActionsConta
     group.add_argument(
         "--corpora",
         metavar="PATH",
-        help="a folder of dataset folders, one dataset's folder, or its one file; or hf:OWNER/NAME[@REVISION], from "
-        "the Hugging Face hub; data_prep/README.md lists the layouts that are read",
+        help="a folder with a folder or a file for each dataset, one dataset's folder, or its one file; or "
+        "hf:OWNER/NAME[@REVISION], from the Hugging Face hub; data_prep/README.md lists the layouts that are read",
         required=required,
     )
     which = command.add_mutually_exclusive_group()
@@ -91,7 +91,8 @@ def _add_corpora(command: argparse.ArgumentParser, group: argparse._ActionsConta
         type=_columns,
         default=FIRST_AND_LAST,
         metavar="TOKEN,TAG",
-        help="columns of CoNLL files, from 1, or from the end below 0 (default: 1,-1)",
+        help="of files in columns, from 1, or from the end below 0 (default: those of a header, else 1,-1, but none "
+        "that only counts)",
     )
     command.add_argument(
         "--type", type=_type_name, metavar="NAME", help="the type of entities whose tags name none (B, I, O)"
@@ -124,7 +125,7 @@ def _add_amounts(
         nargs="+",
         default=(),
         metavar="PATH",
-        help="drop sentences that these hold, too: Parquet written here, a test split, or a folder of such files",
+        help="drop sentences that these hold, too: Parquet written here, a file of a layout, a folder of test splits",
     )
 
 
@@ -187,7 +188,11 @@ def read_tags(path: Path) -> tuple[str, ...]:
 
 
 def check(args: argparse.Namespace) -> None:
-    """DataError for options that don't go together; sets where the reasoning of SFT rows is from."""
+    """DataError for options that don't go together or are no text; sets where the reasoning of SFT rows is from."""
+    for option, value in vars(args).items():
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if any(isinstance(each, (str, Path)) and has_lone_surrogate(str(each)) for each in values):
+            raise DataError(f"--{option.replace('_', '-')}: {str(value)!a} is no UTF-8 text; rename what is called so")
     if args.command != "sft":
         return
     if args.share is not None:

@@ -41,7 +41,12 @@ def locate(args: argparse.Namespace) -> Origins:
         return fetched
 
     def paths(text: str) -> list[Path]:
-        return _rows(text, fetch(text).path) if hub.is_hub(text) else [Path(text)]
+        if hub.is_hub(text):
+            return _rows(text, fetch(text).path)
+        if not Path(text).is_file():
+            what = "is a folder; name its files of rows" if Path(text).is_dir() else "no such file; name one of rows"
+            raise DataError(f"{text}: {what} with reasoning (NER-CoT)")
+        return [Path(text)]
 
     if args.corpora is not None and hub.is_hub(args.corpora):
         given["corpora"] = args.corpora
@@ -52,7 +57,10 @@ def locate(args: argparse.Namespace) -> Origins:
     for option in ("ner_cot", "dev_ner_cot"):
         if texts := getattr(args, option, None):
             given[option] = texts
-            setattr(args, option, [path for text in texts for path in paths(text)])
+            files = [path for text in texts for path in paths(text)]
+            if len({path.resolve() for path in files}) < len(files):
+                raise DataError(f"--{option.replace('_', '-')}: names a file twice; name each once")
+            setattr(args, option, files)
     return Origins(given, commits, name)
 
 

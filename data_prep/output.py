@@ -64,4 +64,5 @@ def write_manifest(stage: Path, out: Path, entries: Mapping[str, Mapping]) -> No
         old = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
     kept = {name: entry for name, entry in (old if isinstance(old, dict) else {}).items() if (out / name).is_file()}
     text = json.dumps({**kept, **entries}, ensure_ascii=False, indent=2, sort_keys=True)
-    (stage / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    # A file's name that is no UTF-8 becomes an escape of JSON.
+    (stage / MANIFEST).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from recipe import answers
 from recipe.answers.control_tokens import THINK_TAGS, find_control_token
 from recipe.answers.queries import Wordings, ask
+from recipe.core.align import folded
 from recipe.core.entities import DEFAULT_FORMAT, DataError, Example
 from recipe.core.ground_truth import to_ground_truth
 from recipe.core.metrics import count
@@ -56,8 +57,12 @@ class RowRules:
 
 
 def sentence_key(sentence: str) -> int:
-    """64 bits that agree for sentences that differ in case and white space alone."""
-    text = " ".join(sentence.split()).casefold()
+    """64 bits that agree for sentences that differ in case and in what nobody sees alone.
+
+    That is white space, invisible characters, and how a letter with marks is written (canonical equivalence).
+    Source: the Unicode Standard, section 3.13, D145, canonical caseless matching.
+    """
+    text = folded(folded(sentence).casefold())
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 

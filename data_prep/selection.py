@@ -12,7 +12,10 @@ from data_prep.origins import Origins
 from data_prep.sources import Amount, say
 from recipe.core.entities import DataError
 from recipe.corpora import datasets as corpora
+from recipe.corpora.splits import closeness
 from recipe.evaluate.protocols import Protocol, read_protocol
+
+_SHOWN = 8  # datasets that a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def _by_name(args: argparse.Namespace, origins: Origins) -> tuple[corpora.Datase
     found, missing = corpora.find_datasets(args.corpora, names, origins.name)
     where = origins.given["corpora"]
     if missing and args.list is None:
-        raise DataError(f"{where}: has no dataset {', '.join(map(repr, missing))}; {_present(args, origins)}")
+        raise DataError(f"{where}: has no dataset {_listed(list(map(repr, missing)))}; {_present(args, origins)}")
     if not found:
         raise DataError(f"{where}: has no dataset of the list {args.list}; {_present(args, origins)}")
     if missing:
@@ -106,14 +109,27 @@ def _select_protocol(args: argparse.Namespace, origins: Origins) -> Selection:
 
 def _present(args: argparse.Namespace, origins: Origins) -> str:
     there, _ = corpora.find_datasets(args.corpora, root_name=origins.name)
-    return "there are: " + ", ".join(dataset.name for dataset in there)
+    return f"there are: {_listed([dataset.name for dataset in there])}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def with_split(datasets: Sequence[corpora.Dataset], split: str) -> list[corpora.Dataset]:
     """The datasets without those that lack the split and may lack it. DataError if no dataset is left."""
-    lacking = [dataset.name for dataset in datasets if dataset.may_lack_splits and not dataset.file(split).is_file()]
+    lacking = [dataset for dataset in datasets if dataset.may_lack_splits and not dataset.file(split).is_file()]
+    names = [without(dataset, split) for dataset in lacking]
     if lacking and len(lacking) == len(datasets):
-        raise DataError(f"{split} split: none of the datasets has one: {', '.join(lacking)}; name others")
+        raise DataError(f"{split} split: none of the datasets has one: {_listed(names)}; name others")
     if lacking:
-        say(f"no {split} split, so left out: {', '.join(lacking)}")
-    return [dataset for dataset in datasets if dataset.name not in lacking]
+        say(f"no {split} split, so left out: {', '.join(names)}")
+    return [dataset for dataset in datasets if dataset not in lacking]
+
+
+def without(dataset: corpora.Dataset, split: str) -> str:
+    """The name of a dataset that lacks the split, and what is called like the split but isn't read: `test.jsonl.gz`."""
+    there = sorted(dataset.folder.iterdir()) if dataset.folder.is_dir() else []
+    called = next((path.name[:40] for path in there if closeness(path, split) is not None), None)
+    return f"{dataset.name} (its {called} is not in the layout of its other splits)" if called else dataset.name

@@ -159,7 +159,9 @@ def check_files(datasets: Sequence[Dataset], split: str) -> None:
     """DataError for a file of the split that is not there."""
     for path in (path for dataset in datasets for path in dataset.files(split)):
         if not path.is_file():
-            raise DataError(f"{path}: no such file; a dataset's folder holds a file for each split")
+            lists = path.stem == "labels"
+            holds = "it lists the dataset's types" if lists else "a dataset's folder holds a file for each split"
+            raise DataError(f"{path}: no such file; {holds}")
 
 
 def say(note: str) -> None:

@@ -47,7 +47,7 @@ from data_prep.arguments import check, parser, read_tags
 from data_prep.origins import Origins, locate
 from data_prep.output import staged, write_manifest, write_parquet
 from data_prep.rows import RowRules, Texts, question_row, row_schema, sentence_key, sft_row
-from data_prep.selection import Selection, select, with_split
+from data_prep.selection import Selection, select, with_split, without
 from data_prep.sources import Amount, Scan, Tally, check_files, choose, say
 from data_prep.wordings import KEPT_OUT, choose_wordings
 from recipe import answers
@@ -101,7 +101,7 @@ def _with_dev(args: argparse.Namespace, datasets: Sequence[Dataset]) -> list[Dat
     ordinary = [dataset for dataset in datasets if not dataset.one_file]
     lacking = [dataset for dataset in ordinary if not dataset.file("dev").is_file()]
     if lacking:
-        say(f"no dev split, so no dev rows: {_names(lacking)}")
+        say(f"no dev split, so no dev rows: {', '.join(without(dataset, 'dev') for dataset in lacking)}")
     if args.num_dev is None:
         for dataset in datasets:
             if dataset.one_file:
@@ -161,7 +161,8 @@ def with_wordings(rules: RowRules, args: argparse.Namespace, selection: Selectio
     evaluation = args.command == "eval"
     # Of one file, all is evaluated: no prompt may show the answers.
     datasets = [dataset for dataset in selection.found if not (evaluation and dataset.one_file)]
-    wordings = choose_wordings(datasets, reading_of(args), args.worked_seed, rules.template, rules.format)
+    reading = replace(reading_of(args), skipped=Counter() if args.on_error == "skip" else None)
+    wordings = choose_wordings(datasets, reading, args.worked_seed, rules.template, rules.format)
     shown = {} if evaluation else {sentence_key(text): KEPT_OUT for text in wordings.shown}
     return replace(rules, wordings=wordings, keep_out={**shown, **rules.keep_out})
 

@@ -73,6 +73,40 @@ def test_a_folder_without_datasets_is_an_error(tmp_path):
         find_datasets(tmp_path / "nowhere")
 
 
+def lines(path, *records):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def test_a_folder_may_hold_datasets_that_are_folders_and_some_that_are_files(tmp_path):
+    record = {"text": "Ada left", "label": [[0, 3, "PER"]]}
+    lines(tmp_path / "a" / "test.jsonl", record)
+    lines(tmp_path / "own.jsonl", record)
+    (tmp_path / "column.conll").write_text("Ada\tB-PER\n")
+    (tmp_path / "README.txt").write_text("No dataset .\n")
+    (tmp_path / "._own.jsonl").write_bytes(b"\0")
+    assert [dataset.name for dataset in find_datasets(tmp_path)[0]] == ["a", "column", "own"]
+    assert [dataset.folder.name for dataset in find_datasets(tmp_path, ["own"])[0]] == ["own.jsonl"]
+
+
+def test_a_folder_with_splits_hides_no_dataset_below_it_nor_is_hidden_by_one(tmp_path):
+    record = {"text": "Ada left", "label": [[0, 3, "PER"]]}
+    lines(tmp_path / "news" / "test.jsonl", record)
+    lines(tmp_path / "news" / "old" / "test.jsonl", record)
+    assert [dataset.name for dataset in find_datasets(tmp_path / "news")[0]] == ["news", "old"]
+    lines(tmp_path / "news" / "data" / "test.jsonl", record)
+    with pytest.raises(DataError, match=r"news: the folder itself and data; give the path of data, or move it away"):
+        find_datasets(tmp_path / "news")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\u200bb", "a\udcffb"])
+def test_a_dataset_whose_name_cannot_be_printed_is_refused(tmp_path, name):
+    lines(tmp_path / name / "test.jsonl", {"text": "Ada left", "label": [[0, 3, "PER"]]})
+    with pytest.raises(DataError) as error:
+        find_datasets(tmp_path)
+    assert str(error.value).endswith(f": {name!r} holds characters that can't be printed; give it another name")
+
+
 def test_the_lists_are_the_papers():
     assert [len(corpora.LISTS[name]) for name in ("in_domain", "in_domain_clean", "cross_domain")] == [20, 18, 7]
     assert not set(corpora.LISTS["in_domain_clean"]) & set(corpora.CROSS_DOMAIN)
@@ -96,7 +130,7 @@ def test_a_name_in_two_groups_is_an_error_unless_another_one_is_asked_for(tmp_pa
         (tmp_path / place / "labels.json").write_text("[]")
     assert find_datasets(tmp_path, ["b"])[0][0].folder.name == "b"
     for names in (None, ["a"]):
-        with pytest.raises(DataError, match="a stands in B2NERD/NER_en and B2NERD_all/NER_en; give the folder of one"):
+        with pytest.raises(DataError, match="two datasets are called a: B2NERD/NER_en/a and B2NERD_all/NER_en/a;"):
             find_datasets(tmp_path, names)
 
 
@@ -601,7 +635,7 @@ def test_a_think_tag_inside_the_reasoning_is_told_or_counted(tmp_path, cot, mess
 def test_a_folder_or_file_of_ner_cot_among_corpora_is_told_its_option(tmp_path, name):
     path = write_rows(tmp_path / name, [cot_row()])
     for place in (path, tmp_path):
-        with pytest.raises(DataError, match=rf"^[^\n]*{name} holds [^\n]* give it with --ner-cot {path}$"):
+        with pytest.raises(DataError, match=rf"^[^\n]*{name} holds [^\n]* sft takes it with --ner-cot$"):
             list(read_dataset(find_datasets(place)[0][0], "train"))
 
 

@@ -315,3 +315,23 @@ def test_a_large_document_is_read_in_linear_time(tmp_path):
     with linear_time():
         examples, _ = read(pair(tmp_path, text=text, ann="".join([*names, *joining])))
     assert len(examples) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (TEXT.encode("utf-16"), r"a.txt: the file is UTF-16; save it as UTF-8"),
+        (b"Rome\0met", r"a.txt: byte 0x00 at offset 4; this is no text file"),
+        (b"Rome m\xe9t", r"a.txt: byte 0xe9 at offset 6 is not UTF-8"),
+    ],
+)
+def test_a_text_in_another_encoding_is_refused(tmp_path, content, said):
+    (pair(tmp_path) / "a.txt").write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        read(tmp_path)
+
+
+def test_the_list_of_types_beside_documents_is_none_of_them(tmp_path):
+    (pair(tmp_path) / "labels.txt").write_text("LOC\nPER\n")
+    examples, noted = read(tmp_path)
+    assert (examples[0].types, noted) == (("loc", "per"), {})

@@ -11,7 +11,7 @@ import pytest
 from data_prep.to_parquet import main
 from recipe.core.entities import DataError, Entity, Example
 from recipe.corpora import Columns, Reading, conll
-from recipe.corpora.datasets import dataset_at, read_dataset
+from recipe.corpora.datasets import dataset_at, find_datasets, read_dataset
 from recipe.corpora.tags import MOST_BARE, style_of
 
 
@@ -442,3 +442,10 @@ def test_the_command_reads_an_index_column(tmp_path, capsys):
     (folder / "test.conllu").write_text("Zed\tB-a,B-b\nAda\tB-a\n")
     assert main(["eval", "--corpora", str(tmp_path / "corpora"), "--out", str(tmp_path / "new")]) == 2
     assert "test.conllu: line 1: the tag 'B-a,B-b' holds several labels" in capsys.readouterr().err
+
+
+def test_a_split_in_numbered_parts_is_refused_as_only_one_would_be_read(tmp_path):
+    for number in range(2):
+        (tmp_path / f"train-0000{number}-of-00002.conll").write_text("EU\tB-ORG\n")
+    with pytest.raises(DataError, match=r"its train split is in 2 parts; join them in one file"):
+        find_datasets(tmp_path)

@@ -419,3 +419,36 @@ def test_a_long_text_with_many_spans_is_read_in_linear_time(tmp_path):
     with linear_time():
         (example,), noted = read(write(tmp_path / "train.jsonl", {"text": text, "label": found}))
     assert (len(example.entities), noted) == (50_000, {"offsets_within_a_word": 1})
+
+
+def test_an_empty_list_hides_no_other_and_two_that_differ_are_refused(tmp_path):
+    spans = [{"start_offset": 0, "end_offset": 3, "label": "PER"}]
+    same = {"text": "Ada left", "label": [], "entities": spans}
+    (example,), _ = read(write(tmp_path / "a.jsonl", same))
+    assert [entity.name for entity in example.entities] == ["Ada"]
+    two = {"text": "Ada left", "label": [[4, 8, "VERB"]], "labels": [], "entities": spans}
+    with pytest.raises(DataError, match=r"b.jsonl: record 2: has two of 'label', 'labels' and 'entities'; leave one;"):
+        read(write(tmp_path / "b.jsonl", same, two))
+
+
+@pytest.mark.parametrize("text", ["\u200b\ufeff", "\u00ad \u200d", "\u2060\n"])
+def test_a_text_of_which_nothing_is_seen_is_bad(tmp_path, text):
+    sound = {"text": "Ada left", "label": [[0, 3, "PER"]]}
+    with pytest.raises(DataError, match=r"a.jsonl: record 2: the text has nothing that is seen; correct it"):
+        read(write(tmp_path / "a.jsonl", sound, {"text": text, "label": []}))
+
+
+@pytest.mark.parametrize(
+    "first", [{"answer": "accept"}, {"answer": "reject", "_task_hash": 7}, {"answer": "ignore", "spans": None}]
+)
+def test_a_prodigy_file_may_begin_with_a_text_without_spans(tmp_path, first):
+    sound = {"text": "Ada left", "spans": [{"start": 0, "end": 3, "label": "PER"}], "answer": "accept"}
+    examples, _ = read(write(tmp_path / "a.jsonl", {"text": "Nobody", **first}, sound))
+    assert [len(example.entities) for example in examples] == ([0, 1] if first["answer"] == "accept" else [1])
+
+
+def test_prodigys_labels_of_whole_texts_are_no_entities(tmp_path):
+    for number, record in enumerate(({"label": "NEWS"}, {"options": [{"id": 1}], "accept": [1]})):
+        path = write(tmp_path / f"{number}.jsonl", {"text": "Ada left", "answer": "accept", **record})
+        with pytest.raises(DataError, match="no layout that is read"):
+            read(path)

@@ -227,3 +227,12 @@ def test_the_files_own_questions_describe_the_types(tmp_path):
     [template] = json.loads((out / "manifest.json").read_text())["test.parquet"]["wordings"]["conll03"].values()
     assert f"Description: {QUERY}" in template
     assert "Sentence: Bob Jones came\n" in template
+
+
+def test_a_dataset_may_be_one_file(mrc):
+    path = mrc(record(), empty(entity_label="PER", query="person?"))
+    (dataset,), _ = find_datasets(path)
+    assert dataset.one_file
+    for split in ("train", "test"):
+        (example,) = read_dataset(dataset, split)
+        assert (example.types, example.dataset) == (("organization", "person"), "mrc-ner")

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from data_prep.to_parquet import main as to_parquet
 from recipe.core.entities import DataError
 from recipe.corpora import Reading, unknown
 from recipe.corpora.annotated import Annotated, Mention
@@ -121,7 +122,71 @@ def test_what_nothing_recognises_says_what_is_there_and_what_is_read(tmp_path):
     write(tmp_path / "odd.jsonl", [{"a": 1, "b": 2}])
     (tmp_path / "sub").mkdir()
     said = unknown.describe(tmp_path)
-    assert "it holds notes.md, odd.jsonl (records of a, b), sub/; give a file or a folder of one of these: " in said
-    assert "InstructUIE (train.json" in said
+    assert (
+        "it holds notes.md, odd.jsonl (records of a, b), sub/; data_prep/README.md shows those that are: B2NERD, "
+        in said
+    )
+    assert "InstructUIE, " in said
+    assert len(said.removeprefix(str(tmp_path))) < 350
     assert "\n" not in said
     assert "it is odd.jsonl (records of a, b)" in unknown.describe(tmp_path / "odd.jsonl")
+
+
+def doccano(path, *texts):
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(json.dumps({"text": text, "label": [[0, 3, "PER"]]}) + "\n" for text in texts))
+    return path.parent
+
+
+UNREADABLE = {
+    "test.jsonl: empty file": b"",
+    "test.jsonl: record 1: the file is UTF-16": "{}".encode("utf-16"),
+    "test.jsonl: record 1: truncated": b'{"text": "Ada',
+    "test.jsonl: record 1: lacks 'label', 'labels' or 'entities'": b'{"text": "Ada left ."}\n',
+}
+
+
+@pytest.mark.parametrize("said", UNREADABLE)
+def test_a_split_that_cannot_be_read_is_no_split_that_is_lacking(tmp_path, capsys, said):
+    """Beside a sound train split, and beside another dataset that has a sound test split."""
+    folder = doccano(tmp_path / "in" / "a" / "train.jsonl", "Ada left .")
+    doccano(tmp_path / "in" / "b" / "test.jsonl", "Bob left .")
+    (folder / "test.jsonl").write_bytes(UNREADABLE[said])
+    assert to_parquet(["eval", "--corpora", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err
+    assert to_parquet(["grpo", "--corpora", str(folder), "--num-dev", "0", "--out", str(tmp_path / "out")]) == 0
+
+
+@pytest.mark.parametrize("name", ["test.jsonl.gz", "TEST.JSONL", "test.zip"])
+def test_what_is_called_like_a_lacking_split_is_named(tmp_path, capsys, name):
+    folder = doccano(tmp_path / "a" / "train.jsonl", "Ada left .")
+    (folder / name).write_bytes(b"x")
+    assert to_parquet(["eval", "--corpora", str(folder), "--out", str(tmp_path / "out")]) == 2
+    assert (
+        f"none of the datasets has one: a (its {name} is not in the layout of its other splits)"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "a.jsonl (empty file; JSON Lines belong here)"),
+        ("{}".encode("utf-16"), "a.jsonl (record 1: the file is UTF-16; save it as UTF-8)"),
+        (b'{\n  "text": "Ada"\n}\n', "a.jsonl (record 1: truncated: the file ends inside it; each line must be"),
+        (b'[{"text": "Ada"}]\n', "a.jsonl (record 1: a list)"),
+    ],
+)
+def test_a_file_of_no_layout_says_why_its_first_record_is_none(tmp_path, content, said):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(content)
+    assert f"no layout that is read: it is {said}" in unknown.describe(path)
+
+
+def test_a_label_with_two_names_is_refused(tmp_path):
+    write(tmp_path / "test.json", RECORDS[:1])
+    (tmp_path / "labels.json").write_text('{"LOC": "place", "loc": "Place "}')
+    assert examples(tmp_path)[0].types == ("place",)
+    (tmp_path / "labels.json").write_text('{"LOC": "place", " loc": "city"}')
+    with pytest.raises(DataError, match=r"labels.json: gives ' loc' two names .*; leave one of them"):
+        examples(tmp_path)

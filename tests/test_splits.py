@@ -3,7 +3,7 @@
 import pytest
 
 from recipe.core.entities import DataError
-from recipe.corpora.splits import SPLITS, closeness, split_files
+from recipe.corpora.splits import SPLITS, closeness, split_files, split_folder
 
 NAMES = {
     "train.txt": "train",
@@ -67,3 +67,27 @@ def test_two_files_for_one_split_are_refused_by_name(tmp_path, names):
 
 def test_what_is_no_folder_has_no_splits(tmp_path):
     assert files(make(tmp_path, "a") / "a", "train") == []
+
+
+def test_a_part_that_is_not_read_is_not_left_out(tmp_path):
+    names = [f"train-0000{number}-of-00003.jsonl" for number in range(3)]
+    for name in names:
+        (tmp_path / name).touch()
+        (tmp_path / "dev").mkdir(exist_ok=True)
+        (tmp_path / "dev" / name.replace("train", "data")).touch()
+    found = split_files(tmp_path, "train", lambda path: "00001" not in path.name)
+    assert [path.name for path in found] == names
+    assert len(split_folder(tmp_path, "dev", lambda path: "00002" not in path.name)) == 3
+
+
+@pytest.mark.parametrize("parts", [["0-of-2"], ["0-of-3", "2-of-3"], [f"0-of-1-{letter * 16}" for letter in "ab"]])
+def test_parts_that_are_lacking_or_there_twice_are_told(tmp_path, parts):
+    for part in parts:
+        (tmp_path / f"test-{part}.parquet").touch()
+        (tmp_path / "train").mkdir(exist_ok=True)
+        (tmp_path / "train" / f"data_{part}.arrow").touch()
+    said = rf"has {len(parts)} of {parts[0][5]} parts of {{}}; put all of them there, each once"
+    with pytest.raises(DataError, match=said.format("test.parquet")):
+        split_files(tmp_path, "test", lambda _: True)
+    with pytest.raises(DataError, match="train: " + said.format("data.arrow")):
+        split_folder(tmp_path, "train", lambda _: True)

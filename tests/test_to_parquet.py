@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from linear_time import linear_time
 
 from data_prep import output as ner_output
 from data_prep.arguments import parser
@@ -897,6 +898,34 @@ def test_case_and_white_space_make_no_other_sentence():
     assert sentence_key("Ada met Bob") != sentence_key("Ada met Rob")
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Zo\u00eb left", "ZOE\u0308 left"),
+        ("q\u0323\u0307 left", "q\u0307\u0323 left"),
+        ("\uac00\ub294 \uae38", "\u1100\u1161\u1102\u1173\u11ab \u1100\u1175\u11af"),
+        ("Ada\u00adlina\u200b left", "\ufeffadalina left"),
+        ("\u1f80 left", "\u1f00\u0399 left"),
+    ],
+)
+def test_sentences_agree_where_they_look_alike(one, other):
+    assert sentence_key(one) == sentence_key(other)
+
+
+def test_a_sentence_of_many_marks_has_its_key_in_linear_time():
+    marks = "\u0323\u0307" * 200_000
+    with linear_time():
+        assert sentence_key("q" + marks) == sentence_key("Q" + marks)
+
+
+def test_an_overlap_is_found_however_a_letter_is_written(one_file, tmp_path):
+    path = one_file(["Zo\u00eb left .", "Ada left ."])
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps([{"sentence": "Zoe\u0308\u00a0left\u200b .", "entities": []}]))
+    run("sft", path, tmp_path / "out", "--no-cot", "--drop-overlap-with", str(other))
+    assert manifest(tmp_path / "out")["train.parquet"]["datasets"]["own"]["dropped"] == {"overlap": 1}
+
+
 # ---------------------------------------------------------------------------------------------------------- refusal
 
 
@@ -1048,3 +1077,55 @@ def test_grpo_on_the_twelve_datasets_is_exact_and_small(ner_data, tmp_path):
     assert seconds < 10  # of processor time: other load on the machine does not count
     train, dev = tmp_path / "out" / "train.parquet", tmp_path / "out" / "dev.parquet"
     assert (pq.read_metadata(train).num_rows, pq.read_metadata(dev).num_rows) == (5000, 300)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("", "is a folder; name its files"), ("none.jsonl", "no such file; name one")]
+)
+def test_rows_with_reasoning_are_files_that_are_there(tmp_path, capsys, name, said):
+    path = tmp_path / name
+    for option in (["--ner-cot", str(path)], ["--ner-cot", __file__, "--dev-ner-cot", str(path)]):
+        assert main(["sft", *option, "--out", str(tmp_path / "out")]) == 2
+        assert capsys.readouterr().err == f"to_parquet.py: {path}: {said} of rows with reasoning (NER-CoT)\n"
+
+
+def test_bad_records_are_skipped_where_worked_examples_are_drawn_too(tmp_path):
+    sound = [{"text": f"Ada {n} left .", "label": [[0, 3, "PER"]]} for n in range(3)]
+    for split, rows in (("dev", [*sound, {"text": "Ada"}]), ("test", sound)):
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run("eval", tmp_path, tmp_path / "out", "--answer-format", "entity_tags", "--on-error", "skip")
+
+
+def test_many_names_are_not_all_listed(tmp_path, capsys):
+    for number in range(60):
+        (tmp_path / f"dataset_{number}").mkdir()
+        (tmp_path / f"dataset_{number}" / "test.jsonl").write_text('{"text": "Ada left", "label": [[0, 3, "PER"]]}\n')
+    run("eval", tmp_path, tmp_path / "out", "--datasets", "none", expect=2)
+    assert ": has no dataset 'none'; there are: dataset_0, dataset_1, " in (said := capsys.readouterr().err)
+    assert said.endswith(" and 52 more\n")
+
+
+def test_a_path_that_is_no_text_is_refused_and_a_file_that_is_called_so_is_read(tmp_path, capsys):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "test-\udcff.jsonl").write_text('{"text": "Ada left", "label": [[0, 3, "PER"]]}\n')
+    run("eval", tmp_path / "a", tmp_path / "out")
+    assert [path[-12:] for path in manifest(tmp_path / "out")["test.parquet"]["sources"]] == ["test-\udcff.jsonl"]
+    run("eval", tmp_path / "\udcfe", tmp_path / "out", expect=2)
+    assert capsys.readouterr().err.endswith("udcfe' is no UTF-8 text; rename what is called so\n")
+
+
+def test_a_list_of_types_that_is_lacking_is_not_called_a_split(tmp_path, capsys):
+    (tmp_path / "test.json").write_text('[{"sentence": "Ada left", "entities": [{"name": "Ada", "type": "person"}]}]')
+    run("eval", tmp_path, tmp_path / "out", expect=2)
+    assert capsys.readouterr().err.endswith("/labels.json: no such file; it lists the dataset's types\n")
+
+
+@pytest.mark.parametrize("option", ["--ner-cot", "--dev-ner-cot"])
+def test_a_file_of_rows_that_is_named_twice_is_refused(tmp_path, capsys, option):
+    for name in ("one.jsonl", "two.jsonl"):
+        (tmp_path / name).write_text(json.dumps(cot_row(1)) + "\n")
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "one.jsonl")
+    others = [] if option == "--ner-cot" else ["--ner-cot", str(tmp_path / "two.jsonl")]
+    twice = [option, str(tmp_path / "one.jsonl"), str(tmp_path / "link.jsonl")]
+    assert main(["sft", *others, *twice, "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == f"to_parquet.py: {option}: names a file twice; name each once\n"

@@ -72,7 +72,7 @@ def locate(
     entity's type first: who names a text without its place can't be wrong about the place. No entity takes a span that
     is `taken`.
     """
-    wanted = [(_fold(entity.name), entity.type) for entity in entities]
+    wanted = [(folded(entity.name), entity.type) for entity in entities]
     if not wanted:
         return ()
     text = _Folded(sentence)
@@ -109,7 +109,7 @@ def locate(
 
 def occurs(sentence: str, name: str) -> bool:
     """True if the name stands in the sentence at all."""
-    return bool(_Folded(sentence).find(_fold(name)))
+    return bool(_Folded(sentence).find(folded(name)))
 
 
 class _Folded:
@@ -175,7 +175,11 @@ def _in_word(character: str) -> bool:
     )
 
 
-def _fold(name: str) -> str:
+def folded(name: str) -> str:
+    """The name as names are compared: what is seen of it (recipe.core.text), in canonical decomposition.
+
+    In linear time, as `unicodedata.normalize` is not where many marks are on one letter.
+    """
     return _decomposed(visible(name))[0]
 
 
@@ -213,7 +217,7 @@ def mentions(sentence: str, entities: Iterable[Entity]) -> tuple[Span, ...]:
     text = _Folded(sentence)
     labels: dict[str, set[str]] = {}
     for entity in entities:
-        labels.setdefault(_fold(entity.name), set()).add(entity.type)
+        labels.setdefault(folded(entity.name), set()).add(entity.type)
     found = ((name, *item) for name in labels for item in text.find(name).items())
     names = {at: name for name, at, there in found if not _within_words(text, *there)}
     places = sorted({*names, *((span.start, span.end) for span in spans)}, key=lambda at: (at[0], -at[1]))

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 from recipe.core.entities import DataError, Example, normalize_type
 from recipe.corpora.annotated import Annotated, Mention, example_of
-from recipe.corpora.json_files import read_text
+from recipe.corpora.json_files import read_text, read_verbatim
 from recipe.corpora.labels import labels_file, read_labels
 from recipe.corpora.reading import Reading
 from recipe.corpora.records import Wrong, refuse
@@ -168,7 +168,8 @@ def _annotations_in(folder: Path) -> list[Path]:
 
 
 def _stems(folder: Path) -> list[Path]:
-    return sorted({file.with_suffix("") for ending in ("ann", "txt") for file in folder.glob(f"[!.]*.{ending}")})
+    files = (file for ending in ("ann", "txt") for file in folder.glob(f"[!.]*.{ending}"))
+    return sorted({file.with_suffix("") for file in files if file != labels_file(folder)})
 
 
 # -------------------------------------------------------------------------------------------------------------- types
@@ -256,22 +257,11 @@ def _read(stem: Path) -> _Document:
     """The lines of a document. Wrong for a bad annotation; DataError for a file that can't be read."""
     if not _txt(stem).is_file():
         raise Wrong("no_text", f"has no {_txt(stem).name} beside it")
-    text = _verbatim(_txt(stem))
+    text = read_verbatim(_txt(stem))
     if not text.strip():
         raise Wrong("bad_sentence", f"{_txt(stem).name} is empty")
     mentions, others = _mentions(_ann(stem), text)
     return _Document(_lines(text, mentions), others)
-
-
-def _verbatim(path: Path) -> str:
-    """The text with its line ends as they are: offsets count them. DataError unless it is UTF-8."""
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        place = f"byte {error.object[error.start]:#04x} at offset {error.start:,}"
-        raise DataError(f"{path}: {place} is not UTF-8 (Latin-1?); save the file as UTF-8") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _mentions(path: Path, text: str) -> tuple[list[Mention], int]:

@@ -115,8 +115,11 @@ class Fault:
 
 
 def split_file(folder: Path, split: str) -> Path | None:
-    """The column file of a split, or None. DataError where two files could be meant."""
-    return next(iter(split_files(folder, split, reads)), None)
+    """The column file of a split, or None. DataError where two files could be meant, and for one in numbered parts."""
+    files = split_files(folder, split, reads)
+    if len(files) > 1:
+        raise DataError(f"{folder}: its {split} split is in {len(files)} parts; join them in one file")
+    return files[0] if files else None
 
 
 def found(path: Path) -> bool:

@@ -71,7 +71,7 @@ def find_datasets(
 ) -> tuple[list[Dataset], list[str]]:
     """The datasets of these names in their order, and the names that are not there; None for all, sorted.
 
-    `root` holds a folder, or else a file, for each dataset, or is itself a dataset, which is called `root_name` if that
+    `root` holds a folder or a file for each dataset, or is itself a dataset, which is called `root_name` if that
     is given. Where both `X` and `X_sample_15000` are there, `X` is the dataset. DataError if `root` holds no
     dataset, one dataset is named twice, or several folders have one name.
     """
@@ -89,9 +89,13 @@ def find_datasets(
 
     def dataset(name: str) -> Dataset:
         first, *others = by_folder[name]
+        if not name.isprintable():
+            raise DataError(f"{root}: {name!r} holds characters that can't be printed; give it another name")
         if others:
-            places = f"{first.parent.relative_to(root)} and {others[0].parent.relative_to(root)}"
-            raise DataError(f"{root}: {name} stands in {places}; give the folder of one of them")
+            where, other = (str(path.relative_to(root)) for path in (first, others[0]))
+            both = f"{'the folder itself' if first == root else where} and {other}"
+            remedy = f"give the path of {other}, or move it away" if first == root else "give the path of one of them"
+            raise DataError(f"{root}: two datasets are called {name}: {both}; {remedy}")
         return dataset_at(first, name)
 
     if names is None:
@@ -120,14 +124,17 @@ def _folders(root: Path) -> list[Path]:
     if below and all(path.name.lower() in _SPLIT_NAMES for path in below) and _is_dataset(root):
         return [root]
     below = {path: _dataset_folders(path, 1) for path in below}
-    if not any(below.values()):
-        if _is_dataset(root):
-            return [root]
-        if files := sorted(path for path in root.iterdir() if path.is_file() and _is_dataset(path)):
-            return files
+    own = [root] if _is_dataset(root) else _dataset_files(root)
+    if own and not any(below.values()):
+        return own
     if not below:
         raise DataError(unknown.describe(root))
-    return [folder for path, folders in below.items() for folder in folders or [path]]
+    return own + [folder for path, folders in below.items() for folder in folders or [path]]
+
+
+def _dataset_files(folder: Path) -> list[Path]:
+    files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return sorted(path for path in files if _is_dataset(path))
 
 
 def _is_dataset(folder: Path) -> bool:
@@ -186,7 +193,7 @@ def sentence_files(path: Path) -> list[Path]:
         if not any(file.parent == folder for file in files):  # else it is a split of the folder above
             files |= dict.fromkeys(_test_files(folder))
     if not files:
-        raise DataError(f"{path}: no test.json in it or below; name a file or a folder that holds one")
+        raise DataError(f"{path}: no test split in it or below; name a file or a folder that holds one")
     return list(files)
 
 

@@ -94,8 +94,10 @@ def _list_of(values: object, kind: type) -> bool:
 def context(path: Path, reading: Reading) -> Context:
     """What the file's records are read by. DataError for numbers without names."""
     first = first_record(path)
+    if first is None:
+        first = next(iter(records(path)), None)  # says why, where it can't be read
     if not isinstance(first, dict) or not fits(first):
-        raise DataError(f"{path}: its first record has no tokens with tags; a record is {SHAPE}")
+        raise DataError(f"{path}: record 1: has no tokens with tags; a record is {SHAPE}")
     tokens, tags, *others = _columns(first)
     status = path.stat()
     version = (status.st_mtime_ns, status.st_size)
@@ -169,6 +171,8 @@ def _parts(tag: str, number: int, context: Context) -> Tag:
     if found is None:
         if context.scheme.style.several(tag):
             raise Wrong("several_labels", f"{what} holds several labels; write one")
+        if tag.isdecimal():
+            raise Wrong("unknown_tag", f"{what} is a number written as text; write a number, which --tags FILE names")
         raise Wrong("unknown_tag", f"{what} is no tag (O, or a type behind B-, I-, E-, S-, L-, U- or M-)")
     if found[1] == "":
         if not context.type_name:

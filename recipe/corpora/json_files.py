@@ -98,6 +98,13 @@ def read_text(path: Path) -> str:
     return "".join(_decode(path, lambda: str(path))).replace("\r\n", "\n")
 
 
+def read_verbatim(path: Path) -> str:
+    """A whole UTF-8 file, character by character: with its byte-order mark and its line ends, which offsets count."""
+    text = "".join(_decode(path, lambda: str(path)))
+    with path.open("rb") as file:
+        return "\ufeff" + text if file.read(3) == codecs.BOM_UTF8 else text
+
+
 class _Window:
     """The part of a file that is being read: `text` from `at` on is not consumed yet."""
 

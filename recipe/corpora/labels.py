@@ -7,7 +7,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 from recipe.core.entities import DataError, normalize_type
@@ -26,7 +25,7 @@ def read_labels(path: Path) -> dict[str, str]:
     if path.suffix == ".txt":
         labels = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     elif (text := read_text(path)).lstrip().startswith("{"):
-        return _normalised(_read_renamed(path, text))
+        return _read_renamed(path, text)
     else:
         labels = list(read_list(path))
     check_labels(path, labels)
@@ -34,7 +33,7 @@ def read_labels(path: Path) -> dict[str, str]:
         style = style_of(Counter(labels))
         types = [(parsed[1] if (parsed := style.parse(tag)) else tag) for tag in labels]
         labels = [label for label in types if label]
-    return _normalised({label: label for label in labels})
+    return {label: label for label in map(normalize_type, labels)}
 
 
 def _read_renamed(path: Path, text: str) -> dict[str, str]:
@@ -44,8 +43,8 @@ def _read_renamed(path: Path, text: str) -> dict[str, str]:
         raise DataError(f'{path}: not valid JSON; a list of types or {{"PER": "person"}} belongs here') from error
     check_labels(path, renamed)
     check_labels(path, renamed.values())
-    return renamed
-
-
-def _normalised(labels: Mapping[str, str]) -> dict[str, str]:
-    return {normalize_type(label): normalize_type(name) for label, name in labels.items()}
+    names: dict[str, str] = {}
+    for label, name in renamed.items():
+        if names.setdefault(normalize_type(label), normalize_type(name)) != normalize_type(name):
+            raise DataError(f"{path}: gives {label[:80]!r} two names (upper and lower case are one); leave one of them")
+    return names

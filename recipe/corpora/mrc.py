@@ -1,6 +1,6 @@
 """Reading comprehension's layout: the JSON files of "A Unified MRC Framework for NER" (Li et al., ACL 2020).
 
-    <Dataset>/mrc-ner.{train,dev,test}
+    <Dataset>/mrc-ner.{train,dev,test}, or one of these files alone
 
     [{"context": "EU rejects German call", "query": "organization entities are ...", "entity_label": "ORG",
       "qas_id": "0.1", "impossible": false, "start_position": [0], "end_position": [0], "span_position": ["0;0"]}]
@@ -39,7 +39,7 @@ _SPAN = re.compile(r"([0-9]{1,9})[;,]([0-9]{1,9})")
 
 
 def found(folder: Path) -> bool:
-    """True if the folder holds a split."""
+    """True for a split, and for a folder that holds one."""
     return bool(_files(folder))
 
 
@@ -49,8 +49,8 @@ def reads(path: Path) -> bool:
 
 
 def file(folder: Path, split: str) -> Path:
-    """`mrc-ner.dev`."""
-    return folder / f"mrc-ner.{split}"
+    """`mrc-ner.dev`; the one file is any split."""
+    return folder if folder.is_file() else folder / f"mrc-ner.{split}"
 
 
 def label_files(_folder: Path) -> tuple[Path, ...]:
@@ -84,8 +84,8 @@ def descriptions(path: Path, keep_else: bool = False) -> dict[str, str]:
 
 
 def _files(folder: Path) -> list[Path]:
-    paths = (file(folder, split) for split in ("train", "dev", "test"))
-    return [path for path in paths if path.is_file()]
+    paths = dict.fromkeys(file(folder, split) for split in ("train", "dev", "test"))
+    return [path for path in paths if path.is_file() and reads(path)]
 
 
 def questions(

@@ -35,6 +35,7 @@ from recipe.corpora.records import Wrong, check_record, check_text, kind_of
 
 _TEXTS = ("text", "data")
 _LISTS = ("label", "labels", "entities")
+_ANSWERS = ("accept", "reject", "ignore")
 
 # ------------------------------------------------------------------------------------------------ doccano and Prodigy
 
@@ -52,16 +53,20 @@ def _read_doccano(record: object, _context: None) -> Annotated:
     spans = _first(record, _LISTS)
     if spans is None:
         raise Wrong("no_entities", "lacks 'label', 'labels' or 'entities'")
+    filled = [record[key] for key in _LISTS if record.get(key)]  # an empty list may stand beside the one that counts
+    spans = filled[0] if filled else spans
+    if any(other != spans for other in filled):
+        raise Wrong("bad_entities", "has two of 'label', 'labels' and 'entities'; leave one")
     return _annotated(_first(record, _TEXTS), spans, _relations(record))
 
 
 def _fits_prodigy(record: object) -> bool:
-    return (
-        isinstance(record, dict)
-        and isinstance(record.get("text"), str)
-        and _is_list_of_spans(record.get("spans"))
-        and all(isinstance(span, dict) for span in record["spans"])
-    )
+    if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+        return False
+    spans = record.get("spans")
+    if spans is None:  # left out where an annotator found none or passed the text over; a label is of the whole text
+        return record.get("answer") in _ANSWERS and record.keys().isdisjoint(("label", "options"))
+    return _is_list_of_spans(spans) and all(isinstance(span, dict) for span in spans)
 
 
 def _read_prodigy(record: object, _context: None) -> Annotated:

@@ -24,7 +24,7 @@ from recipe.corpora.json_files import read_lines, read_list
 from recipe.corpora.labels import labels_file, read_labels
 from recipe.corpora.reading import Reading
 from recipe.corpora.records import Wrong
-from recipe.corpora.splits import SPLITS, split_files, split_folder
+from recipe.corpora.splits import SPLITS, closeness, split_files, split_folder
 
 if TYPE_CHECKING:
     from recipe.corpora.dataset import Dataset
@@ -72,7 +72,13 @@ class RecordLayout:
         return next(iter(self.parts(path, split)), path / f"{split}.jsonl")
 
     def parts(self, path: Path, split: str) -> list[Path]:
-        """All files of the split."""
+        """All files of the split; where another is of the layout, the one that can't be read, too: it is told."""
+        if found := self._recognised(path, split):
+            return found
+        unread = _unread(path, split)
+        return unread if unread and any(self._splits(path)) else []
+
+    def _recognised(self, path: Path, split: str) -> list[Path]:
         if path.is_file():
             return [path]
         return split_files(path, split, self.reads) or split_folder(path, split, self.reads)
@@ -115,7 +121,7 @@ class RecordLayout:
                 yield annotated.text
 
     def _splits(self, path: Path) -> Iterator[Path]:
-        return (file for split in SPLITS for file in self.parts(path, split))
+        return (file for split in SPLITS for file in self._recognised(path, split))
 
     def _names(self, dataset: Dataset, reading: Reading) -> tuple[dict[str, str], tuple[str, ...]]:
         """What each normalised label is called if otherwise, and the types of the dataset."""
@@ -150,6 +156,15 @@ def _labels(
         labels.update(annotated.types or ())
         labels.update(mention.label for mention in annotated.mentions)
     return frozenset(normalize_type(label) for label in labels if not has_lone_surrogate(label)), fault
+
+
+def _unread(folder: Path, split: str) -> list[Path]:
+    """The files that are called as the split alone and end as records do."""
+
+    def named(path: Path) -> bool:
+        return path.suffix in ENDINGS and (path.parent != folder or closeness(path, split) == 0)
+
+    return split_files(folder, split, named) or split_folder(folder, split, named)
 
 
 # --------------------------------------------------------------------------------------------------------- records

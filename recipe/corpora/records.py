@@ -167,11 +167,11 @@ def read_schema(labels: object, key: str, ignored: Collection[str]) -> tuple[str
 
 
 def check_text(value: object, reason: str, what: str) -> str:
-    """The value itself: a string that is not blank and can be written to a file."""
+    """The value itself: a string of which something is seen and that can be written to a file."""
     if not isinstance(value, str):
         raise Wrong(reason, f"{what} is {kind_of(value)}, not a string")
-    if not value.strip():
-        raise Wrong(reason, f"{what} is empty")
+    if not trimmed(value)[1]:
+        raise Wrong(reason, f"{what} is empty" if not value.strip() else f"{what} has nothing that is seen")
     if has_lone_surrogate(value):
         raise Wrong("lone_surrogate", f"{what} holds a lone surrogate (half of a UTF-16 pair)")
     return value

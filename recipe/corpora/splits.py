@@ -14,7 +14,7 @@ SPLITS: Mapping[str, tuple[str, ...]] = {
     "dev": ("dev", "devel", "development", "valid", "validation", "val", "testa"),
     "test": ("test", "testb"),
 }
-_PART = re.compile(r"[-_]\d+[-_]of[-_]\d+(?:-[0-9a-f]{16})?$")  # the hub once put a hash behind it
+_PART = re.compile(r"[-_]\d+[-_]of[-_](\d+)(?:-[0-9a-f]{16})?$")  # the hub once put a hash behind it
 _BEHIND_A_DIGIT = re.compile(r"(?<=\d)[a-z]+$")  # wnut17train
 
 
@@ -36,7 +36,8 @@ def closeness(path: Path, split: str) -> int | None:
 def split_files(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> list[Path]:
     """The files of a split that are `is_ours`, sorted: one, the numbered parts of one, or none.
 
-    DataError where two files could be meant.
+    A part that isn't `is_ours` comes, too, for its reader to say why. DataError where two files could be meant, and
+    where a part is lacking.
     """
     if not folder.is_dir():
         return []
@@ -47,13 +48,13 @@ def split_files(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> li
     if len({_PART.sub("", path.stem) + path.suffix for path in found}) > 1:
         both = " and ".join(path.name for path in found[:2])
         raise DataError(f"{folder}: {both} both look like its {split} split; leave one of them there, or name one file")
-    return found
+    return _whole(found)
 
 
 def split_folder(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> list[Path]:
     """The files in a folder of the split's name that are `is_ours`, sorted: `train/data-00000-of-00002.arrow`.
 
-    DataError where two folders could be meant.
+    Numbered parts as for `split_files`. DataError where two folders could be meant.
     """
     if not folder.is_dir():
         return []
@@ -63,4 +64,24 @@ def split_folder(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> l
     if len(found) > 1:
         both = " and ".join(f"{files[0].parent.name}/" for files in found[:2])
         raise DataError(f"{folder}: {both} both look like its {split} split; leave one of them there, or name one file")
-    return found[0] if found else []
+    return _whole(found[0]) if found else []
+
+
+def _whole(files: list[Path]) -> list[Path]:
+    """The files, with all the parts of those that are numbered."""
+    whole: dict[Path, None] = {}
+    for path in files:
+        parts = [path]
+        if part := _PART.search(path.stem):
+            parts = [other for other in sorted(path.parent.iterdir()) if _is_part(other, path)]
+            if len(parts) != int(part[1]):
+                there = f"has {len(parts)} of {int(part[1])} parts of {_PART.sub('', path.stem)}{path.suffix}"
+                raise DataError(f"{path.parent}: {there}; put all of them there, each once")
+        whole |= dict.fromkeys(parts)
+    return list(whole)
+
+
+def _is_part(other: Path, path: Path) -> bool:
+    mine, own = _PART.search(path.stem), _PART.search(other.stem)
+    called = (path.stem[: mine.start()], mine[1], path.suffix)
+    return own is not None and (other.stem[: own.start()], own[1], other.suffix) == called

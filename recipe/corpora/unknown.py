@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from recipe.core.entities import DataError
-from recipe.corpora.record_layout import ENDINGS, first_record
+from recipe.corpora.record_layout import ENDINGS, first_record, records
+from recipe.corpora.records import kind_of
 
 if TYPE_CHECKING:
     from recipe.corpora.dataset import Dataset
@@ -57,22 +58,30 @@ def describe(path: Path) -> str:
     from recipe.corpora import LAYOUTS, ner_cot
 
     if reasoned := next(filter(ner_cot.holds, [path] if path.is_file() else sorted(path.glob("*"))), None):
-        return f"{path}: {reasoned.name} holds sentences with reasoning (NER-CoT); give it with --ner-cot {reasoned}"
+        return f"{path}: {reasoned.name} holds sentences with reasoning (NER-CoT); sft takes it with --ner-cot"
     if path.is_file():
-        there = f"it is {_file(path)}"
+        there = f"it is {_file(path, why=True)}"
     else:
         names = sorted(each for each in path.iterdir() if not each.name.startswith(".")) if path.is_dir() else []
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         there = f"it holds {', '.join(map(_file, names[:_SHOWN]))}{more}" if names else "it is empty"
-    known = ", ".join(layout.FILES for layout in LAYOUTS if hasattr(layout, "FILES"))
-    return f"{path}: no layout that is read: {there}; give a file or a folder of one of these: {known}"
+    known = ", ".join(dict.fromkeys(layout.FILES.partition(" (")[0] for layout in LAYOUTS if hasattr(layout, "FILES")))
+    return f"{path}: no layout that is read: {there}; data_prep/README.md shows those that are: {known}"
 
 
-def _file(path: Path) -> str:
+def _file(path: Path, why: bool = False) -> str:
+    """What a file or folder is called, and what is in it; `why` its first record can't be read."""
     if path.is_dir():
         return f"{path.name}/"
     if path.suffix == ".spacy":
         return f'{path.name} (spaCy\'s binary DocBin, to be written as JSON Lines of {{"text", "entities"}})'
-    first = first_record(path) if path.suffix in ENDINGS else None
-    keys = ", ".join(list(first)[:6]) if isinstance(first, dict) else ""
-    return f"{path.name} (records of {keys})" if keys else path.name
+    if path.suffix not in ENDINGS:
+        return path.name
+    try:
+        first = next(iter(records(path)), None) if why else first_record(path)
+    except DataError as error:
+        return f"{path.name} ({str(error).removeprefix(f'{path}: ')})"
+    if isinstance(first, dict):
+        keys = ", ".join(key[:20] for key in list(first)[:6])
+        return f"{path.name} (records of {keys})" if keys else path.name
+    return f"{path.name} (record 1: {kind_of(first)})" if why and first is not None else path.name
