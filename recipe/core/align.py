@@ -81,7 +81,7 @@ def locate(
     mentions = Counter(wanted)
     found = {name: text.find(name) for name in {name for name, _ in mentions}}
     for at in anywhere.difference(*found.values()):  # such as a name without the mark on its last letter
-        if (name := _fold(sentence[slice(*at)])) in found:
+        if (name := folded(sentence[slice(*at)])) in found:
             found[name][at] = text.inside(*at)
     held = {(span.start, span.end) for span in taken}
     places: dict[tuple[str, str], list[tuple[int, int]]] = {}
