@@ -15,6 +15,11 @@ def test_a_type_is_stripped_and_lower_cased():
     assert normalize_type("  Average Ratings\n") == "average ratings"
 
 
+@pytest.mark.parametrize("label", ["Work\u00a0of art", "work  of\tart", "\ufeffwork of art\u200b", "WORK of\u00ad art"])
+def test_what_nobody_sees_makes_no_other_type(label):
+    assert normalize_type(label) == "work of art"
+
+
 def test_types_are_sorted_without_repeats_and_residual_labels():
     assert clean_types(["Person", "else", "MISC", "N A", "na", "nan", "other", " ", "GENE", "person"]) == (
         "gene",

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from recipe.core.text import visible
+
 # Residual labels of the corpora: "everything else" is nothing one can ask a model for (ReasoningNER, data release).
 IGNORED_TYPES = frozenset({"", "na", "n a", "misc", "else", "other", "nan"})
 
@@ -60,8 +62,8 @@ class Answer:
 
 
 def normalize_type(label: str) -> str:
-    """`" Location"` -> `"location"`."""
-    return label.strip().lower()
+    r"""`" Location\u200b"` -> `"location"`: lower case, as it is seen."""
+    return visible(label).lower()
 
 
 def clean_types(labels: Iterable[str]) -> tuple[str, ...]:
