@@ -449,3 +449,19 @@ def test_a_split_in_numbered_parts_is_refused_as_only_one_would_be_read(tmp_path
         (tmp_path / f"train-0000{number}-of-00002.conll").write_text("EU\tB-ORG\n")
     with pytest.raises(DataError, match=r"its train split is in 2 parts; join them in one file"):
         find_datasets(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "noted"),
+    [
+        ("Ada\tB-PER\tO\nof\tO\tO\nUlm\tB-PER\tB-LOC\n", None, 1),
+        ("Ada\tB-PER\tO\nof\tO\tO\nUlm\tB-PER\tB-LOC\n", Columns(1, 2, chosen=True), 0),
+        ("Ada NNP I-NP I-PER\nmet VBD I-VP O\n", None, 1),
+        ("Ada NNP B-PER\nmet VBD O\n", None, 0),
+        ("Ada B-PER\nmet O\n", None, 0),
+    ],
+)
+def test_another_column_of_tags_is_noted_unless_the_user_chose(read, text, columns, noted):
+    counts = Counter()
+    read(text, noted=counts, **({"columns": columns} if columns else {}))
+    assert counts["other_tag_column"] == noted

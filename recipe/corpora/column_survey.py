@@ -50,6 +50,11 @@ class Survey:
     words: bool
     refused: str
 
+    @property
+    def tag_from_1(self) -> int:
+        """The tag's column, counted from 1."""
+        return _from_1(self.columns.tag, self.form.width)
+
 
 def survey(path: Path, columns: Columns = FIRST_AND_LAST, names: tuple[str, ...] | None = None) -> Survey:
     """What the file tells; lines that can't be read don't count here. `names` are those of numbered tags."""

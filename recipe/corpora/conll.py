@@ -15,8 +15,9 @@
 recipe.corpora.columns says how lines are cut, recipe.corpora.tags how tags are written. A blank line ends a sentence,
 and so does a line that begins with -DOCSTART-. At the start of a sentence, a line that begins with # and holds no tag
 is a comment. Where the first column only counts (tokens or sentences) and the user names no columns, the words are in
-the next one; and where the file has no blank line, these numbers part its sentences. Of CoNLL-U, lines such as 1-2 and
-8.1, which are no words, are passed over and counted.
+the next one; and where the file has no blank line, these numbers part its sentences. Of several columns of tags, as in
+GermEval 2014, the last counts, which is noted (`other_tag_column`). Of CoNLL-U, lines such as 1-2 and 8.1, which are no
+words, are passed over and counted.
 
 A mention begins and ends by the rule of conlleval, the CoNLL-2000 shared task's script: at B- and S-, after E- and S-,
 at O, and wherever the type changes. So an I- that follows no tag of its type begins a mention. That is how IOB1 is
@@ -164,6 +165,8 @@ def examples(dataset: Dataset, split: str, reading: Reading) -> Iterator[Example
     path = dataset.file(split)
     scheme = survey(path, reading.columns, reading.tags)
     reading.note("index_column", scheme.shifted)
+    if not reading.columns.chosen and tag_column(path, scheme.form) not in (0, scheme.tag_from_1):
+        reading.note("other_tag_column", 1)
 
     def read(sentence: Sentence | Fault) -> tuple[Example, int]:
         if isinstance(sentence, Fault):
