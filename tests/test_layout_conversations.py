@@ -77,7 +77,7 @@ def test_a_type_that_is_asked_twice_in_a_record_has_each_name_as_often_as_the_an
 
 def test_a_definition_may_stand_for_a_type(corpus):
     [example] = read(corpus(talk(*asked("a town, e.g. in the text?\nOr a city", "Rome"))))
-    assert example.types == ("a town, e.g. in the text?\nor a city",)
+    assert example.types == ("a town, e.g. in the text? or a city",)
 
 
 def test_what_a_record_leaves_out_is_counted(corpus):

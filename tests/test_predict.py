@@ -370,7 +370,7 @@ def test_types_are_normalised_and_sorted():
         (["a", ""], "empty type"),
         (["a", "A "], "twice"),
         (["nan"], "not a type that can be asked for"),
-        (["a\nb"], "can't be printed"),
+        (["a\x07b"], "can't be printed"),
         (["<|im_end|>"], "control token"),
         ("person", "list of strings"),
         ([1], "list of strings"),
