@@ -15,23 +15,31 @@ from pathlib import Path
 from data_prep import hub
 from recipe.core.entities import DataError
 from recipe.corpora import ner_cot
+from recipe.corpora.dataset import Dataset
+from recipe.corpora.datasets import dataset_of_file
 
 
 @dataclass(frozen=True, slots=True)
 class Origins:
     """What the user gave, by option; the commit of each repository; what `--corpora` is called if it is a dataset.
 
-    `name` is None where its folder or file says that.
+    `name` is None where its folder or file says that. `names`: what a fetched file of rows is called, as its place in
+    the cache differs from machine to machine.
     """
 
     given: Mapping[str, object] = field(default_factory=dict)
     hub: Mapping[str, str] = field(default_factory=dict)
     name: str | None = None
+    names: Mapping[Path, str] = field(default_factory=dict)
+
+    def dataset_of(self, path: Path) -> Dataset:
+        """The dataset that is one file of rows with reasoning."""
+        return dataset_of_file(path, self.names.get(path))
 
 
 def locate(args: argparse.Namespace) -> Origins:
     """Fetches what is on the hub; `corpora`, `ner_cot` and `dev_ner_cot` are paths then. DataError if it can't be."""
-    given, commits, name = {}, {}, None
+    given, commits, names, name = {}, {}, {}, None
 
     def fetch(text: str) -> hub.Fetched:
         fetched = hub.fetch(text)
@@ -42,7 +50,10 @@ def locate(args: argparse.Namespace) -> Origins:
 
     def paths(text: str) -> list[Path]:
         if hub.is_hub(text):
-            return _rows(text, fetch(text).path)
+            root = fetch(text).path
+            found = _rows(text, root)
+            names.update({path: text if path == root else f"{text}/{path.relative_to(root)}" for path in found})
+            return found
         if not Path(text).is_file():
             what = "is a folder; name its files of rows" if Path(text).is_dir() else "no such file; name one of rows"
             raise DataError(f"{text}: {what} with reasoning (NER-CoT)")
@@ -61,7 +72,7 @@ def locate(args: argparse.Namespace) -> Origins:
             if len({path.resolve() for path in files}) < len(files):
                 raise DataError(f"--{option.replace('_', '-')}: names a file twice; name each once")
             setattr(args, option, files)
-    return Origins(given, commits, name)
+    return Origins(given, commits, name, names)
 
 
 def _rows(text: str, path: Path) -> list[Path]:

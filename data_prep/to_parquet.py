@@ -58,7 +58,7 @@ from recipe.core.entities import DataError, Example
 from recipe.core.files import sha256
 from recipe.corpora import Columns, Reading
 from recipe.corpora.dataset import Dataset
-from recipe.corpora.datasets import dataset_of_file, sentence_files, sentences
+from recipe.corpora.datasets import sentence_files, sentences
 from recipe.corpora.json_files import read_text
 from recipe.evaluate import left_out
 
@@ -77,27 +77,27 @@ class Target:
 # -------------------------------------------------------------------------------------------------------- what to do
 
 
-def plan(args: argparse.Namespace, selection: Selection) -> list[Target]:
+def plan(args: argparse.Namespace, selection: Selection, origins: Origins) -> list[Target]:
     """The files that the arguments ask for. DataError where they name what is not there."""
     if args.corpora is None:
-        datasets = list(map(dataset_of_file, args.ner_cot))
+        datasets = list(map(origins.dataset_of, args.ner_cot))
     else:
         split = selection.split if args.command == "eval" else "train"
         datasets = with_split(selection.found, split)
         check_files(datasets, split)
         if args.command == "eval":
             return [Target(split, tuple(datasets), Amount())]
-    dev = _with_dev(args, datasets)
+    dev = _with_dev(args, datasets, origins)
     train = Target("train", tuple(datasets), selection.amount)
     return [Target("dev", tuple(dev), selection.dev), train] if dev else [train]
 
 
-def _with_dev(args: argparse.Namespace, datasets: Sequence[Dataset]) -> list[Dataset]:
+def _with_dev(args: argparse.Namespace, datasets: Sequence[Dataset], origins: Origins) -> list[Dataset]:
     """The datasets that dev rows are taken from: those with a dev split and, if --num-dev asks for it, single files."""
     if args.num_dev == 0:
         return []
     if args.command == "sft" and args.dev_ner_cot:
-        return list(map(dataset_of_file, args.dev_ner_cot))
+        return list(map(origins.dataset_of, args.dev_ner_cot))
     ordinary = [dataset for dataset in datasets if not dataset.one_file]
     lacking = [dataset for dataset in ordinary if not dataset.file("dev").is_file()]
     if lacking:
@@ -189,7 +189,7 @@ def run(args: argparse.Namespace) -> None:
     origins = locate(args)
     rules = row_rules(args)
     selection = select(args, origins)
-    splits = plan(args, selection)
+    splits = plan(args, selection, origins)
     if answers.one_type(rules.format):
         rules = with_wordings(rules, args, selection)
     with staged(args.out) as stage:

@@ -87,3 +87,17 @@ def record():
         return {"sentence": f"Ada {number} met Bob in Paris .", "entities": entities, **changes}
 
     return make
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """`corpus({...}, {...})`: a file of records, a JSON list or JSON Lines, in the dataset `pile`; its path."""
+
+    def write(*records, name="train.json"):
+        path = tmp_path / "pile" / name
+        path.parent.mkdir(exist_ok=True)
+        lines = [json.dumps(record) for record in records]
+        path.write_text("\n".join(lines) if path.suffix == ".jsonl" else f"[{','.join(lines)}]", encoding="utf-8")
+        return path
+
+    return write

@@ -188,6 +188,25 @@ def test_rows_of_a_dataset_of_the_hub_bear_its_name_and_the_manifest_its_commit(
     assert entry["datasets"]["news"]["written"] == 1
 
 
+def test_rows_with_reasoning_come_from_the_hub_and_are_called_by_what_names_them(tmp_path):
+    entity = {"text": "Ada", "label": "person"}
+    row = {"sentence": "Ada left", "schema": ["person"], "source": "toy", "cot": "Ada is one.", "entities": [entity]}
+    files = {"rows/train.json": json.dumps([row]).encode(), "README.md": b"# card"}
+    with hub({"owner/cot": Repository(files, "7" * 40)}) as server:
+        command = [sys.executable, "data_prep/to_parquet.py", "sft", "--ner-cot", "hf:owner/cot"]
+        done = subprocess.run(
+            [*command, "--out", str(tmp_path / "out")],
+            env={**os.environ, "HF_ENDPOINT": server.address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 0, done.stderr
+    entry = json.loads((tmp_path / "out" / "manifest.json").read_text())["train.parquet"]
+    assert (entry["hub"], entry["rows"]) == ({"hf:owner/cot": "7" * 40}, 1)
+    assert list(entry["datasets"]) == ["hf:owner/cot/train.json"]
+
+
 def test_what_was_fetched_is_read_with_the_names_that_its_card_gives(asking):
     from recipe.corpora.datasets import dataset_at, read_dataset
 

@@ -27,18 +27,6 @@ def asked(label, *names):
     return f"What describes {label} in the text?", json.dumps(names)
 
 
-@pytest.fixture
-def corpus(tmp_path):
-    def write(*records, name="train.json"):
-        path = tmp_path / "pile" / name
-        path.parent.mkdir(exist_ok=True)
-        lines = [json.dumps(record) for record in records]
-        path.write_text("\n".join(lines) if path.suffix == ".jsonl" else f"[{','.join(lines)}]", encoding="utf-8")
-        return path
-
-    return write
-
-
 def read(path, split="train", **reading):
     return list(read_dataset(dataset_at(path), split, Reading(**reading)))
 

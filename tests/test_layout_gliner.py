@@ -1,6 +1,5 @@
 """GLiNER's files: where spans stand, which types are asked for, and which record of which file is wrong."""
 
-import json
 from collections import Counter
 
 import layouts
@@ -16,18 +15,6 @@ from recipe.corpora.datasets import dataset_at, find_datasets, read_dataset, sen
 
 def spans(*ner, text="Ada left Rome for New Rome", **others):
     return {"tokenized_text": text.split(" "), "ner": list(ner), **others}
-
-
-@pytest.fixture
-def corpus(tmp_path):
-    def write(*records, name="train.json"):
-        path = tmp_path / "pile" / name
-        path.parent.mkdir(exist_ok=True)
-        lines = [json.dumps(record) for record in records]
-        path.write_text("\n".join(lines) if path.suffix == ".jsonl" else f"[{','.join(lines)}]", encoding="utf-8")
-        return path
-
-    return write
 
 
 def read(path, split="train", **reading):

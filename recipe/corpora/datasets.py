@@ -56,9 +56,9 @@ def _called(path: Path) -> str:
     return path.parent.name if path.name == "data" else path.name
 
 
-def dataset_of_file(path: Path) -> Dataset:
-    """The dataset that is one file of annotated rows with reasoning, called by its path."""
-    return Dataset(str(path), path, ner_cot)
+def dataset_of_file(path: Path, name: str | None = None) -> Dataset:
+    """The dataset that is one file of annotated rows with reasoning, called `name` or by its path."""
+    return Dataset(name or str(path), path, ner_cot)
 
 
 def dataset_name(folder: str) -> str:
