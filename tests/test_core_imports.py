@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import recipe
@@ -27,17 +26,14 @@ def test_the_core_imports_the_standard_library_alone():
     assert run(f"import sys; {imports}; print([name for name in {HEAVY} if name in sys.modules])").strip() == "[]"
 
 
-def test_the_core_imports_in_a_fifth_of_a_second():
+def test_the_core_imports_little_of_it():
     imports = "import " + ", ".join(f"recipe.{name}" for name in CORE)
-    # Processor time of a fresh interpreter, best of three: other load on the machine does not count.
-    code = f"import time; start = time.process_time(); {imports}; print(time.process_time() - start)"
-    assert min(float(run(code)) for _ in range(3)) < 0.2
+    # 126 of its own and the standard library's: a seventh of a second. asyncio and http.client alone bring 80 more.
+    assert int(run(f"import sys; start = len(sys.modules); {imports}; print(len(sys.modules) - start)")) < 160
 
 
 def test_the_command_finds_the_recipe_from_any_folder(tmp_path):
-    start = time.perf_counter()
     script = ROOT / "data_prep" / "to_parquet.py"
     shown = subprocess.run([sys.executable, script, "--help"], cwd=tmp_path, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     assert "python data_prep/to_parquet.py grpo" in shown.stdout
-    assert time.perf_counter() - start < 60

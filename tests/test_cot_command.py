@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -78,9 +77,7 @@ def annotate(server, texts, tmp_path, monkeypatch):
     ],
 )
 def test_wrong_input_is_one_line_before_anything_is_asked(annotate, server, tmp_path, capsys, options, message):
-    before = time.monotonic()
     assert annotate(options) == 2
-    assert time.monotonic() - before < 15
     err = capsys.readouterr().err
     assert err.startswith("cot: ")
     assert err.count("\n") == 1

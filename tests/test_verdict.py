@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linear_time import linear_time
 
 from recipe.answers.json_answer import render_entities
 from recipe.core.align import Span
@@ -208,10 +208,9 @@ def test_names_of_types_and_the_order_of_entities_make_no_difference(gold, predi
 
 def test_a_name_that_is_repeated_a_thousand_times_is_paired_in_no_time():
     spans = [Span(STARTS[0], STARTS[n % 8 + 1] - 1, "place") for n in range(1000)]
-    before = time.perf_counter()
-    partial, by_type = count_overlaps(judge(spans[:100], spans))
+    with linear_time():
+        partial, by_type = count_overlaps(judge(spans[:100], spans))
     assert (partial.matched, by_type.matched) == (100, 100)
-    assert time.perf_counter() - before < 20
 
 
 @pytest.mark.parametrize("named", ["Eve\u00a0Ray", "Eve Ray\u200b", "E\u00adve Ray", "Eve  Ray"])
