@@ -203,10 +203,6 @@ def check(args: argparse.Namespace) -> None:
     if args.ner_cot:
         if args.cot == "template" or args.datasets or args.list or args.protocol:
             raise DataError("--cot template, --datasets, --list, --protocol: go with --corpora, not with --ner-cot")
-        reading = {"--columns": args.columns.chosen, "--type": args.type, "--tags": args.tags, "--join": args.join}
-        given = [option for option, value in reading.items() if value not in (None, False)]
-        if given and not args.drop_overlap_with:
-            raise DataError(f"{', '.join(given)}: say how --corpora and --drop-overlap-with are read; leave them out")
         if args.dev_ner_cot and args.num_dev == 0:
             raise DataError("--dev-ner-cot and --num-dev 0: give one of them")
         args.cot = args.cot or "ner_cot"

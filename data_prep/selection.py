@@ -117,6 +117,22 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
+def check_used(args: argparse.Namespace, datasets: Sequence[corpora.Dataset], others: Sequence[Path]) -> None:
+    """DataError for an option that says how files are read, where no reader of the datasets and others goes by it."""
+    used = {name for dataset in datasets for name in dataset.options}
+    used.update(name for path in others for name in corpora.dataset_at(path).options)
+    given = {
+        "--columns": ("columns", args.columns.chosen),
+        "--type": ("type_name", args.type is not None),
+        "--tags": ("tags", args.tags is not None),
+        "--join": ("join", args.join is not None),
+    }
+    if unused := [option for option, (name, is_given) in given.items() if is_given and name not in used]:
+        read = _listed(list(dict.fromkeys([*(dataset.name for dataset in datasets), *map(str, others)])))
+        remedy = "leave it out" if len(unused) == 1 else "leave them out"
+        raise DataError(f"{', '.join(unused)}: no use for the layout of what is read here ({read}); {remedy}")
+
+
 def with_split(datasets: Sequence[corpora.Dataset], split: str) -> list[corpora.Dataset]:
     """The datasets without those that lack the split and may lack it. DataError if no dataset is left."""
     lacking = [dataset for dataset in datasets if dataset.may_lack_splits and not dataset.file(split).is_file()]

@@ -47,7 +47,7 @@ from data_prep.arguments import check, parser, read_tags
 from data_prep.origins import Origins, locate
 from data_prep.output import staged, write_manifest, write_parquet
 from data_prep.rows import RowRules, Texts, question_row, row_schema, sentence_key, sft_row
-from data_prep.selection import Selection, select, with_split, without
+from data_prep.selection import Selection, check_used, select, with_split, without
 from data_prep.sources import Amount, Scan, Tally, check_files, choose, say
 from data_prep.wordings import KEPT_OUT, choose_wordings
 from recipe import answers
@@ -190,6 +190,7 @@ def run(args: argparse.Namespace) -> None:
     rules = row_rules(args)
     selection = select(args, origins)
     splits = plan(args, selection, origins)
+    check_used(args, [dataset for split in splits for dataset in split.datasets], _overlap_files(args))
     if answers.one_type(rules.format):
         rules = with_wordings(rules, args, selection)
     with staged(args.out) as stage:

@@ -424,8 +424,8 @@ def test_dev_rows_from_a_file_that_train_rows_come_from_too_are_held_out(ner_cot
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--type", "person"], "--type: say how --corpora"),
-        (["--columns", "1,-1", "--join", ""], "--columns, --join: say how --corpora"),
+        (["--type", "person"], "--type: no use for the layout of"),
+        (["--columns", "1,-1", "--join", ""], "--columns, --join: no use for the layout of"),
         (["--dev-ner-cot", "x.jsonl", "--num-dev", "0"], "give one of them"),
     ],
 )
@@ -577,11 +577,13 @@ def test_every_command_passes_on_how_columns_tokens_and_tags_are_read(tmp_path, 
     assert (plain.columns.chosen, plain.type_name, plain.tags, plain.join) == (False, None, None, None)
 
 
-def test_the_options_stand_in_the_manifest_with_what_the_file_of_tags_held(one_file, tmp_path):
+def test_the_options_stand_in_the_manifest_with_what_the_file_of_tags_held(tmp_path):
+    text = tmp_path / "own.conll"
+    text.write_text("Ada\tB-PER\nleft\tO\n")
     tags = tmp_path / "tags.json"
     tags.write_text('["O", "B-PER"]')
     options = ["--type", "Gene", "--tags", str(tags), "--join", "\u3000"]
-    run("eval", one_file(["Ada left ."]), tmp_path / "out", *options)
+    run("eval", text, tmp_path / "out", *options)
     entry = manifest(tmp_path / "out")["test.parquet"]
     arguments = entry["arguments"]
     assert (arguments["type"], arguments["tags"], arguments["join"]) == ("gene", str(tags), "\u3000")
@@ -1057,6 +1059,25 @@ def test_help_has_examples(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([*command, "--help"])
     assert f"python data_prep/to_parquet.py {' '.join(command)}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [["--type", "person"], ["--join", ""], ["--columns", "1,2"], ["--tags", "tags.txt"]])
+def test_an_option_that_no_file_has_a_use_for_is_refused(grpo, tmp_path, monkeypatch, capsys, more):
+    monkeypatch.chdir(tmp_path)
+    Path("tags.txt").write_text("O\nB-person\n")
+    out = grpo(*more, expect=2)
+    assert f"{more[0]}: no use for the layout of what is read here (a b, c, d); leave it out" in capsys.readouterr().err
+    assert not out.exists()
+    Path("test.conll").write_text("Ada\tB-person\n.\tO\n")
+    grpo(*more, "--drop-overlap-with", "test.conll")
+
+
+def test_gliner_has_a_use_for_what_joins_tokens_alone(tmp_path, capsys):
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({"tokenized_text": ["Ada", "left"], "ner": [[0, 0, "person"]]}) + "\n")
+    assert run("eval", path, tmp_path / "out", "--join", "_") == {"test": ["Ada_left"]}
+    run("eval", path, tmp_path / "no", "--join", "_", "--type", "person", expect=2)
+    assert "--type: no use for" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------------------------------------- the twelve datasets

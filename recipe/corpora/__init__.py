@@ -15,6 +15,7 @@ A layout is a module or object with these names; recipe.corpora.datasets calls t
 and, if need be,
 
     MAY_LACK_SPLITS = True               a dataset without a train or test split is in order
+    OPTIONS                              which of a Reading's columns, join, tags and type_name it goes by
     descriptions(path)                   type -> what the file itself says that it means
     parts(path, split)                   all files of the split, where there may be several
     knows_splits(path)                   False where all of a folder is any split; for splits that are folders

@@ -54,6 +54,7 @@ __all__ = ("FILES", "SUFFIXES", "Chunk", "Columns", "Fault", "Sentence", "Survey
 _OF_COLUMNS = (".conll", ".conllu", ".bio", ".iob", ".iob2")
 _OF_SPLITS = tuple(f".{name}" for names in SPLITS.values() for name in names)
 SUFFIXES = (*_OF_COLUMNS, ".txt", ".tsv", ".csv", ".annotated", *_OF_SPLITS)
+OPTIONS = ("columns", "join", "tags", "type_name")
 FILES = "CoNLL columns ({train,dev,test}.txt, .conll, .conllu, .bio, .iob2, .tsv, .csv)"
 
 _OPEN, _CLOSE = frozenset("BSU"), frozenset("ESLU")

@@ -35,3 +35,8 @@ class Dataset:
     def may_lack_splits(self) -> bool:
         """True where datasets are for training or for testing."""
         return getattr(self.layout, "MAY_LACK_SPLITS", False)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Which of a Reading's columns, join, tags and type_name its reader goes by."""
+        return getattr(self.layout, "OPTIONS", ())

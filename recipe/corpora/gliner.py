@@ -64,4 +64,4 @@ def _join(_path: Path, reading: Reading) -> str | None:
     return reading.join
 
 
-LAYOUT = RecordLayout("GLiNER", '{"tokenized_text", "ner"}', fits, _read, _join, MOST_TYPES)
+LAYOUT = RecordLayout("GLiNER", '{"tokenized_text", "ner"}', fits, _read, _join, MOST_TYPES, OPTIONS=("join",))

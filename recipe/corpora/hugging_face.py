@@ -335,4 +335,6 @@ _SOURCES = {
 }
 
 SHAPE = '{"tokens", "ner_tags"}'
-LAYOUT = RecordLayout("Hugging Face token classification", SHAPE, fits, read, context)
+LAYOUT = RecordLayout(
+    "Hugging Face token classification", SHAPE, fits, read, context, OPTIONS=("join", "tags", "type_name")
+)

@@ -50,6 +50,7 @@ class RecordLayout:
     read: Callable[[object, Hashable], Annotated]
     context: Callable[[Path, Reading], Hashable] = _no_context
     most_types: int | None = None
+    OPTIONS: tuple[str, ...] = ()
     MAY_LACK_SPLITS: ClassVar[bool] = True
 
     @property
