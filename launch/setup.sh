@@ -116,8 +116,9 @@ if [[ $flavour == cpu ]]; then
 fi
 say "installing this project with its '$extras' and 'dev' requirements (about $need GB): $(sed -n "s/^${extras%%,*} = \[\(.*\)\]/\1/p" pyproject.toml | tr -d '"')"
 touch "$partial"
-# One call, so that one resolution covers everything.
-"$uv" pip install -p "$py" "${backend[@]}" -c launch/constraints.txt --override "launch/overrides-$flavour.txt" \
+# One call, so that one resolution covers everything. Bytecode: each of the ten processes of a run would compile what it
+# imports, and where PYTHONDONTWRITEBYTECODE is set, every time anew.
+"$uv" pip install -p "$py" --compile-bytecode "${backend[@]}" -c launch/constraints.txt --override "launch/overrides-$flavour.txt" \
     -e ".[$extras,dev]" || { rm -f "$partial"; die "the install failed (see above); run it again to go on"; }
 if [[ $wanted == *--without-gpu ]]; then
     # Both have the folder vllm, so one goes before the other comes. Its requirements name a CPU build of PyTorch.

@@ -114,6 +114,7 @@ def test_the_index_decides_which_cpu_build_of_pytorch_is_taken(setup, offers, ex
     (install,) = [call for call in calls if call.startswith("uv pip install") and "--dry-run" not in call]
     assert install.endswith(f"-e .[{extras},dev]")
     assert ("--torch-backend cpu" in install) == backend
+    assert "--compile-bytecode" in install
 
 
 def test_of_the_gpu_set_without_a_gpu_vllm_alone_is_another(setup):
