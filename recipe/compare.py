@@ -9,12 +9,12 @@ compared with the first, and each difference is split by which answers could be 
     grpo - sft: +7.2 points of macro F1, p = 0.0001 (paired randomisation over sentences)
 
                                     |         sft          |         grpo         |
-    by what could be read sentences |      P      R     F1 |      P      R     F1 | points  share %
-    read in both              2,854 |  100.0   50.0   66.6 |  100.0   45.5   62.6 |   -3.2    -44.7
-    repaired                  1,017 |      -    0.0    0.0 |  100.0   43.2   60.4 |  +11.6    161.0
-    broken                      104 |  100.0   49.0   65.8 |      -    0.0    0.0 |   -1.2    -16.3
-    unread in both               26 |      -    0.0    0.0 |      -    0.0    0.0 |   +0.0      0.0
-    all                       4,001 |  100.0   36.4   53.4 |  100.0   43.6   60.7 |   +7.2    100.0
+    by what could be read sentences |      P      R     F1 |      P      R     F1 | points
+    read in both              2,854 |  100.0   50.0   66.6 |  100.0   45.5   62.6 |   -3.2
+    repaired                  1,017 |      -    0.0    0.0 |  100.0   43.2   60.4 |  +11.6
+    broken                      104 |  100.0   49.0   65.8 |      -    0.0    0.0 |   -1.2
+    unread in both               26 |      -    0.0    0.0 |      -    0.0    0.0 |   +0.0
+    all                       4,001 |  100.0   36.4   53.4 |  100.0   43.6   60.7 |   +7.2
 
 That is a model which answers in the right format more often, and finds less where it did so before.
 """

@@ -73,7 +73,7 @@ def _points(sums: np.ndarray) -> list[float]:
 
 
 def table(parts: Sequence[Part], first: str, second: str) -> str:
-    """The split for people, in percent: precision, recall and F1 of either side, points and share of the difference."""
+    """The split for people, in percent: precision, recall and F1 of either side, and points of the difference."""
     whole = Part(
         "all",
         sum(part.sentences for part in parts),
@@ -86,20 +86,19 @@ def table(parts: Sequence[Part], first: str, second: str) -> str:
     columns = " | ".join(" ".join(f"{name:>6}" for name in ("P", "R", "F1")) for _ in "12")
     lines = [
         f"{blank} | {names} |",
-        f"{'by what could be read':{width}} {'sentences':>9} | {columns} | points  share %",
+        f"{'by what could be read':{width}} {'sentences':>9} | {columns} | points",
     ]
-    lines += [_line(part, whole.points, width) for part in (*parts, whole)]
+    lines += [_line(part, width) for part in (*parts, whole)]
     lines.append(f"repaired, broken: by {second}; an answer that can't be read names nothing")
     lines.append("P, R, F1: of the sentences of a part, pooled; points: what it adds to the difference of macro F1")
     return "\n".join(lines)
 
 
-def _line(part: Part, whole: float, width: int) -> str:
+def _line(part: Part, width: int) -> str:
     head = f"{part.name:{width}} {part.sentences:>9,}"
     if not part.sentences:
         return head
-    share = f"{100 * part.points / whole:7.1f}" if abs(whole) >= 0.0005 else f"{'-':>7}"
-    return f"{head} | {_prf(part.first)} | {_prf(part.second)} | {100 * part.points + 0.0:+6.1f}  {share}"
+    return f"{head} | {_prf(part.first)} | {_prf(part.second)} | {100 * part.points + 0.0:+6.1f}"
 
 
 def _prf(counts: Counts) -> str:
