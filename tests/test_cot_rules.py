@@ -332,6 +332,7 @@ NASTY = [
     "\n" * LONG,
     "gold " * (LONG // 5),
     "\u0301" * LONG,
+    "e" + "\u0301\u0323" * (LONG // 2),
     "<think>" * (LONG // 7),
     '{"entities":' * (LONG // 12),
     "[" * LONG,

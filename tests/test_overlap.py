@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from linear_time import linear_time
 
 from data_prep.output import write_parquet
 from data_prep.rows import RowRules, question_row, row_schema, sft_row
@@ -34,6 +35,12 @@ def test_words_have_no_case_no_punctuation_and_no_compatibility_forms():
     assert words("The U.S. , too!") == ["the", "u", "s", "too"]
     assert words("ＥＵ\u00a0\ufb01le — STRASSE") == words("eu file straße")
     assert words("zero\u200bwidth") == ["zerowidth"]
+
+
+def test_many_marks_on_one_letter_take_linear_time():
+    marks = "\u0301\u0323" * 200_000
+    with linear_time():
+        assert words(f"e{marks} e") == words(f"e{''.join(sorted(marks, reverse=True))} E")
 
 
 def test_a_character_is_a_word_in_scripts_without_spaces_alone():

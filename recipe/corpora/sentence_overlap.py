@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from recipe.core.align import folded
 from recipe.core.text import UNSPACED
 
 KINDS = ("exact", "normalised", "8-gram")  # from the narrowest to the widest
@@ -46,8 +47,8 @@ _LETTERS = _Letters()
 
 def words(sentence: str) -> list[str]:
     """`"The U.S. , too!"` -> `["the", "u", "s", "too"]`; each character of a script without spaces is a word."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", sentence).casefold())
-    text = folded.translate(_LETTERS)
+    caseless = unicodedata.normalize("NFKC", folded(sentence)).casefold()
+    text = unicodedata.normalize("NFKC", caseless).translate(_LETTERS)
     return (text if text.isascii() else _UNSPACED.sub(r" \1 ", text)).split()
 
 

@@ -13,7 +13,7 @@ A denial is a judgement on a name in quotation marks, next to it, which ends the
 
 One that is wrong costs a good row, so what weakens, questions, contrasts or quotes a judgement (a hedge) makes it none.
 The phrases are in phrases.yaml. Texts are compared without case, with white space squeezed, one kind of quotation mark
-and of dash, in canonical decomposition. All time is linear in the text.
+and of dash, in canonical decomposition, without what nobody sees. All time is linear in the text.
 """
 
 import functools
@@ -22,6 +22,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+from recipe.core.align import folded
 from recipe.core.text import UNSPACED as LETTERS
 
 PHRASES = Path(__file__).with_suffix(".yaml")
@@ -34,8 +35,7 @@ _MARKS = str.maketrans(dict.fromkeys("“”„‟«»「」『』`", '"') | dic
 
 def fold(text: str) -> str:
     """A text as it is compared here: `"“Café”  X"` and `'"CAFE\u0301" x'` are one."""
-    text = unicodedata.normalize("NFD", text.casefold()).translate(_MARKS).replace("**", '"')
-    return " ".join(text.split())
+    return " ".join(folded(text.casefold()).translate(_MARKS).replace("**", '"').split())
 
 
 def mentions(text: str, name: str) -> Iterator[int]:
@@ -65,7 +65,7 @@ _SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"'”’)]))\s+|(?<=[。�
 
 def split_sentences(text: str) -> list[str]:
     """The sentences of a text, folded. Abbreviations end some too early, and none too late."""
-    return [folded for part in _SENTENCE_END.split(text) if (folded := fold(part))]
+    return [sentence for part in _SENTENCE_END.split(text) if (sentence := fold(part))]
 
 
 # ---------------------------------------------------------------------------------------------------------- denials

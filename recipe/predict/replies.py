@@ -8,15 +8,13 @@ given more often than the text has it counts as often as the text has it. With `
 text has it (recipe.core.align.mentions), in the other windows of the text too.
 """
 
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from recipe import answers
-from recipe.core.align import Span, mentions, occurs, place
+from recipe.core.align import Span, folded, mentions, occurs, place
 from recipe.core.entities import Entity, Example
-from recipe.core.text import visible
 from recipe.generate.predictions import Prediction
 from recipe.predict.questions import Inquiry, Settings
 from recipe.predict.windows import Window
@@ -206,7 +204,7 @@ def _elsewhere(text: str, windows: Sequence[Window], spans: Mapping[Span, int]) 
     """Mentions of what was found in other windows alone, with the most votes that the name has there."""
 
     def name(span: Span) -> tuple[str, str]:
-        return unicodedata.normalize("NFC", visible(text[span.start : span.end])), span.type
+        return folded(text[span.start : span.end]), span.type
 
     def owner(span: Span) -> int:
         return next(number for number, window in enumerate(windows) if span.start < window.owned_to)
