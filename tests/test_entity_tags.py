@@ -19,6 +19,7 @@ from recipe.answers.entity_tags import (
 from recipe.answers.prompt import check_template
 from recipe.answers.queries import split
 from recipe.core.entities import Answer, DataError, Entity, Example
+from recipe.core.text import visible
 from recipe.corpora.datasets import SPLITS, find_datasets, read_dataset
 
 QUESTION = Example("Japan met Syria in Washington, D.C.", ("place",), format="entity_tags")
@@ -71,7 +72,7 @@ def test_mentions_are_counted_not_merged():
     assert names(render_answer(question("Japan", "Japan"))) == ["Japan", "Japan"]
 
 
-name = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(',"\n \u2028<>')).filter(str.strip)
+name = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(',"\n \u2028<>')).filter(visible)
 reasons = st.none() | st.text(st.characters(exclude_categories=["Cs"])).filter(lambda t: "think>" not in t)
 
 

@@ -10,6 +10,7 @@ from recipe.answers.json_answer import DEFAULT_TEMPLATE, parse, parts, render_en
 from recipe.answers.prompt import check_template
 from recipe.answers.think import template_reasoning
 from recipe.core.entities import Answer, DataError, Entity, Example, normalize_type
+from recipe.core.text import visible
 from recipe.corpora.datasets import SPLITS, find_datasets, read_dataset
 
 A, B, C = Entity("Ada", "person"), Entity("Bob", "person"), Entity("Paris", "place")
@@ -99,7 +100,7 @@ def test_the_template_speaks_of_a_repeated_name_once():
 # ---------------------------------------------------------------------------------------------------- round trip
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
-name = text.filter(str.strip)
+name = text.filter(visible)  # of what nobody sees, nothing is read
 entity = st.builds(Entity, name, text.map(normalize_type))
 
 
