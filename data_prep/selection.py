@@ -120,7 +120,7 @@ def _listed(names: Sequence[str]) -> str:
 def check_used(args: argparse.Namespace, datasets: Sequence[corpora.Dataset], others: Sequence[Path]) -> None:
     """DataError for an option that says how files are read, where no reader of the datasets and others goes by it."""
     used = {name for dataset in datasets for name in dataset.options}
-    used.update(name for path in others for name in corpora.dataset_at(path).options)
+    used.update(name for path in others for name in corpora.options_of(path))
     given = {
         "--columns": ("columns", args.columns.chosen),
         "--type": ("type_name", args.type is not None),

@@ -171,19 +171,23 @@ def test_without_a_network_the_cache_is_read_and_what_is_not_in_it_is_named(aski
     assert other == f"hf:owner/other: {dead} can't be reached, and it isn't in the cache; is the network there?"
 
 
-def test_rows_of_a_dataset_of_the_hub_bear_its_name_and_the_manifest_its_commit(asking, tmp_path):
+def prepared(server, folder, *arguments):
+    """The manifest that the command writes with a hub of its own and nothing in the cache."""
+    done = subprocess.run(
+        [sys.executable, "data_prep/to_parquet.py", *arguments, "--out", str(folder / "out")],
+        env={**os.environ, "HF_ENDPOINT": server.address, "HF_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "0"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "out" / "manifest.json").read_text())
+
+
+def test_rows_of_a_dataset_of_the_hub_bear_its_name_and_the_manifest_its_commit(tmp_path):
     split = "data/test-00000-of-00001.jsonl"
     with hub({"owner/news": Repository({split: NUMBERED, "README.md": CARD}, "6" * 40)}) as server:
-        command = [sys.executable, "data_prep/to_parquet.py", "eval", "--corpora", "hf:owner/news"]
-        done = subprocess.run(
-            [*command, "--out", str(tmp_path / "out")],
-            env={**os.environ, "HF_ENDPOINT": server.address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-        )
-    assert done.returncode == 0, done.stderr
-    entry = json.loads((tmp_path / "out" / "manifest.json").read_text())["test.parquet"]
+        entry = prepared(server, tmp_path, "eval", "--corpora", "hf:owner/news")["test.parquet"]
     assert entry["hub"] == {"hf:owner/news": "6" * 40}
     assert entry["datasets"]["news"]["written"] == 1
 
@@ -193,16 +197,7 @@ def test_rows_with_reasoning_come_from_the_hub_and_are_called_by_what_names_them
     row = {"sentence": "Ada left", "schema": ["person"], "source": "toy", "cot": "Ada is one.", "entities": [entity]}
     files = {"rows/train.json": json.dumps([row]).encode(), "README.md": b"# card"}
     with hub({"owner/cot": Repository(files, "7" * 40)}) as server:
-        command = [sys.executable, "data_prep/to_parquet.py", "sft", "--ner-cot", "hf:owner/cot"]
-        done = subprocess.run(
-            [*command, "--out", str(tmp_path / "out")],
-            env={**os.environ, "HF_ENDPOINT": server.address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0"},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-        )
-    assert done.returncode == 0, done.stderr
-    entry = json.loads((tmp_path / "out" / "manifest.json").read_text())["train.parquet"]
+        entry = prepared(server, tmp_path, "sft", "--ner-cot", "hf:owner/cot")["train.parquet"]
     assert (entry["hub"], entry["rows"]) == ({"hf:owner/cot": "7" * 40}, 1)
     assert list(entry["datasets"]) == ["hf:owner/cot/train.json"]
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from recipe import corpora
 from recipe.answers.think import template_reasoning
@@ -208,7 +209,16 @@ def _test_files(folder: Path) -> list[Path]:
 
 def sentences(path: Path, reading: Reading = STRICT) -> Iterator[str]:
     """The sentences of a file of any layout, or of a Parquet file that data_prep/to_parquet.py wrote."""
-    layout = next((layout for layout in corpora.LAYOUTS if layout.reads(path)), None)
+    layout = _layout_of(path)
     if layout is None and path.suffix == ".parquet":
         return (sentence for _, sentence in read_sentences(path))
     return (layout or instructuie).sentences(path, reading)
+
+
+def options_of(path: Path) -> tuple[str, ...]:
+    """Which of a Reading's columns, join, tags and type_name `sentences` goes by for that file."""
+    return getattr(_layout_of(path), "OPTIONS", ())
+
+
+def _layout_of(path: Path) -> Any:
+    return next((layout for layout in corpora.LAYOUTS if layout.reads(path)), None)
