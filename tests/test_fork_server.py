@@ -130,15 +130,10 @@ def test_multiprocessing_forks_there_too(python, tmp_path):
     assert run(python, str(tmp_path / "several.py")).stdout == "True None 0\n"
 
 
-def test_several_at_once_have_their_own_files(python, tmp_path):
+def test_several_at_once_have_their_own_pipes(python):
     code = "import sys, time; time.sleep(0.2); print(sys.argv[1])"
-    files = [open(tmp_path / str(number), "w+") for number in range(5)]
-    running = [subprocess.Popen([python, "-c", code, file.name], stdout=file) for file in files]
-    assert [process.wait() for process in running] == [0] * 5
-    for file in files:
-        with file:
-            file.seek(0)
-            assert file.read() == f"{file.name}\n"
+    running = [subprocess.Popen([python, "-c", code, str(n)], stdout=subprocess.PIPE, text=True) for n in range(5)]
+    assert [process.communicate() for process in running] == [(f"{n}\n", None) for n in range(5)]
 
 
 def test_without_a_server_the_command_is_plain_python():

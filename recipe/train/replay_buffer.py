@@ -1,7 +1,7 @@
 """verl's replay buffer, looking ten times a second whether a batch's answers are there: by itself it looks every two.
 
-`trainer.v1.sampler` in hydra_configs/method/grpo_loop.yaml names it. Its `sampler_kwargs` hold the interval and what verl
-gives its own buffer, but no other: how groups without spread are filtered, and how failed ones are replaced.
+`trainer.v1.sampler` in hydra_configs/method/grpo_loop.yaml names it. Its `sampler_kwargs` hold the interval and what
+verl gives its own buffer, but no other: how groups without spread are filtered, and how failed ones are replaced.
 """
 
 from __future__ import annotations
