@@ -21,16 +21,16 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from itertools import accumulate, groupby
+from typing import NamedTuple
 
 from recipe.core.entities import Entity
 from recipe.core.text import JOINERS, UNSPACED, seen, trimmed, visible
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
+class Span(NamedTuple):
     """`sentence[start:end]` is a mention of an entity of this type."""
 
     start: int
@@ -47,6 +47,8 @@ _CLOSING = frozenset(')]}"”’»›>.,;:!?…。，、；：！？）」』】
 def place(sentence: str, entities: Iterable[Entity], beside: Iterable[Span | None] = ()) -> tuple[Span | None, ...]:
     """A span for each entity: where it says that it stands, else where `locate` finds it, which gets `beside`."""
     entities = tuple(entities)
+    if all(entity.start is None for entity in entities):
+        return locate(sentence, entities, beside)
     given = [_own_place(entity) for entity in entities]
     if None not in given:
         return tuple(given)
@@ -75,8 +77,10 @@ def locate(
     wanted = [(folded(entity.name), entity.type) for entity in entities]
     if not wanted:
         return ()
-    text = _Folded(sentence)
     beside, taken = {span for span in beside if span}, set(taken)
+    if not taken and (settled := _without_choice(sentence, wanted, beside)) is not None:
+        return settled
+    text = _folded_sentence(sentence)
     anywhere = {(span.start, span.end) for span in beside}
     mentions = Counter(wanted)
     found = {name: text.find(name) for name in {name for name, _ in mentions}}
@@ -107,9 +111,50 @@ def locate(
     return tuple(spans)
 
 
+def _without_choice(
+    sentence: str, wanted: Sequence[tuple[str, str]], beside: Collection[Span]
+) -> tuple[Span | None, ...] | None:
+    """What `locate` gives where no name has to choose among places, as in most sentences; else None.
+
+    A name has no choice that stands in the sentence once or not at all, or for which `beside` has one place with its
+    type; and that is wanted once. `wanted` are folded names and types.
+    """
+    if not _as_folded(sentence) or len(set(wanted)) < len(wanted):
+        return None
+    spans: list[Span | None] = []
+    for name, label in wanted:
+        at = sentence.find(name)
+        if at < 0:
+            spans.append(None)
+            continue
+        end = at + len(name)
+        if not name or (end < len(sentence) and unicodedata.combining(sentence[end])):
+            return None
+        if sentence.find(name, at + 1) >= 0:
+            own = [span for span in beside if span[2] == label and sentence[span[0] : span[1]] == name]
+            if len(own) != 1:
+                return None
+            at, end, _ = own[0]
+        spans.append(Span(at, end, label))
+    # A place of `beside` with white space at an end is a place of what stands within it.
+    if any(sentence[start:end].strip() != sentence[start:end] for start, end, _ in beside):
+        return None
+    return tuple(spans)
+
+
+def _as_folded(sentence: str) -> bool:
+    """True if folding would change nothing."""
+    return (
+        sentence.isprintable()
+        and "  " not in sentence
+        and sentence[:1] != " " != sentence[-1:]
+        and (sentence.isascii() or unicodedata.is_normalized("NFD", sentence))
+    )
+
+
 def occurs(sentence: str, name: str) -> bool:
     """True if the name stands in the sentence at all."""
-    return bool(_Folded(sentence).find(folded(name)))
+    return bool(_folded_sentence(sentence).find(folded(name)))
 
 
 class _Folded:
@@ -166,6 +211,11 @@ class _Folded:
         return 2 if (_in_word(before) and _in_word(first)) or (_in_word(after) and _in_word(last)) else 1
 
 
+@lru_cache(maxsize=2)  # gold and answer are placed in one sentence
+def _folded_sentence(sentence: str) -> _Folded:
+    return _Folded(sentence)
+
+
 def _in_word(character: str) -> bool:
     """True for letters, digits, their marks and their joiners; marks that choose an emoji's looks are none of them."""
     return (
@@ -214,7 +264,7 @@ def mentions(sentence: str, entities: Iterable[Entity]) -> tuple[Span, ...]:
     """
     entities = tuple(entities)
     spans = {span for span in place(sentence, entities) if span}
-    text = _Folded(sentence)
+    text = _folded_sentence(sentence)
     labels: dict[str, set[str]] = {}
     for entity in entities:
         labels.setdefault(folded(entity.name), set()).add(entity.type)

@@ -19,6 +19,7 @@ import string
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from recipe.core.entities import Entity
 from recipe.core.text import visible
@@ -56,6 +57,7 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
+@lru_cache(maxsize=4096)  # gold and answer have most names in common, and so have sentences
 def published_name(name: str) -> str:
     """`"The  C++"` -> `"c"`: the papers' normalisation of a name."""
     return " ".join(_ARTICLES.sub(" ", name.lower().translate(_PUNCTUATION)).split())
