@@ -116,30 +116,36 @@ def _without_choice(
 ) -> tuple[Span | None, ...] | None:
     """What `locate` gives where no name has to choose among places, as in most sentences; else None.
 
-    A name has no choice that stands in the sentence once or not at all, or for which `beside` has one place with its
-    type; and that is wanted once. `wanted` are folded names and types.
+    A name has no choice that has no more places than mentions, or for which `beside` has as many of its type as it has
+    mentions. `wanted` are folded names and types.
     """
-    if not _as_folded(sentence) or len(set(wanted)) < len(wanted):
+    if not _as_folded(sentence):
         return None
-    spans: list[Span | None] = []
-    for name, label in wanted:
-        at = sentence.find(name)
-        if at < 0:
-            spans.append(None)
-            continue
-        end = at + len(name)
-        if not name or (end < len(sentence) and unicodedata.combining(sentence[end])):
-            return None
-        if sentence.find(name, at + 1) >= 0:
-            own = [span for span in beside if span[2] == label and sentence[span[0] : span[1]] == name]
-            if len(own) != 1:
+    places: dict[tuple[str, str], list[Span]] = {}
+    own: dict[tuple[str, str], list[Span]] = {}
+    mentions = dict.fromkeys(wanted, 1) if len(set(wanted)) == len(wanted) else Counter(wanted)
+    for mention, times in mentions.items():
+        name, label = mention
+        found: list[Span] = []
+        at = sentence.find(name) if name else -1
+        while at >= 0 and len(found) <= times:
+            end = at + len(name)
+            if end < len(sentence) and unicodedata.combining(sentence[end]):
                 return None
-            at, end, _ = own[0]
-        spans.append(Span(at, end, label))
+            found.append(Span(at, end, label))
+            at = sentence.find(name, at + 1)
+        if len(found) > times:
+            if not own:
+                for span in sorted(beside):
+                    own.setdefault((sentence[span.start : span.end], span.type), []).append(span)
+            found = own.get(mention, [])
+            if len(found) != times:
+                return None
+        places[mention] = found[::-1]
     # A place of `beside` with white space at an end is a place of what stands within it.
     if any(sentence[start:end].strip() != sentence[start:end] for start, end, _ in beside):
         return None
-    return tuple(spans)
+    return tuple([places[mention].pop() if places[mention] else None for mention in wanted])
 
 
 def _as_folded(sentence: str) -> bool:
@@ -154,7 +160,10 @@ def _as_folded(sentence: str) -> bool:
 
 def occurs(sentence: str, name: str) -> bool:
     """True if the name stands in the sentence at all."""
-    return bool(_folded_sentence(sentence).find(folded(name)))
+    wanted = folded(name)
+    if wanted not in sentence and _as_folded(sentence):
+        return False
+    return bool(_folded_sentence(sentence).find(wanted))
 
 
 class _Folded:
@@ -230,7 +239,8 @@ def folded(name: str) -> str:
 
     In linear time, as `unicodedata.normalize` is not where many marks are on one letter.
     """
-    return _decomposed(visible(name))[0]
+    name = visible(name)
+    return name if name.isascii() else _decomposed(name)[0]
 
 
 def _decomposed(text: str) -> tuple[str, Sequence[int]]:

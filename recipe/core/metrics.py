@@ -63,19 +63,22 @@ def published_name(name: str) -> str:
     return " ".join(_ARTICLES.sub(" ", name.lower().translate(_PUNCTUATION)).split())
 
 
-def _strict(entities: Iterable[Entity]) -> Counter:
-    return Counter((visible(entity.name), entity.type) for entity in entities)
+Key = tuple[str, str]  # a name as it is compared, and the type
 
 
-def _published(entities: Iterable[Entity]) -> Counter:
-    return Counter({(published_name(entity.name), entity.type) for entity in entities})
+def _strict(entities: Iterable[Entity]) -> list[Key]:
+    return [(visible(entity.name), entity.type) for entity in entities]
 
 
-RULES: dict[str, Callable[[Iterable[Entity]], Counter]] = {"strict": _strict, "published": _published}
+def _published(entities: Iterable[Entity]) -> list[Key]:
+    return list({(published_name(entity.name), entity.type) for entity in entities})
+
+
+RULES: dict[str, Callable[[Iterable[Entity]], list[Key]]] = {"strict": _strict, "published": _published}
 
 
 def count(predicted: Iterable[Entity], gold: Iterable[Entity], rule: str = "strict") -> Counts:
     """Counts of one sentence under a rule of `RULES`; KeyError for an unknown rule."""
     keys = RULES[rule]
     found, wanted = keys(predicted), keys(gold)
-    return Counts((found & wanted).total(), found.total(), wanted.total())
+    return Counts((Counter(found) & Counter(wanted)).total(), len(found), len(wanted))

@@ -78,11 +78,15 @@ def _drop_matched(gold: _Located, found: _Located) -> None:
     """Take out of both what both have: the same place and type, or the same name, as it is seen, and type."""
     sides = [(entities, [place_key(*item) for item in entities]) for entities in (gold, found)]
     common = shared(*(keys for _, keys in sides))
+    if not common:
+        return
     for entities, keys in sides:
-        left, kept = Counter(common), []
+        left = Counter(common)
+        kept = []
         for item, key in zip(entities, keys, strict=True):
-            left[key] -= 1
-            if left[key] < 0:
+            if left.get(key):
+                left[key] -= 1
+            else:
                 kept.append(item)
         entities[:] = kept
 

@@ -12,6 +12,7 @@ from recipe import answers
 from recipe.answers import one_type
 from recipe.answers.queries import group, merge
 from recipe.core.entities import Answer, DataError, Example
+from recipe.core.garbage import uncollected
 from recipe.core.ground_truth import from_ground_truth
 from recipe.evaluate.tool_answers import read_answer
 from recipe.generate.predictions import Prediction
@@ -32,6 +33,7 @@ class Row:
     example: Example
 
 
+@uncollected()
 def read_rows(path: Path, limit: int | None = None, prompts: bool = True) -> list[Row]:
     """The rows of an evaluation file, or those about the first `limit` sentences of each of its datasets.
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from recipe.core.entities import DataError, Example
-from recipe.core.metrics import Counts, published_name
+from recipe.core.garbage import uncollected
+from recipe.core.metrics import RULES, Counts
 from recipe.evaluate.disagreements import KINDS, Disagreement
 from recipe.evaluate.pairing import shared
 from recipe.evaluate.rows import Row
@@ -103,7 +104,7 @@ _Labels = Sequence[Sequence[str]]
 def _labels_of_gold(example: Example) -> _Labels:
     """Of an answer that is the gold (recipe.evaluate.verdict.is_gold)."""
     labels = [entity.type for entity in example.entities]
-    published = [label for _, label in {(published_name(e.name), e.type) for e in example.entities}]
+    published = [label for _, label in RULES["published"](example.entities)]
     return (*(published,) * 3, *(labels,) * 6)
 
 
@@ -137,6 +138,7 @@ def digest(example: Example) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+@uncollected()
 def score(
     rows: Sequence[Row],
     outputs: Sequence[Output],

@@ -102,7 +102,7 @@ def texts(output: Output, example: Example) -> tuple[str, str]:
 def keys(verdict: Verdict, rule: str) -> tuple[list[tuple], list[tuple]]:
     """What a rule of KEYED compares: predicted and gold keys, the type last in each."""
     if rule != "span":
-        return [list(RULES[rule](side.entities).elements()) for side in (verdict.answer, verdict.example)]
+        return RULES[rule](verdict.answer.entities), RULES[rule](verdict.example.entities)
     return (
         list(map(place_key, verdict.answer.entities, verdict.predicted_spans)),
         list(map(place_key, verdict.example.entities, verdict.gold_spans)),
