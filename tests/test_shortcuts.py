@@ -103,12 +103,7 @@ def plain_counts(example: Example, output: str, drop_else: bool) -> tuple[float,
     sides = ((verdict.answer.entities, verdict.predicted_spans), (verdict.example.entities, verdict.gold_spans))
     published = [Counter({(published_name(e.name), e.type) for e in entities}) for entities, _ in sides]
     strict = [Counter((visible(e.name), e.type) for e in entities) for entities, _ in sides]
-    span = [
-        Counter(
-            ((place.start, place.end) if place else visible(e.name), e.type) for e, place in zip(*side, strict=True)
-        )
-        for side in sides
-    ]
+    span = [Counter((at[:2] if at else visible(e.name), e.type) for e, at in zip(*side, strict=True)) for side in sides]
     keyed = ((found & gold, found, gold) for found, gold in (published, strict, span))
     return (
         *(part.total() for parts in keyed for part in parts),
