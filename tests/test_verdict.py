@@ -15,11 +15,17 @@ from recipe.answers.json_answer import render_entities
 from recipe.core.align import Span
 from recipe.core.entities import Answer, Entity, Example
 from recipe.core.text import trimmed
-from recipe.evaluate.verdict import KEYED, compare, count_overlaps, keys
+from recipe.evaluate import verdict as judging
+from recipe.evaluate.verdict import KEYED, compare, count_overlaps
 
 ANN, PARIS, LYON = Entity("Ann Lee", "person"), Entity("Paris", "place"), Entity("Lyon", "place")
 TYPES = ("person", "place")
 EXAMPLE = Example("Ann Lee left Paris for Lyon .", TYPES, (ANN, PARIS, LYON), "news")
+
+
+def keys(verdict, rule):
+    """What a rule compares, as multisets."""
+    return tuple(map(Counter, judging.keys(verdict, rule)))
 
 
 def counts(*entities, example=EXAMPLE):
@@ -28,7 +34,7 @@ def counts(*entities, example=EXAMPLE):
     found = {}
     for rule in KEYED:
         predicted, gold = keys(judged, rule)
-        found[rule] = ((Counter(predicted) & Counter(gold)).total(), len(predicted), len(gold))
+        found[rule] = ((predicted & gold).total(), predicted.total(), gold.total())
     partial, by_type = count_overlaps(judged)
     for rule, c in (("partial", partial), ("type", by_type)):
         found[rule] = (c.matched, c.predicted, c.gold)
@@ -69,7 +75,7 @@ def test_the_span_rule_forgives_what_offsets_do_not_see():
 
 def test_an_unreadable_answer_names_nothing():
     judged = compare(EXAMPLE, "no JSON")
-    assert [len(part) for part in keys(judged, "span")] == [0, 3]
+    assert [part.total() for part in keys(judged, "span")] == [0, 3]
     assert [error.kind for error in judged.disagreements] == ["unparsable"]
 
 
@@ -85,7 +91,7 @@ def test_a_gold_entity_stands_where_its_source_says():
     example = Example("Rio , not Rio", TYPES, (Entity("Rio", "place", 10),))
     said = compare(example, Answer((Entity("Rio", "place", 0),), parsed=True))
     assert said.gold_spans == (Span(10, 13, "place"),)
-    assert [len(part) for part in keys(said, "span")] == [1, 1]
+    assert [part.total() for part in keys(said, "span")] == [1, 1]
     assert keys(said, "span")[0] != keys(said, "span")[1]
     assert keys(said, "strict")[0] == keys(said, "strict")[1]
     assert [one.kind for one in said.disagreements] == ["spurious", "missed"]
