@@ -78,7 +78,8 @@ def searches(draw) -> tuple[str, tuple[Entity, ...], tuple[Span | None, ...]]:
     sentence = draw(SENTENCES)
     starts = st.integers(0, max(0, len(sentence) - 1))
     spans = st.builds(lambda start, size, label: Span(start, start + size, label), starts, st.integers(1, 5), TYPE)
-    beside = [span for span in draw(st.lists(spans, max_size=4)) if visible(sentence[span.start : span.end])]
+    beside = [span for span in draw(st.lists(spans, max_size=4)) if span.end <= len(sentence)]
+    beside = [span for span in beside if visible(sentence[span.start : span.end])]
     return sentence, draw(entities(sentence, placed=False)), tuple(beside)
 
 
