@@ -71,7 +71,7 @@ def compute_score(
     config, answer, example = case.config, case.answer, case.example
     names, gold = (set(RULES[config.matching](each.entities)) for each in (answer, example))
     counts = Counts(len(names & gold), len(names), len(gold))
-    repeats = (len(each.entities) - len(RULES["strict"](each.entities)) for each in (answer, example))
+    repeats = (len(each.entities) - len(set(RULES["strict"](each.entities))) for each in (answer, example))
     ended = case.ended and next(repeats) <= next(repeats)
     exact = float(answer.parsed and counts.matched == counts.predicted == counts.gold)
     f1 = counts.f1 if answer.parsed else 0.0

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from recipe.answers.json_answer import render_entities
 from recipe.core.entities import DataError, Entity, Example
 from recipe.core.files import fingerprint, sha256
 from recipe.evaluate.__main__ import main
-from recipe.evaluate.rows import read_rows
+from recipe.evaluate.rows import COLUMNS, read_rows
 from recipe.evaluate.scores import score
 from recipe.evaluate.table import table
 
@@ -196,6 +197,38 @@ def test_rows_keep_the_file_order(data):
     assert [row.index for row in rows] == [0, 1, 2]
     assert [row.example.entities for row in rows] == [example.entities for example in EXAMPLES]
     assert rows[0].messages[0]["role"] == "user"
+
+
+def test_rows_without_prompts_are_the_same_rows(data):
+    assert read_rows(data, prompts=False) == [replace(row, messages=()) for row in read_rows(data)]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"prompt": None},
+        {"prompt": []},
+        {"prompt": [None]},
+        {"prompt": [{"role": "user", "content": None}]},
+        {"data_source": None},
+        {"reward_model": None},
+        {"reward_model": {"style": "rule", "ground_truth": None}},
+        {"reward_model": {"style": "rule", "ground_truth": "[]"}},
+    ],
+)
+def test_a_broken_row_is_refused_with_the_same_words_with_and_without_prompts(data, tmp_path, broken):
+    import pyarrow
+    from pyarrow import parquet
+
+    whole = [{name: record[name] for name in COLUMNS} for record in parquet.read_table(data).to_pylist()]
+    path = tmp_path / "broken.parquet"
+    parquet.write_table(pyarrow.Table.from_pylist([*whole, whole[0] | broken]), path)
+    told = []
+    for prompts in (True, False):
+        with pytest.raises(DataError, match=r"broken.parquet, row 3: ") as refused:
+            read_rows(path, prompts=prompts)
+        told.append(str(refused.value))
+    assert told[0] == told[1]
 
 
 def test_a_completion_that_no_tokenizer_could_have_made_is_scored(data, tmp_path):

@@ -15,11 +15,17 @@ from recipe.answers.json_answer import render_entities
 from recipe.core.align import Span
 from recipe.core.entities import Answer, Entity, Example
 from recipe.core.text import trimmed
-from recipe.evaluate.verdict import KEYED, compare, count_overlaps, keys
+from recipe.evaluate import verdict as judging
+from recipe.evaluate.verdict import KEYED, compare, count_overlaps
 
 ANN, PARIS, LYON = Entity("Ann Lee", "person"), Entity("Paris", "place"), Entity("Lyon", "place")
 TYPES = ("person", "place")
 EXAMPLE = Example("Ann Lee left Paris for Lyon .", TYPES, (ANN, PARIS, LYON), "news")
+
+
+def keys(verdict, rule):
+    """What a rule compares, as multisets."""
+    return tuple(map(Counter, judging.keys(verdict, rule)))
 
 
 def counts(*entities, example=EXAMPLE):

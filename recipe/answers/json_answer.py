@@ -104,10 +104,10 @@ def parse(completion: str, example: Example | None = None) -> Answer:
     read = _last_answer(body)
     if read is None:
         return Answer(reasoning=reasoning)
-    # A lone surrogate can't have come from a sentence and can't be written to a file.
-    broken = {label for label in {e.type for e in read.entities} if has_lone_surrogate(label)}
-    kept = (e for e in read.entities if visible(e.name) and e.type not in broken and not has_lone_surrogate(e.name))
-    entities = tuple(kept)
+    entities = tuple([entity for entity in read.entities if visible(entity.name)])
+    if "\\" in body or not body.isascii():  # a lone surrogate can't be in a sentence and can't be written to a file
+        broken = {label for label in {entity.type for entity in entities} if has_lone_surrogate(label)}
+        entities = tuple(e for e in entities if e.type not in broken and not has_lone_surrogate(e.name))
     if not (closed and not read.start and not body[read.end :].strip() and _is_layout(read.value)):
         return Answer(entities, reasoning, parsed=True)
     types = tuple(normalize_type(label) for label, _ in read.value[0][1])

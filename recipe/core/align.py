@@ -21,16 +21,16 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from itertools import accumulate, groupby
+from typing import NamedTuple
 
 from recipe.core.entities import Entity
 from recipe.core.text import JOINERS, UNSPACED, seen, trimmed, visible
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
+class Span(NamedTuple):
     """`sentence[start:end]` is a mention of an entity of this type."""
 
     start: int
@@ -47,6 +47,8 @@ _CLOSING = frozenset(')]}"”’»›>.,;:!?…。，、；：！？）」』】
 def place(sentence: str, entities: Iterable[Entity], beside: Iterable[Span | None] = ()) -> tuple[Span | None, ...]:
     """A span for each entity: where it says that it stands, else where `locate` finds it, which gets `beside`."""
     entities = tuple(entities)
+    if all(entity.start is None for entity in entities):
+        return locate(sentence, entities, beside)
     given = [_own_place(entity) for entity in entities]
     if None not in given:
         return tuple(given)
@@ -75,8 +77,10 @@ def locate(
     wanted = [(folded(entity.name), entity.type) for entity in entities]
     if not wanted:
         return ()
-    text = _Folded(sentence)
     beside, taken = {span for span in beside if span}, set(taken)
+    if not taken and (settled := _without_choice(sentence, wanted, beside)) is not None:
+        return settled
+    text = _folded_sentence(sentence)
     anywhere = {(span.start, span.end) for span in beside}
     mentions = Counter(wanted)
     found = {name: text.find(name) for name in {name for name, _ in mentions}}
@@ -107,9 +111,59 @@ def locate(
     return tuple(spans)
 
 
+def _without_choice(
+    sentence: str, wanted: Sequence[tuple[str, str]], beside: Collection[Span]
+) -> tuple[Span | None, ...] | None:
+    """What `locate` gives where no name has to choose among places, as in most sentences; else None.
+
+    A name has no choice that has no more places than mentions, or for which `beside` has as many of its type as it has
+    mentions. `wanted` are folded names and types.
+    """
+    if not _as_folded(sentence):
+        return None
+    places: dict[tuple[str, str], list[Span]] = {}
+    own: dict[tuple[str, str], list[Span]] = {}
+    mentions = dict.fromkeys(wanted, 1) if len(set(wanted)) == len(wanted) else Counter(wanted)
+    for mention, times in mentions.items():
+        name, label = mention
+        found: list[Span] = []
+        at = sentence.find(name) if name else -1
+        while at >= 0 and len(found) <= times:
+            end = at + len(name)
+            if end < len(sentence) and unicodedata.combining(sentence[end]):
+                return None
+            found.append(Span(at, end, label))
+            at = sentence.find(name, at + 1)
+        if len(found) > times:
+            if not own:
+                for span in sorted(beside):
+                    own.setdefault((sentence[span.start : span.end], span.type), []).append(span)
+            found = own.get(mention, [])
+            if len(found) != times:
+                return None
+        places[mention] = found[::-1]
+    # A place of `beside` with white space at an end is a place of what stands within it.
+    if any(sentence[start:end].strip() != sentence[start:end] for start, end, _ in beside):
+        return None
+    return tuple([places[mention].pop() if places[mention] else None for mention in wanted])
+
+
+def _as_folded(sentence: str) -> bool:
+    """True if folding would change nothing."""
+    return (
+        sentence.isprintable()
+        and "  " not in sentence
+        and sentence[:1] != " " != sentence[-1:]
+        and (sentence.isascii() or unicodedata.is_normalized("NFD", sentence))
+    )
+
+
 def occurs(sentence: str, name: str) -> bool:
     """True if the name stands in the sentence at all."""
-    return bool(_Folded(sentence).find(folded(name)))
+    wanted = folded(name)
+    if wanted not in sentence and _as_folded(sentence):
+        return False
+    return bool(_folded_sentence(sentence).find(wanted))
 
 
 class _Folded:
@@ -166,6 +220,11 @@ class _Folded:
         return 2 if (_in_word(before) and _in_word(first)) or (_in_word(after) and _in_word(last)) else 1
 
 
+@lru_cache(maxsize=2)  # gold and answer are placed in one sentence
+def _folded_sentence(sentence: str) -> _Folded:
+    return _Folded(sentence)
+
+
 def _in_word(character: str) -> bool:
     """True for letters, digits, their marks and their joiners; marks that choose an emoji's looks are none of them."""
     return (
@@ -180,7 +239,8 @@ def folded(name: str) -> str:
 
     In linear time, as `unicodedata.normalize` is not where many marks are on one letter.
     """
-    return _decomposed(visible(name))[0]
+    name = visible(name)
+    return name if name.isascii() else _decomposed(name)[0]
 
 
 def _decomposed(text: str) -> tuple[str, Sequence[int]]:
@@ -214,7 +274,7 @@ def mentions(sentence: str, entities: Iterable[Entity]) -> tuple[Span, ...]:
     """
     entities = tuple(entities)
     spans = {span for span in place(sentence, entities) if span}
-    text = _Folded(sentence)
+    text = _folded_sentence(sentence)
     labels: dict[str, set[str]] = {}
     for entity in entities:
         labels.setdefault(folded(entity.name), set()).add(entity.type)

@@ -30,13 +30,18 @@ _END = re.compile(rf"(?<![\s{INVISIBLE}{JOINERS}])[\s{INVISIBLE}{JOINERS}]+\Z")
 
 def visible(name: str) -> str:
     """The name as it is seen: without invisible characters, each run of white space one space, none at the ends."""
-    return seen(name)[0]
+    return name if _is_seen(name) else seen(name)[0]
+
+
+def _is_seen(text: str) -> bool:
+    """True if nothing of it is white space but single spaces, and nothing a format character."""
+    return text.isprintable() and "  " not in text and text[:1] != " " != text[-1:]
 
 
 def seen(text: str) -> tuple[str, Sequence[int]]:
     """`visible(text)`, and the index in the text of each of its characters; a space's is that of its first one."""
-    if text.isprintable() and "  " not in text and text[:1] != " " != text[-1:]:
-        return text, range(len(text))  # nothing of it is white space but single spaces, and nothing a format character
+    if _is_seen(text):
+        return text, range(len(text))
     at, text = trimmed(text)
     parts, places = [], []
     for index, character in enumerate(text, at):

@@ -59,7 +59,7 @@ def _run(args: argparse.Namespace) -> None:
     if args.out.exists() and not args.out.is_dir():
         raise DataError(f"{args.out}: is a file; --out names a folder")
     protocol = read_protocol(args.protocol) if args.protocol else None
-    every = read_rows(args.data)
+    every = read_rows(args.data, prompts=not args.predictions)
     there = Counter(every[positions[0]].dataset for positions in by_sentence(every))
     rows = every if args.limit is None else first_rows(every, args.limit)
     if protocol and not (set(protocol.datasets) & {row.dataset for row in rows}):

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from recipe.core.align import Span, occurs
 from recipe.core.entities import Answer, Entity, Example
 from recipe.core.text import visible
-from recipe.evaluate.pairing import best, overlapping
+from recipe.evaluate.pairing import best, overlapping, shared
 
 KINDS = (
     "missed", "spurious", "boundary", "type", "boundary and type", "off-schema", "not in the text", "unparsable",
@@ -76,18 +76,24 @@ def classify(
 
 def _drop_matched(gold: _Located, found: _Located) -> None:
     """Take out of both what both have: the same place and type, or the same name, as it is seen, and type."""
-    common = Counter(map(_key, gold)) & Counter(map(_key, found))
-    for entities in (gold, found):
-        left, kept = Counter(common), []
-        for item in entities:
-            left[key := _key(item)] -= 1
-            if left[key] < 0:
+    sides = [(entities, [place_key(*item) for item in entities]) for entities in (gold, found)]
+    common = shared(*(keys for _, keys in sides))
+    if not common:
+        return
+    for entities, keys in sides:
+        left = Counter(common)
+        kept = []
+        for item, key in zip(entities, keys, strict=True):
+            if left.get(key):
+                left[key] -= 1
+            else:
                 kept.append(item)
         entities[:] = kept
 
 
-def _key(item: tuple[Entity, Span | None]) -> object:
-    entity, span = item
+def place_key(entity: Entity, span: Span | None) -> object:
+    """By what entities are compared that have a place: it and the type; without one the name, as it is seen."""
+    # Text that the sentence lacks can only equal a gold name that the sentence lacks as well.
     return span or (visible(entity.name), entity.type)
 
 
@@ -96,15 +102,17 @@ _PAIRED = ("boundary and type", "boundary", "type")  # the later ones come first
 
 def _pair(gold: _Located, found: _Located) -> list[Disagreement]:
     """Pair gold and predicted entities that overlap, and take them out of both lists."""
-    kinds, shared = {}, {}
+    if not gold or not found:
+        return []
+    kinds, overlaps = {}, {}
     for i, j in overlapping([span for _, span in gold], [span for _, span in found]):
         one, other = gold[i][1], found[j][1]
         same_place = (one.start, one.end) == (other.start, other.end)
         kinds[i, j] = 2 if same_place else int(one.type == other.type)
-        shared[i, j] = min(one.end, other.end) - max(one.start, other.start)
+        overlaps[i, j] = min(one.end, other.end) - max(one.start, other.start)
     # A pair of one class outweighs all that could be had of the classes after it, and of shared text.
-    unit, pairs = 1 + sum(shared.values()), 1 + min(len(gold), len(found))
-    weights = [(i, j, float(unit * pairs**kind + shared[i, j])) for (i, j), kind in kinds.items()]
+    unit, pairs = 1 + sum(overlaps.values()), 1 + min(len(gold), len(found))
+    weights = [(i, j, float(unit * pairs**kind + overlaps[i, j])) for (i, j), kind in kinds.items()]
     chosen = best(weights)
     paired = [
         Disagreement(_PAIRED[kind], *gold[i], *found[j]) for kind in (2, 1, 0) for i, j in chosen if kinds[i, j] == kind

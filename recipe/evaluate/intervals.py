@@ -20,14 +20,16 @@ def f1_of(sums: np.ndarray) -> np.ndarray:
 def resampled_sums(counts: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES) -> np.ndarray:
     """(sentences, rules, 3) -> (resamples, rules, 3): sums over as many sentences, drawn with replacement."""
     sentences, flat = len(counts), counts.reshape(len(counts), -1).astype(np.float64)
+    flat, column = np.unique(flat, axis=1, return_inverse=True)  # most rules count the same predicted and gold
     sums = np.empty((resamples, flat.shape[1]))
-    step = max(1, (1 << 22) // max(1, sentences))  # 32 MB of weights at a time, whatever the number of sentences
+    step = min(resamples, max(1, (1 << 22) // max(1, sentences)))  # 32 MB of weights at a time, however many sentences
+    weights = np.empty((step, sentences))
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
-        drawn = rng.integers(sentences, size=(size, sentences)) + sentences * np.arange(size)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=size * sentences).reshape(size, sentences)
-        sums[start : start + size] = weights @ flat
-    return sums.reshape(resamples, *counts.shape[1:])
+        for weight in weights[:size]:
+            weight[:] = np.bincount(rng.integers(sentences, size=sentences), minlength=sentences)
+        sums[start : start + size] = weights[:size] @ flat
+    return sums[:, column.ravel()].reshape(resamples, *counts.shape[1:])
 
 
 def interval(samples: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:

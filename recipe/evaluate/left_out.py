@@ -31,7 +31,7 @@ Gold = Mapping[str, Mapping[str, int]]  # rule -> type -> entities
 def count_gold(entities: Iterable[Entity]) -> dict[str, Counter]:
     """The gold of one row by rule and type; the papers' rule counts a name once."""
     entities = tuple(entities)
-    return {rule: Counter(label for _, label in keys(entities).elements()) for rule, keys in RULES.items()}
+    return {rule: Counter(label for _, label in keys(entities)) for rule, keys in RULES.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ but the weights: neither on the order of the spans nor on how their types are ca
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from recipe.core.align import Span
 
@@ -17,6 +17,14 @@ Pair = tuple[int, int, float]  # position in the gold, position in the answer, w
 
 def overlapping(gold: Sequence[Span | None], found: Sequence[Span | None]) -> Iterator[tuple[int, int]]:
     """The positions of each gold span and each predicted one that share a character; spans may repeat."""
+    if len(gold) * len(found) <= 64:
+        for i, one in enumerate(gold):
+            if one:
+                start, end, _ = one
+                for j, other in enumerate(found):
+                    if other and other[0] < end and start < other[1] and start < end and other[0] < other[1]:
+                        yield i, j
+        return
     order = sorted((span.start, span.end, j) for j, span in enumerate(found) if span)
     starts = [start for start, _, _ in order]
     longest = max((end - start for start, end, _ in order), default=0)
@@ -28,8 +36,23 @@ def overlapping(gold: Sequence[Span | None], found: Sequence[Span | None]) -> It
                 yield i, j
 
 
+def shared(found: Iterable[Hashable], gold: Iterable[Hashable]) -> list[Hashable]:
+    """What two multisets have in common, in the order of `found`."""
+    left: dict[Hashable, int] = {}
+    for key in gold:
+        left[key] = left.get(key, 0) + 1
+    both = []
+    for key in found:
+        if times := left.get(key):
+            left[key] = times - 1
+            both.append(key)
+    return both
+
+
 def best(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
     """The pairs of a one-to-one pairing with the greatest sum of weights, in the order of the gold."""
+    if not pairs:
+        return []
     if len({i for i, _, _ in pairs}) == len({j for _, j, _ in pairs}) == len(pairs):  # nothing to choose
         return sorted((i, j) for i, j, _ in pairs)
     chosen = []

@@ -1,17 +1,24 @@
 """Evaluation rows: read from Parquet, grouped into the sentences that are scored."""
 
+from __future__ import annotations
+
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipe import answers
 from recipe.answers import one_type
 from recipe.answers.queries import group, merge
 from recipe.core.entities import Answer, DataError, Example
+from recipe.core.garbage import uncollected
 from recipe.core.ground_truth import from_ground_truth
 from recipe.evaluate.tool_answers import read_answer
 from recipe.generate.predictions import Prediction
+
+if TYPE_CHECKING:
+    import pyarrow
 
 COLUMNS = ("data_source", "prompt", "reward_model")
 
@@ -26,9 +33,11 @@ class Row:
     example: Example
 
 
-def read_rows(path: Path, limit: int | None = None) -> list[Row]:
+@uncollected()
+def read_rows(path: Path, limit: int | None = None, prompts: bool = True) -> list[Row]:
     """The rows of an evaluation file, or those about the first `limit` sentences of each of its datasets.
 
+    Without `prompts` these are checked and no row has them, which takes a third of the time and memory.
     DataError for a file or a row that data_prep/to_parquet.py did not write.
     """
     import pyarrow
@@ -41,7 +50,9 @@ def read_rows(path: Path, limit: int | None = None) -> list[Row]:
         file = parquet.ParquetFile(path)
         if missing := [column for column in COLUMNS if column not in file.schema_arrow.names]:
             raise DataError(f"{path}: no column {', '.join(missing)}; {remedy}")
-        records = file.read(columns=list(COLUMNS)).to_pylist()
+        table = file.read(columns=list(COLUMNS))
+        records = None if prompts else _without_prompts(table)
+        records = table.to_pylist() if records is None else records
     except pyarrow.ArrowException as error:
         raise DataError(f"{path}: not a Parquet file that can be read; {remedy}") from error
     if not records:
@@ -49,7 +60,7 @@ def read_rows(path: Path, limit: int | None = None) -> list[Row]:
     rows = []
     for index, record in enumerate(records):
         try:
-            rows.append(_read_row(index, record))
+            rows.append(_read_row(index, record) if isinstance(record, dict) else _gold_row(index, *record))
         except DataError as error:
             raise DataError(f"{path}, row {index}: {error}") from error
     return rows if limit is None else first_rows(rows, limit)
@@ -68,7 +79,13 @@ def first_rows(rows: Sequence[Row], limit: int) -> list[Row]:
 
 def by_sentence(rows: Sequence[Row]) -> list[list[int]]:
     """The positions of the rows about each sentence: one, unless a row asks about one type alone."""
+    if not _about_one_type(rows):
+        return [[position] for position in range(len(rows))]
     return group(replace(row.example, dataset=row.dataset) for row in rows)
+
+
+def _about_one_type(rows: Iterable[Row]) -> bool:
+    return any(map(one_type, {row.example.format for row in rows}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +110,7 @@ def whole_sentences(rows: Sequence[Row], predictions: Mapping[int, Prediction]) 
     entities that don't fit the sentence.
     """
     outputs = [_output(row, predictions[row.index]) for row in rows]
-    if not any(one_type(row.example.format) for row in rows):
+    if not _about_one_type(rows):
         return AnsweredSentences(list(rows), outputs)
     merged_rows, completions, unread = [], [], []
     for positions in by_sentence(rows):
@@ -138,6 +155,32 @@ def _read_row(index: int, record: dict) -> Row:
     if not isinstance(reward_model, dict) or "ground_truth" not in reward_model:
         raise DataError("reward_model has no ground_truth; write the Parquet file again")
     return Row(index, dataset, tuple(prompt), from_ground_truth(reward_model["ground_truth"]))
+
+
+def _gold_row(index: int, dataset: str, ground_truth: str) -> Row:
+    return Row(index, dataset, (), from_ground_truth(ground_truth))
+
+
+def _without_prompts(table: pyarrow.Table) -> list[tuple[str, str]] | None:
+    """Dataset and ground truth of each row; None unless all of a table's rows are whole."""
+    import pyarrow
+    from pyarrow import compute
+
+    def whole(column: pyarrow.ChunkedArray) -> bool:
+        return column.null_count == 0 and (pyarrow.types.is_string(column.type) or not len(column))
+
+    datasets, prompts, gold = (table[column] for column in COLUMNS)
+    try:
+        lengths, messages = compute.list_value_length(prompts), compute.list_flatten(prompts)
+        texts = [datasets, *(compute.struct_field(messages, key) for key in ("role", "content"))]
+        texts.append(compute.struct_field(gold, "ground_truth"))
+    except (pyarrow.ArrowException, TypeError):
+        return None
+    if not prompts.null_count == messages.null_count == gold.null_count == 0 or not compute.min(lengths).as_py():
+        return None
+    if not all(map(whole, texts)):
+        return None
+    return list(zip(datasets.to_pylist(), texts[-1].to_pylist(), strict=True))
 
 
 def _is_message(value: object) -> bool:

@@ -3,18 +3,32 @@
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from recipe.core.entities import DataError, Example
-from recipe.core.metrics import Counts
+from recipe.core.garbage import uncollected
+from recipe.core.metrics import RULES, Counts
 from recipe.evaluate.disagreements import KINDS, Disagreement
+from recipe.evaluate.pairing import shared
 from recipe.evaluate.rows import Row
-from recipe.evaluate.verdict import KEYED, SCORED_RULES, Output, Verdict, compare, count_overlaps, keys, texts
+from recipe.evaluate.verdict import (
+    KEYED,
+    SCORED_RULES,
+    Output,
+    Verdict,
+    beside_gold,
+    count_overlaps,
+    is_gold,
+    judge,
+    keys,
+    texts,
+)  # fmt: skip
 
 _EXAMPLES = 3
 SENTENCES = "sentences.parquet"  # beside scores.json
 PARTS = ("matched", "predicted", "gold")
+_KEYED_PARTS = tuple((rule, part) for rule in KEYED for part in PARTS)
 
 # Lengths of some texts, in tokens or words.
 Measure = Callable[[Sequence[str]], Sequence[int]]
@@ -50,33 +64,64 @@ class _Tally:
     unparsable: int = 0
     disagreements: Counter = field(default_factory=Counter)
     examples: dict[str, list[dict]] = field(default_factory=lambda: defaultdict(list))
-    types: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
+    labels: list[list[str]] = field(default_factory=lambda: [[] for _ in _KEYED_PARTS])
 
-    def add(self, row: Row, verdict: Verdict, unread: int | None, lengths: Sequence[int]) -> None:
+    def add(self, row: Row, output: Output, drop_else: bool, unread: int | None, lengths: Sequence[int]) -> None:
         """Add one sentence; `lengths`: of reasoning and answer."""
-        counts: list[float] = []
-        for rule in KEYED:
-            predicted, gold = keys(verdict, rule)
-            for part, entities in zip(PARTS, (predicted & gold, predicted, gold), strict=True):
-                counts.append(entities.total())
-                for (_, label), times in entities.items():
-                    self.types[label][rule, part] += times
-        for overlap in count_overlaps(verdict):
-            counts += (overlap.matched, overlap.predicted, overlap.gold)
-        unparsable = not verdict.answer.parsed
-        self.unparsable += unparsable
-        for one in verdict.disagreements:
+        example, answer, gold = beside_gold(row.example, output, drop_else)
+        if is_gold(example, answer, gold) and answer.parsed:
+            labels, disagreements = _labels_of_gold(example), ()
+            overlaps = ((len(gold),) * 3,) * 2
+        else:
+            verdict = judge(example, answer, gold)
+            labels, disagreements = _labels(verdict), verdict.disagreements
+            overlaps = [(one.matched, one.predicted, one.gold) for one in count_overlaps(verdict)]
+        for kept, each in zip(self.labels, labels, strict=True):
+            kept += each
+        for one in disagreements:
             self.disagreements[one.kind] += 1
             if len(self.examples[one.kind]) < _EXAMPLES:
                 self.examples[one.kind].append(_as_example(row.index, one))
+        unparsable = not answer.parsed
+        self.unparsable += unparsable
         unread = int(unparsable) if unread is None else unread
-        one = SentenceScore(row.index, row.dataset, digest(verdict.example), tuple(counts), unread, *lengths)
-        self.sentences.append(one)
+        counts = (*map(len, labels), *overlaps[0], *overlaps[1])
+        self.sentences.append(SentenceScore(row.index, row.dataset, digest(example), counts, unread, *lengths))
+
+    def by_type(self) -> dict[str, dict[tuple[str, str], int]]:
+        """Entities of each type by rule of KEYED and part."""
+        types: dict[str, dict[tuple[str, str], int]] = {}
+        for place, labels in zip(_KEYED_PARTS, self.labels, strict=True):
+            for label, times in Counter(labels).items():
+                types.setdefault(label, dict.fromkeys(_KEYED_PARTS, 0))[place] = times
+        return types
+
+
+# The types of the entities that a rule counts as matched, predicted and gold, in the order of _KEYED_PARTS.
+_Labels = Sequence[Sequence[str]]
+
+
+def _labels_of_gold(example: Example) -> _Labels:
+    """Of an answer that is the gold (recipe.evaluate.verdict.is_gold)."""
+    labels = [entity.type for entity in example.entities]
+    published = [label for _, label in RULES["published"](example.entities)]
+    return (*(published,) * 3, *(labels,) * 6)
+
+
+def _labels(verdict: Verdict) -> _Labels:
+    labels: list[Sequence[str]] = []
+    for rule in KEYED:
+        predicted, gold = keys(verdict, rule)
+        labels += [[key[-1] for key in entities] for entities in (shared(predicted, gold), predicted, gold)]
+    return labels
 
 
 def _as_example(index: int, disagreement: Disagreement) -> dict:
     sides = {"gold": disagreement.gold, "predicted": disagreement.predicted}
     return {"index": index, **{side: [e.name, e.type] if e else None for side, e in sides.items()}}
+
+
+_quote = json.JSONEncoder().encode
 
 
 def digest(example: Example) -> str:
@@ -85,11 +130,15 @@ def digest(example: Example) -> str:
     Places are no part of it: a row says them only where alignment would look elsewhere, which depends on what else it
     asks about, and older rows never do. All of these are the same sentence with the same names to be found.
     """
-    gold = sorted([entity.name, entity.type] for entity in example.entities)
-    text = json.dumps([example.sentence, sorted(example.types), gold])
+    types = ", ".join(map(_quote, sorted(example.types)))
+    gold = sorted((entity.name, entity.type) for entity in example.entities)
+    names = ", ".join(f"[{_quote(name)}, {_quote(label)}]" for name, label in gold)
+    # The text is json.dumps([sentence, types, gold]), which takes twice as long over it.
+    text = f"[{_quote(example.sentence)}, [{types}], [{names}]]"
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+@uncollected()
 def score(
     rows: Sequence[Row],
     outputs: Sequence[Output],
@@ -113,8 +162,9 @@ def score(
         pairs = [texts(output, row.example) for row, output, _ in batch]
         lengths = (measure or words)([text for pair in pairs for text in pair])
         for number, (row, output, times) in enumerate(batch):
-            verdict = compare(row.example, output, drop_else)
-            tallies.setdefault(row.dataset, _Tally()).add(row, verdict, times, lengths[2 * number : 2 * number + 2])
+            if (tally := tallies.get(row.dataset)) is None:
+                tally = tallies[row.dataset] = _Tally()
+            tally.add(row, output, drop_else, times, lengths[2 * number : 2 * number + 2])
     sentences = [sentence for tally in tallies.values() for sentence in tally.sentences]
     return _summary(tallies, "tokens" if measure else "words"), sentences
 
@@ -143,7 +193,7 @@ def _summary(tallies: dict[str, _Tally], unit: str) -> dict:
             # The file keeps this name, which its readers know.
             "errors": {kind: tally.disagreements[kind] for kind in KINDS},
             "examples": {kind: tally.examples[kind] for kind in KINDS if kind in tally.examples},
-            "types": {label: _type_figures(tally.types[label]) for label in sorted(tally.types)},
+            "types": {label: _type_figures(of_type) for label, of_type in sorted(tally.by_type().items())},
             "counts": {
                 rule: dict(zip(PARTS, map(_number, sums[-1][i]), strict=True)) for i, rule in enumerate(SCORED_RULES)
             },
@@ -176,7 +226,7 @@ def _prf(counts: Counts) -> dict[str, float]:
     return {"precision": counts.precision, "recall": counts.recall, "f1": counts.f1}
 
 
-def _type_figures(tally: Counter) -> dict:
+def _type_figures(tally: Mapping[tuple[str, str], int]) -> dict:
     """Mentions of one type, and its figures under the rules that compare types."""
     by_rule = {rule: Counts(*(tally[rule, part] for part in PARTS)) for rule in KEYED}
     return {

@@ -22,10 +22,9 @@ from dataclasses import dataclass, replace
 
 from recipe import answers
 from recipe.core.align import Span, place
-from recipe.core.entities import IGNORED_TYPES, Answer, Entity, Example
+from recipe.core.entities import IGNORED_TYPES, Answer, Example
 from recipe.core.metrics import RULES, Counts
-from recipe.core.text import visible
-from recipe.evaluate.disagreements import Disagreement, classify
+from recipe.evaluate.disagreements import Disagreement, classify, place_key
 from recipe.evaluate.pairing import best, overlapping
 
 KEYED = ("published", "strict", "span")  # a matched entity has one type, so these have figures by type
@@ -52,9 +51,18 @@ def compare(example: Example, output: Output, drop_else: bool = True) -> Verdict
     With `drop_else` the residual types (else, misc, other, ...) count neither in the gold nor in an answer that was
     asked for them; an answer that wasn't has an off-schema entity.
     """
+    return judge(*beside_gold(example, output, drop_else))
+
+
+Sides = tuple[Example, Answer, tuple[Span | None, ...]]
+
+
+def beside_gold(example: Example, output: Output, drop_else: bool) -> Sides:
+    """What counts of an example and of what was predicted for it, and the places of the gold."""
     answer = output if isinstance(output, Answer) else answers.parse(output, example)
     gold = place(example.sentence, example.entities)  # of all types: so its places were written
-    if drop_else and (residual := IGNORED_TYPES.intersection(example.types)):
+    if drop_else and not IGNORED_TYPES.isdisjoint(example.types):
+        residual = IGNORED_TYPES.intersection(example.types)
         kept = [number for number, entity in enumerate(example.entities) if entity.type not in residual]
         gold = tuple(gold[number] for number in kept)
         example = replace(
@@ -63,8 +71,27 @@ def compare(example: Example, output: Output, drop_else: bool = True) -> Verdict
             entities=tuple(example.entities[number] for number in kept),
         )
         answer = replace(answer, entities=tuple(e for e in answer.entities if e.type not in residual))
+    return example, answer, gold
+
+
+def judge(example: Example, answer: Answer, gold: tuple[Span | None, ...]) -> Verdict:
+    """The verdict on an answer, from what `beside_gold` returns."""
     predicted = place(example.sentence, answer.entities, beside=gold)
     return Verdict(example, answer, gold, predicted, tuple(classify(example, answer, gold, predicted)))
+
+
+def is_gold(example: Example, answer: Answer, gold: tuple[Span | None, ...]) -> bool:
+    """True for an answer that names the gold and nothing else, where each gold entity has a place of its own.
+
+    No further look is needed: its entities take those places, and every rule counts each as matched.
+    """
+    named = answer.entities
+    return (
+        len(named) == len(gold) == len(set(gold))
+        and None not in gold
+        and all(entity.start is None for entity in named)
+        and sorted((e.type, e.name) for e in named) == sorted((e.type, e.name) for e in example.entities)
+    )
 
 
 def texts(output: Output, example: Example) -> tuple[str, str]:
@@ -72,19 +99,14 @@ def texts(output: Output, example: Example) -> tuple[str, str]:
     return (output.reasoning or "", "") if isinstance(output, Answer) else answers.parts(output, example)
 
 
-def keys(verdict: Verdict, rule: str) -> tuple[Counter, Counter]:
-    """What a rule of KEYED compares: multisets of predicted and of gold keys."""
+def keys(verdict: Verdict, rule: str) -> tuple[list[tuple], list[tuple]]:
+    """What a rule of KEYED compares: predicted and gold keys, the type last in each."""
     if rule != "span":
         return RULES[rule](verdict.answer.entities), RULES[rule](verdict.example.entities)
     return (
-        Counter(map(_place, verdict.answer.entities, verdict.predicted_spans)),
-        Counter(map(_place, verdict.example.entities, verdict.gold_spans)),
+        list(map(place_key, verdict.answer.entities, verdict.predicted_spans)),
+        list(map(place_key, verdict.example.entities, verdict.gold_spans)),
     )
-
-
-def _place(entity: Entity, span: Span | None) -> tuple[object, str]:
-    # Text that the sentence lacks can only equal a gold name that the sentence lacks as well.
-    return ((span.start, span.end) if span else visible(entity.name)), entity.type
 
 
 def count_overlaps(verdict: Verdict) -> tuple[Counts, Counts]:
@@ -95,6 +117,8 @@ def count_overlaps(verdict: Verdict) -> tuple[Counts, Counts]:
         return Counts(len(gold), *total), Counts(len(gold), *total)
     names, of_types = _without_place(verdict)
     pairs = list(overlapping(gold, found))
+    if not pairs:
+        return Counts(names, *total), Counts(of_types, *total)
     weights = {(i, j): 1.0 if _same_place(gold[i], found[j]) else 0.5 for i, j in pairs}
     partial = sum(weights[pair] for pair in best([(i, j, weight) for (i, j), weight in weights.items()]))
     by_type = best([(i, j, 1.0) for i, j in pairs if gold[i].type == found[j].type])
@@ -103,9 +127,11 @@ def count_overlaps(verdict: Verdict) -> tuple[Counts, Counts]:
 
 def _without_place(verdict: Verdict) -> tuple[int, int]:
     """How many names without a place gold and answer have in common, and how many of these with their type."""
+    if None not in verdict.gold_spans or None not in verdict.predicted_spans:
+        return 0, 0
     sides = ((verdict.example.entities, verdict.gold_spans), (verdict.answer.entities, verdict.predicted_spans))
     gold, found = (
-        Counter(_place(entity, None) for entity, span in zip(*side, strict=True) if span is None) for side in sides
+        Counter(place_key(entity, None) for entity, span in zip(*side, strict=True) if span is None) for side in sides
     )
     names = [Counter(name for name, _ in side.elements()) for side in (gold, found)]
     return (names[0] & names[1]).total(), (gold & found).total()

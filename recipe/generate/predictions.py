@@ -22,6 +22,7 @@ from pathlib import Path
 
 from recipe.core.entities import DataError, Entity, normalize_type
 from recipe.core.files import append_to, fingerprint, sha256, write_json
+from recipe.core.garbage import uncollected
 
 FILE = "predictions.jsonl"
 
@@ -50,6 +51,7 @@ _SPANS = ("entities", "spans", "ents")
 _SHAPES = '{"index": 0, "output": completion} or {"index": 0, "entities": [{"type": "person", "start": 0, "end": 3}]}'
 
 
+@uncollected()
 def read_predictions(path: Path) -> dict[int, Prediction]:
     """Predictions by index. DataError names the line that is no prediction or has an index for the second time."""
     found: dict[int, Prediction] = {}
