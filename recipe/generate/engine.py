@@ -21,13 +21,14 @@ from recipe.answers import Grammar
 from recipe.answers.think import CLOSE
 from recipe.core.command_line import positive
 from recipe.core.entities import DataError
+from recipe.core.imports import first_import_of
 from recipe.generate.predictions import Prediction
 from recipe.generate.think_block import Begun, end_block
 from recipe.models.folder import MAX_MODEL_LEN, MAX_NEW_TOKENS, model_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-    from vllm import CompletionOutput, SamplingParams
+    from vllm import CompletionOutput, LLMEngine, SamplingParams
 
 # The sampler that vLLM prefers is compiled when it first starts, which takes nvcc and ninja; its own is as good here.
 SAMPLER = {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
@@ -88,22 +89,11 @@ class Engine(AbstractContextManager):
     def __init__(
         self, folder: Path, decoding: Decoding, stop_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase
     ) -> None:
-        on_cpu = _prepare(folder, decoding)
-        from vllm import LLM
-
         self.decoding, self.stop_ids, self.tokenizer = decoding, list(stop_ids), tokenizer
         self.closed_by_limit = 0
         self._number = 0
         self._under_way: dict[str, tuple[Request | _AnswerStep, deque[Prediction]]] = {}
-        self._llm = LLM(
-            str(folder),
-            dtype=vllm_dtype(folder, decoding.dtype),
-            max_model_len=decoding.max_model_len,
-            max_num_seqs=decoding.batch,
-            tensor_parallel_size=decoding.tensor_parallel_size,
-            distributed_executor_backend="mp" if decoding.tensor_parallel_size > 1 else None,
-            enforce_eager=on_cpu,
-        )
+        self._llm = _start(folder, decoding)
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -111,7 +101,7 @@ class Engine(AbstractContextManager):
     def close(self) -> None:
         """End vLLM's processes. Iterators that are still open are over with it."""
         if self._llm:
-            self._llm.llm_engine.engine_core.shutdown()
+            self._llm.engine_core.shutdown()
             self._llm = None
 
     def run(self, requests: Iterable[Request]) -> Iterator[Prediction]:
@@ -140,12 +130,12 @@ class Engine(AbstractContextManager):
             for name in mine:
                 del self._under_way[name]
             if self._llm:
-                self._llm.llm_engine.abort_request(mine)
+                self._llm.abort_request(mine)
             raise
 
     def _step(self) -> None:
         """One step of vLLM. What is finished goes to the iterator that asked for it; several may be open."""
-        for output in self._llm.llm_engine.step():
+        for output in self._llm.step():
             if not output.finished or output.request_id not in self._under_way:
                 continue
             (asked, owner), made = self._under_way.pop(output.request_id), output.outputs[0]
@@ -162,7 +152,7 @@ class Engine(AbstractContextManager):
         else:
             ids, params = list(asked.prompt), self._first_params(asked)
         self._under_way[str(self._number)] = (asked, owner)
-        self._llm.llm_engine.add_request(str(self._number), {"prompt_token_ids": ids}, params)
+        self._llm.add_request(str(self._number), {"prompt_token_ids": ids}, params)
 
     def _first_params(self, request: Request) -> SamplingParams:
         """All of the completion, or the think block alone where something is to be done after it."""
@@ -224,6 +214,31 @@ def vllm_dtype(folder: Path, dtype: str) -> str:
     config = model_config(folder)
     own = config.get("dtype") or config.get("torch_dtype")
     return "float32" if (dtype, own) == ("auto", "float32") else dtype
+
+
+def engine_args(folder: Path, decoding: Decoding, on_cpu: bool) -> dict[str, object]:
+    """What vLLM is told about the engine; the rest is as it is by default."""
+    return {
+        "model": str(folder),
+        "dtype": vllm_dtype(folder, decoding.dtype),
+        "max_model_len": decoding.max_model_len,
+        "max_num_seqs": decoding.batch,
+        "tensor_parallel_size": decoding.tensor_parallel_size,
+        "distributed_executor_backend": "mp" if decoding.tensor_parallel_size > 1 else None,
+        "enforce_eager": on_cpu,
+        "disable_log_stats": True,
+    }
+
+
+def _start(folder: Path, decoding: Decoding) -> LLMEngine:
+    """vLLM's engine as its `LLM` makes it, without the chat, pooling and server code that importing `LLM` brings."""
+    on_cpu = _prepare(folder, decoding)
+    with first_import_of("vllm"):  # not around the start: a process that it forks is to collect its garbage
+        from vllm import EngineArgs, LLMEngine
+        from vllm.usage.usage_lib import UsageContext
+
+    args = EngineArgs(**engine_args(folder, decoding, on_cpu))
+    return LLMEngine.from_engine_args(args, usage_context=UsageContext.LLM_CLASS)  # it sizes the steps for batches
 
 
 def _prepare(folder: Path, decoding: Decoding) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from recipe.core.entities import DataError
 from recipe.core.files import read_json
+from recipe.core.imports import first_import_of
 from recipe.eos import read_eos
 
 if TYPE_CHECKING:
@@ -35,11 +36,12 @@ def model_folder(model: str) -> Path:
 
 def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model folder or of a model of the hub; DataError if it has none."""
-    from transformers import AutoTokenizer
-
     read_eos(Path(folder))  # transformers would refuse what is no token id in many lines
     try:
-        return AutoTokenizer.from_pretrained(folder)
+        with first_import_of("torch"):
+            from transformers import AutoTokenizer
+
+            return AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: no tokenizer that can be loaded; copy the base model's tokenizer files") from error
 
