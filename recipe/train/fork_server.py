@@ -4,9 +4,9 @@
         subprocess.run([python, "-m", "verl.trainer.main_ppo", ...])
 
 `python` is a command that takes the arguments of Python's. A GRPO run has a dozen Python processes, and each would need
-ten seconds of a core to import PyTorch and vLLM. Ray starts its workers by it (`runtime_env.py_executable`), torchrun its
-ranks (PYTHON_EXEC), and in a process that was forked so `multiprocessing` spawns by it, too: vLLM its engine, and that its
-workers.
+ten seconds of a core to import PyTorch and vLLM. Ray starts its workers by it (`runtime_env.py_executable`), torchrun
+its ranks (PYTHON_EXEC), and in a process that was forked so `multiprocessing` spawns by it, too: vLLM its engine, and
+that its workers.
 
 The command stays while the forked process lives: it passes signals on and ends with its status, and where it is killed,
 so is the forked process. Without a server it becomes plain Python. Only for machines without an accelerator: what a
