@@ -260,7 +260,27 @@ def test_the_command_writes_json(capsys):
     assert main(["grpo_tiny", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["parameters"] == 4_197_120
-    assert set(plan["phases"]) == {"rollout", "weight sync", "log-probs", "update"}
+    assert set(plan["phases"]) == {"rollout", "weight sync", "update"}
+
+
+BYPASS = "algorithm.rollout_correction.bypass_mode=true"
+
+
+def test_log_probs_from_the_rollout_are_no_work_and_no_memory():
+    plan, less = settings("grpo_qwen3_8b"), settings("grpo_qwen3_8b", BYPASS)
+    assert "log-probs" in work.step(plan, work.Rates()).seconds
+    assert "log-probs" not in work.step(less, work.Rates()).seconds
+    assert {phase.name for phase in memory.phases(plan)} - {phase.name for phase in memory.phases(less)} == {
+        "log-probs"
+    }
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"), [([], True), ([BYPASS], False), (["actor_rollout_ref.actor.ppo_epochs=2"], False)]
+)
+def test_the_command_says_what_one_update_a_batch_could_save(overrides, said, capsys):
+    main(["grpo_qwen3_8b", "--gpus", "8", *overrides])
+    assert (BYPASS in capsys.readouterr().out) is said
 
 
 @pytest.mark.parametrize("wrong", [["sft_qwen9"], ["sft_tiny", "--device-name", "abacus"], ["sft_tiny", "--memory=-1"]])

@@ -85,6 +85,12 @@ def as_text(settings: Settings, rates: work.Rates) -> str:
         f"disk       {settings.checkpoint / 1e9:.1f} GB a checkpoint; with one being written and "
         f"{settings.keep.most - 1} kept {settings.disk / 1e9:.1f} GB",
     ]
+    again = done.seconds.get("log-probs")
+    if again and settings.mini_batch == settings.sequences and settings.passes == 1:
+        lines.append(
+            "could go   log-probs: with one update a batch the old policy is the one that sampled; "
+            f"algorithm.rollout_correction.bypass_mode=true takes vLLM's, {again / done.total:.0%} of a step less"
+        )
     if planned:
         lines.append(
             f"the run    {planned} steps, about {_seconds(planned * done.total)} without validation and saving"

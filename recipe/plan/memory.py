@@ -45,8 +45,8 @@ def phases(settings: Settings) -> list[Phase]:
     found = {}
     if settings.rollout:
         found["rollout"], found["weight sync"] = _rollout(settings), _sync(settings)
-        # For old log-probabilities verl always asks for the entropy, too.
-        found["log-probs"] = {**_states(settings, loaded=True), **_forward(settings, entropy=True)}
+        if settings.log_probs:  # with which verl always asks for the entropy, too
+            found["log-probs"] = {**_states(settings, loaded=True), **_forward(settings, entropy=True)}
         if settings.reference:  # its parameters come from host memory layer by layer
             states = _states(settings, loaded=bool(settings.lora_rank))
             found["reference"] = {**states, **_forward(settings, entropy=False)}

@@ -95,6 +95,7 @@ class Settings:
     temperature: float = 1.0
     rollout: Rollout | None = None
     reference: bool = False
+    log_probs: bool = False  # the old policy's are computed anew, not taken from the rollout
 
     @property
     def trained(self) -> int:
@@ -290,6 +291,7 @@ def _grpo(tree: Mapping[str, Any], world: int, parallel: int, positions: int | N
         "scored_tokens": _tokens(scored, batch * completions, world, length, parallel),
         "entropy": bool(actor["calculate_entropy"] or actor["entropy_coeff"]),
         "temperature": float(rollout["temperature"]),
+        "log_probs": not (tree["algorithm"].get("rollout_correction") or {}).get("bypass_mode", False),
         "reference": bool(actor["use_kl_loss"] or tree["algorithm"]["use_kl_in_reward"]),
         "rollout": Rollout(
             utilization=float(rollout["gpu_memory_utilization"]),

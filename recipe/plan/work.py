@@ -49,7 +49,8 @@ def step(settings: Settings, rates: Rates) -> Work:
     passes = ((2 if settings.lora_rank else 3) + settings.checkpointing) * settings.passes
     flops = {"update": passes * forward}
     if rollout:
-        flops["log-probs"] = forward
+        if settings.log_probs:
+            flops["log-probs"] = forward
         if settings.reference:
             flops["reference"] = forward
     rate = settings.gpus * settings.device.flops * rates.utilization
