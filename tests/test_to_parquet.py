@@ -12,7 +12,8 @@ from linear_time import linear_time
 from data_prep import output as ner_output
 from data_prep.arguments import parser
 from data_prep.hub import Fetched
-from data_prep.rows import RowRules, render, sentence_key
+from data_prep.refusals import refusal
+from data_prep.rows import RowRules, sentence_key
 from data_prep.to_parquet import main, reading_of
 from recipe import answers, corpora
 from recipe.answers import json_answer
@@ -933,7 +934,7 @@ def test_an_overlap_is_found_however_a_letter_is_written(one_file, tmp_path):
 
 def test_a_gold_that_its_own_answer_does_not_give_back_is_refused():
     not_normalised = Example("Ada .", ("person",), (Entity("Ada", "Person"),))
-    assert render(not_normalised, RowRules()) == "gold_not_read"
+    assert refusal(not_normalised, RowRules()) == "gold_not_read"
 
 
 @pytest.mark.parametrize(
@@ -947,11 +948,11 @@ def test_a_gold_that_its_own_answer_does_not_give_back_is_refused():
 )
 def test_one_tag_for_a_word_cannot_say_what_overlaps_and_nothing_else(entities, overlap):
     example = Example("Lima beans in Lima", ("fruit", "place"), entities, format="bio")
-    assert (render(example, RowRules(format="bio")) == "not_expressible") is overlap
+    assert (refusal(example, RowRules(format="bio")) == "not_expressible") is overlap
 
 
 def test_an_entity_free_sentence_is_a_row():
-    assert not isinstance(render(Example("Nobody .", ("person",)), RowRules()), str)
+    assert refusal(Example("Nobody .", ("person",)), RowRules()) is None
 
 
 def test_a_name_that_the_sentence_does_not_hold_is_reported(sft, corpus, record, capsys):

@@ -122,6 +122,8 @@ class _Window:
 
     def peek(self) -> str:
         """The next character that is not white space, or "" at the end of the file."""
+        if (mark := self.text[self.at : self.at + 1]) and mark not in " \t\r\n":
+            return mark
         while True:
             self.at = _SPACE.match(self.text, self.at).end()
             if self.at < len(self.text):
