@@ -73,7 +73,7 @@ class Refusals:
         return reasons
 
     def _holds_no_token(self, example: Example) -> bool:
-        """True where it is certain that neither the example nor its prompt holds a control token; False says nothing."""
+        """True where neither the example nor its prompt can hold a control token; False says nothing."""
         if not self._alike:
             return False
         template = self.rules.template_of(example)
@@ -85,10 +85,8 @@ class Refusals:
             return False
         if example.reasoning is not None and not self._clean(example.reasoning):
             return False
-        for entity in example.entities:
-            if entity.start is None and not self._clean(entity.name):  # one with a place is a part of the sentence
-                return False
-        return True
+        # A name with a place is a part of the sentence.
+        return all(self._clean(entity.name) for entity in example.entities if entity.start is None)
 
     def _clean(self, text: str, alone: bool = True) -> bool:
         if "<" not in text and "[" not in text and (text.isascii() or "＜" not in text):

@@ -52,6 +52,11 @@ class RowRules:
         """The wording of the example's prompt; None for the format's own."""
         return self.wordings.of(example) or self.template
 
+    @property
+    def asks_as_read(self) -> bool:
+        """True where `asked` gives each example as a corpus has it."""
+        return self.format == DEFAULT_FORMAT and not answers.one_type(self.format)
+
     def asked(self, example: Example) -> tuple[Example, ...]:
         """The examples of the rows that a sentence gets: one, or one for each type."""
         return ask(example if example.format == self.format else replace(example, format=self.format))

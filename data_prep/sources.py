@@ -109,7 +109,8 @@ class Scan:
     def _read(self, dataset: Dataset, skipped: Counter, noted: Counter | None) -> Iterator[tuple[Example, ...]]:
         """What is asked about each sentence."""
         reading = replace(self.reading, skipped=skipped if self.skip_bad else None, noted=noted)
-        return map(self.rules.asked, read_dataset(dataset, self.split, reading))
+        examples = read_dataset(dataset, self.split, reading)
+        return zip(examples) if self.rules.asks_as_read else map(self.rules.asked, examples)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ sentences without a row had (recipe/evaluate/left_out.py). So nobody takes a fig
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 from collections import ChainMap, Counter
@@ -42,6 +43,7 @@ if __name__ == "__main__":  # run as a script, from anywhere: Python put this fo
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     # transformers would load it for a tokenizer's sake, which takes seconds and has no use for it.
     sys.modules.setdefault("torch", None)
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it would miss it aloud
 
 from data_prep.arguments import check, parser, read_tags
 from data_prep.origins import Origins, locate

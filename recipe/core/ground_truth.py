@@ -24,7 +24,10 @@ def to_ground_truth(example: Example) -> str:
     value = {"types": list(example.types), "entities": entities, "sentence": example.sentence}
     if example.format != DEFAULT_FORMAT:
         value["format"] = example.format
-    return json.dumps(value, ensure_ascii=False)
+    return _to_json(value)
+
+
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _stand_elsewhere(example: Example) -> bool:

@@ -3,8 +3,8 @@ r"""Lengths in tokens of many prompts and answers, and which are over a limit, w
     Lengths(tokenizer).over(["..."], 512, ["..."], 640)     # [False]
 
 Two facts spare most of the work where a tokenizer is known to be so, as Qwen's, Llama 3's and the shipped one are.
-A text has no more tokens than bytes. And no token goes from a line feed to a letter behind it: a text's length is the sum
-of those of the pieces between, of which most stand in every prompt. All other tokenizers count every text whole.
+A text has no more tokens than bytes. And no token goes from a line feed to a letter behind it: a text's length is the
+sum of those of the pieces between, of which most stand in every prompt. All other tokenizers count every text whole.
 """
 
 from __future__ import annotations
