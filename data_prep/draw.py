@@ -102,7 +102,7 @@ def in_order(
     if number <= held:
         yield from sorted(rows, key=key)
         return
-    parts = 2 * number // held + 1
+    parts = min(2 * number // max(held, 1) + 1, 500)  # a process may open 1,024 files
     with tempfile.TemporaryDirectory(dir=folder) as spare, ExitStack() as stack:
         files = [stack.enter_context((Path(spare) / str(part)).open("w+b")) for part in range(parts)]
         for row in rows:

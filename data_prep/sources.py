@@ -172,7 +172,7 @@ def choose(
         tallies[name].written = len(each.positions)
     rows = chain.from_iterable(_rows_of(dataset, drawn[dataset.name], scan) for dataset in datasets)
     number = sum(len(each.positions) for each in drawn.values())
-    return in_order(rows, lambda example: row_key(seed, example, "order"), number, spare)
+    return in_order(rows, lambda example: row_key(seed, example, "order"), number, spare, HELD)
 
 
 def _rows_of(dataset: Dataset, drawn: Drawn, scan: Scan) -> Iterable[Example]:
