@@ -24,6 +24,7 @@ from recipe.core.entities import DataError, Example
 from recipe.core.metrics import count
 from recipe.models.lengths import Lengths
 
+_KNOWN = 1000  # texts around sentences that are remembered
 _OPENED = re.compile(r"[<＜\[]\S*\Z")  # a control token may have begun here: none holds white space
 
 
@@ -34,12 +35,14 @@ def refusal(example: Example, rules: RowRules) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Around:
-    """What is known of every prompt with the same text around the sentence: types and text hold no control token.
+    """What is known of every prompt with the same text around the sentence.
 
-    `ends`: what follows a sentence can't complete a token that begins in it.
+    `parts`: that text, None where it isn't known. `sound`: types and text hold no control token. `ends`: what follows a
+    sentence can't complete a token that begins in it.
     """
 
-    sound: bool
+    parts: list[str] | None
+    sound: bool = False
     ends: bool = False
 
 
@@ -76,11 +79,7 @@ class Refusals:
         """True where neither the example nor its prompt can hold a control token; False says nothing."""
         if not self._alike:
             return False
-        template = self.rules.template_of(example)
-        key = (template, example.types, example.dataset, example.format)
-        around = self._around.get(key)
-        if around is None:
-            around = self._around[key] = self._look_around(example, template)
+        around = self._around_of(example)
         if not around.sound or not self._clean(example.sentence, around.ends):
             return False
         if example.reasoning is not None and not self._clean(example.reasoning):
@@ -93,13 +92,27 @@ class Refusals:
             return True
         return alone and self.rules.tokenizer is None and CONTROL_TOKEN.search(text) is None
 
+    def _around_of(self, example: Example) -> _Around:
+        template = self.rules.template_of(example)
+        key = (template, example.types, example.dataset, example.format)
+        around = self._around.get(key)
+        if around is None:
+            if len(self._around) >= _KNOWN:  # where each record has types of its own
+                self._around.clear()
+            around = self._around[key] = self._look_around(example, template)
+        return around
+
+    def _prompt(self, example: Example) -> str:
+        parts = self._around_of(example).parts
+        return self.rules.prompt(example) if parts is None else example.sentence.join(parts)
+
     def _look_around(self, example: Example, template: str | None) -> _Around:
         parts = answers.prompt_around(example, template, self.rules.add_source)
         if parts is None or any(map(_OPENED.search, parts[:-1])):
-            return _Around(False)
+            return _Around(parts)
         found = find_control_tokens(parts, self.rules.tokenizer, THINK_TAGS)
         found += find_control_tokens(["\n".join(example.types)], self.rules.tokenizer)
-        return _Around(not any(found), all(part[:1].isspace() or not part for part in parts[1:]))
+        return _Around(parts, not any(found), all(part[:1].isspace() or not part for part in parts[1:]))
 
     def _tokens(self, examples: Sequence[Example]) -> list[str | None]:
         """A control token of each example or its prompt."""
@@ -117,7 +130,7 @@ class Refusals:
     def _refuse_long(self, examples: Sequence[Example], reasons: list[str | None]) -> None:
         rules = self.rules
         left = [at for at, reason in enumerate(reasons) if reason is None]
-        prompts = [rules.prompt(examples[at]) for at in left]
+        prompts = [self._prompt(examples[at]) for at in left]
         texts = None if rules.max_tokens is None else [answers.render_answer(examples[at]) for at in left]
         over = self._lengths.over(prompts, rules.max_prompt_tokens, texts, rules.max_tokens)
         for at, is_long in zip(left, over, strict=True):

@@ -40,7 +40,7 @@ def counted(request):
     return Lengths(like_base(cut, normalizer={"type": "NFC"} if nfc else None))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(texts, max_size=5))
 def test_pieces_add_up_and_bytes_are_no_less(counted, several):
     assert counted._known
@@ -51,7 +51,7 @@ def test_pieces_add_up_and_bytes_are_no_less(counted, several):
     assert all("".join(_PIECES.split(text)) == text for text in several)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(texts, texts), max_size=6), st.integers(-3, 3), st.integers(-3, 3))
 def test_what_is_over_a_limit_is_what_counting_says(base, pairs, off_prompt, off_total):
     pairs = [(prompt.replace("<|im_end|>", ""), answer.replace("<|im_end|>", "")) for prompt, answer in pairs]

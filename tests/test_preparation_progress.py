@@ -1,6 +1,9 @@
+import fcntl
 import os
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 from data_prep import progress
@@ -48,6 +51,7 @@ def test_lines_are_seconds_apart(capfd, monkeypatch):
 
 def test_a_terminal_gets_a_bar():
     master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
     run(stderr=slave)
     os.close(slave)
     shown = os.read(master, 65536).decode()

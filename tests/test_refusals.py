@@ -58,14 +58,14 @@ def tried(example, rules):
     return None if sound else "gold_not_read"
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(examples, max_size=4), st.sampled_from(TEMPLATES), st.booleans())
 def test_what_is_certain_is_what_trying_finds(batch, template, add_source):
     rules = RowRules(template=template, add_source=add_source)
     assert Refusals(rules)(batch) == [tried(example, rules) for example in batch]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(examples, max_size=4), st.sampled_from(TEMPLATES))
 def test_so_it_is_with_a_tokenizer(tokenizer, batch, template):
     rules = RowRules(template=template, tokenizer=tokenizer)
