@@ -29,6 +29,7 @@ sentences without a row had (recipe/evaluate/left_out.py). So nobody takes a fig
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import platform
 import sys
@@ -41,6 +42,7 @@ from pathlib import Path
 
 if __name__ == "__main__":  # run as a script, from anywhere: Python put this folder first, not the repository
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    gc.set_threshold(50_000)  # records hold no cycles, and there are many
     # transformers would load it for a tokenizer's sake, which takes seconds and has no use for it.
     sys.modules.setdefault("torch", None)
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it would miss it aloud
