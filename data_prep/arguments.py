@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import unicodedata
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def _add_corpora(command: argparse.ArgumentParser, group: argparse._ActionsConta
     which = command.add_mutually_exclusive_group()
     which.add_argument("--datasets", nargs="+", metavar="NAME", help="these datasets (default: all that are there)")
     which.add_argument("--list", metavar="LIST", help=f"{', '.join(corpora.LISTS)}, or a file with a name on each line")
-    names = protocol_names()
+    names = _protocols()
     which.add_argument(
         "--protocol",
         choices=names,
@@ -142,6 +143,11 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     add("--tokenizer", type=Path, metavar="DIR", help="the model's tokenizer, for the limits")
     add("--max-prompt-tokens", type=count, metavar="N", help="drop rows with a longer prompt")
     add("--on-error", choices=("stop", "skip"), default="stop", help="skip counts bad records (default: %(default)s)")
+
+
+@functools.cache  # three commands name them
+def _protocols() -> tuple[str, ...]:
+    return tuple(protocol_names())
 
 
 def _columns(text: str) -> Columns:

@@ -1,4 +1,4 @@
-"""Parquet rows in verl's columns, and the rules by which a sentence gets none.
+"""Parquet rows in verl's columns, and the rules by which they are written; refusals.py says which sentences get none.
 
 A GRPO or evaluation row; `ground_truth` is JSON because Arrow would make a dict a struct with a field for every type:
 
@@ -20,13 +20,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from recipe import answers
-from recipe.answers.control_tokens import THINK_TAGS, find_control_token
 from recipe.answers.queries import Wordings, ask
 from recipe.core.align import folded
-from recipe.core.entities import DEFAULT_FORMAT, DataError, Example
+from recipe.core.entities import DEFAULT_FORMAT, Example
 from recipe.core.ground_truth import to_ground_truth
-from recipe.core.metrics import count
-from recipe.models.chat import encode_prompt
 
 if TYPE_CHECKING:
     import pyarrow
@@ -49,11 +46,20 @@ class RowRules:
     wordings: Wordings = field(default_factory=Wordings)  # of questions about one type
 
     def prompt(self, example: Example) -> str:
-        return answers.render_prompt(example, self.wordings.of(example) or self.template, self.add_source)
+        return answers.render_prompt(example, self.template_of(example), self.add_source)
+
+    def template_of(self, example: Example) -> str | None:
+        """The wording of the example's prompt; None for the format's own."""
+        return self.wordings.of(example) or self.template
+
+    @property
+    def asks_as_read(self) -> bool:
+        """True where `asked` gives each example as a corpus has it."""
+        return self.format == DEFAULT_FORMAT and not answers.one_type(self.format)
 
     def asked(self, example: Example) -> tuple[Example, ...]:
         """The examples of the rows that a sentence gets: one, or one for each type."""
-        return ask(replace(example, format=self.format))
+        return ask(example if example.format == self.format else replace(example, format=self.format))
 
 
 def sentence_key(sentence: str) -> int:
@@ -66,74 +72,26 @@ def sentence_key(sentence: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """The texts of a row."""
-
-    prompt: str
-    answer: str
-
-
-def render(example: Example, rules: RowRules) -> Texts | str:
-    """The texts of the example's row, or why it gets none: a reason of `keep_out`, or one of
-
-    control_token    its prompt, names or reasoning hold text that a tokenizer reads as a control token;
-    not_expressible  the answer format can't say it, as one tag for a word can't tell nested mentions;
-    gold_not_read    its answer, rendered and parsed back, is not its gold: it could not be rewarded;
-    too_long         it is over a limit. Cutting it would cut the answer or the instructions.
-    """
-    if rules.keep_out and (reason := rules.keep_out.get(sentence_key(example.sentence))):
-        return reason
-    prompt = rules.prompt(example)
-    own = "\n".join((example.sentence, *example.types, *(entity.name for entity in example.entities)))
-    if any(find_control_token(text, rules.tokenizer) for text in (own, example.reasoning or "")):
-        return "control_token"
-    if find_control_token(prompt, rules.tokenizer, THINK_TAGS):
-        return "control_token"
-    try:
-        answer = answers.render_answer(example)
-    except DataError:
-        return "not_expressible"
-    read = answers.parse(answer, example)
-    if not read.layout or count(read.entities, example.entities, "strict").f1 != 1:
-        return "gold_not_read"
-    return "too_long" if _too_long(prompt, answer, rules) else Texts(prompt, answer)
-
-
-def _too_long(prompt: str, answer: str, rules: RowRules) -> bool:
-    if rules.max_prompt_tokens is None and rules.max_tokens is None:
-        return False
-    length = len(encode_prompt(rules.tokenizer, [_message("user", prompt)]))
-    if rules.max_prompt_tokens is not None and length > rules.max_prompt_tokens:
-        return True
-    if rules.max_tokens is None:
-        return False
-    return length + len(rules.tokenizer(answer, add_special_tokens=False)["input_ids"]) + 1 > rules.max_tokens
-
-
 def _message(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
 
-def question_row(
-    example: Example, index: int, split: str, rules: RowRules, drop_else: bool = True, texts: Texts | None = None
-) -> dict:
+def question_row(example: Example, index: int, split: str, rules: RowRules, drop_else: bool = True) -> dict:
     """A row for GRPO or evaluation; `drop_else` says whether the residual types were left out."""
     return {
         "data_source": example.dataset,
-        "prompt": [_message("user", texts.prompt if texts else rules.prompt(example))],
+        "prompt": [_message("user", rules.prompt(example))],
         "ability": ABILITY,
         "reward_model": {"style": "rule", "ground_truth": to_ground_truth(example)},
         "extra_info": {**_extra(example, index, split), "drop_else": drop_else},
     }
 
 
-def sft_row(example: Example, index: int, split: str, rules: RowRules, cot: str, texts: Texts | None = None) -> dict:
-    """A row for SFT; `cot` says where the reasoning is from. Texts are rendered if need be."""
-    texts = texts or Texts(rules.prompt(example), answers.render_answer(example))
+def sft_row(example: Example, index: int, split: str, rules: RowRules, cot: str) -> dict:
+    """A row for SFT; `cot` says where the reasoning is from."""
     return {
         "data_source": example.dataset,
-        "messages": [_message("user", texts.prompt), _message("assistant", texts.answer)],
+        "messages": [_message("user", rules.prompt(example)), _message("assistant", answers.render_answer(example))],
         "ability": ABILITY,
         "extra_info": {**_extra(example, index, split), "types": list(example.types), "cot": cot},
     }

@@ -1,21 +1,25 @@
 """The choice of rows among datasets, and the count of what became of each record.
 
-A file is read as often as needed and never held: choosing 5,000 of a million rows keeps the 5,000.
+Every record is read and checked, whether it is chosen or not. A file is read again where more rows than memory may hold
+might be chosen of it.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, count
+from functools import cached_property
+from itertools import chain, islice
+from pathlib import Path
 
-from tqdm import tqdm
-
-from data_prep.rows import RowRules, Texts, render
+from data_prep.draw import HELD, Draw, Drawn, at_positions, in_order
+from data_prep.progress import Progress
+from data_prep.refusals import Refusals
+from data_prep.rows import RowRules
 from recipe.core.entities import DataError, Example
-from recipe.core.sampling import lowest, quotas, row_key, share_size
+from recipe.core.sampling import quotas, row_key, share_size
 from recipe.corpora import Reading
 from recipe.corpora.dataset import Dataset
 from recipe.corpora.datasets import read_dataset
@@ -56,44 +60,57 @@ class Tally:
         return {"records": self.read + self.skipped.total(), **plain, "written": self.written}
 
 
-@dataclass(frozen=True, slots=True)
+BATCH = 1000  # sentences that are looked at together
+
+
+@dataclass(frozen=True)
 class Scan:
-    """How a split of datasets is read: the rules for rows, whether bad records are skipped, and a progress bar."""
+    """How a split of datasets is read: the rules for rows, whether bad records are skipped, and who is told how far."""
 
     split: str
     rules: RowRules
     reading: Reading
     skip_bad: bool
-    progress: tqdm
+    progress: Progress
 
-    def __call__(self, dataset: Dataset, tally: Tally) -> Iterator[tuple[int, Example, Texts]]:
-        """The examples that get a row, each with its position among the dataset's sound records and its texts."""
-        self.progress.set_description(dataset.name, refresh=False)
-        positions = count()
-        for asked in self._read(dataset, tally.skipped, tally.noted):
-            tally.sentences += 1
-            rows = 0
-            for example in asked:
-                position = next(positions)
-                self.progress.update()
-                tally.read += 1
-                texts = render(example, self.rules)
-                if isinstance(texts, str):
-                    tally.drop(texts, example)
-                else:
-                    rows += 1
-                    yield position, example, texts
-            tally.with_rows += rows > 0
+    @cached_property
+    def _refusals(self) -> Refusals:
+        return Refusals(self.rules)
 
-    def take(self, dataset: Dataset, positions: set[int]) -> Iterator[Example]:
-        """The examples at those positions, without another look at them."""
-        rows = chain.from_iterable(self._read(dataset, Counter(), None))
-        return (example for position, example in enumerate(rows) if position in positions)
+    def __call__(self, dataset: Dataset, tally: Tally) -> Iterator[tuple[int, Example]]:
+        """The examples that get a row, each with its position among the dataset's sound records."""
+        self.progress.about(dataset.name)
+        sentences = self._read(dataset, tally.skipped, tally.noted)
+        while batch := list(islice(sentences, BATCH)):
+            examples = list(chain.from_iterable(batch))
+            reasons = self._refusals(examples)
+            tally.sentences += len(batch)
+            position, at = tally.read, 0
+            tally.read += len(examples)
+            for asked in batch:
+                of_sentence = reasons[at : at + len(asked)]
+                at += len(asked)
+                tally.with_rows += None in of_sentence
+                for example, reason in zip(asked, of_sentence, strict=True):
+                    if reason is None:
+                        yield position, example
+                    else:
+                        tally.drop(reason, example)
+                    position += 1
+            self.progress.update(len(examples))
+
+    def take(self, dataset: Dataset, positions: Sequence[int]) -> Iterator[Example]:
+        """The examples at those ascending positions, without another look at them."""
+        self.progress.about(f"{dataset.name}, again")
+        for example in at_positions(chain.from_iterable(self._read(dataset, Counter(), None)), positions):
+            self.progress.update(1)
+            yield example
 
     def _read(self, dataset: Dataset, skipped: Counter, noted: Counter | None) -> Iterator[tuple[Example, ...]]:
         """What is asked about each sentence."""
         reading = replace(self.reading, skipped=skipped if self.skip_bad else None, noted=noted)
-        return map(self.rules.asked, read_dataset(dataset, self.split, reading))
+        examples = read_dataset(dataset, self.split, reading)
+        return zip(examples) if self.rules.asks_as_read else map(self.rules.asked, examples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +144,21 @@ class Amount:
 
 
 def choose(
-    datasets: Sequence[Dataset], amount: Amount, seed: int, scan: Scan, tallies: dict[str, Tally]
-) -> list[Example]:
+    datasets: Sequence[Dataset], amount: Amount, seed: int, scan: Scan, tallies: dict[str, Tally], spare: Path
+) -> Iterator[Example]:
     """The sampled rows in their final, shuffled order, which depends on the seed and the rows' content alone.
 
-    DataError, which names option and split, if there are fewer rows than asked for.
+    Rows that memory may not hold wait in files in the folder `spare`. DataError, which names option and split, if there
+    are fewer rows than asked for.
     """
-    ranked = {}
-    sizes = {}
+    draws: dict[str, Draw] = {}
+    sizes, room = {}, HELD
     for dataset in datasets:
-        tally = tallies[dataset.name]
-        keyed = ((row_key(seed, example), position) for position, example, _ in scan(dataset, tally))
-        ranked[dataset.name] = lowest(keyed, amount.limit)
+        tally, draw = tallies[dataset.name], Draw(amount.limit, room)
+        for position, example in scan(dataset, tally):
+            draw.add(row_key(seed, example), position, example)
+        draws[dataset.name] = draw
+        room -= draw.held
         sizes[dataset.name] = tally.read - tally.dropped.total()
     option = "--share" if amount.total is None else "--num-dev" if scan.split == "dev" else "--num-samples"
     try:
@@ -147,12 +167,16 @@ def choose(
         raise DataError(f"{option}: {scan.split}: {error}") from error
     if amount.or_fewer and 0 < (there := sum(wanted.values())) < amount.total:
         say(f"{option}: {amount.total:,} rows by default, {there:,} there are, so {scan.split} has all of them")
-    chosen: list[Example] = []
-    for dataset in datasets:
-        positions = ranked[dataset.name][: wanted[dataset.name]]
-        tallies[dataset.name].written = len(positions)
-        chosen += scan.take(dataset, set(positions))
-    return sorted(chosen, key=lambda example: row_key(seed, example, "order"))
+    drawn = {name: draw.lowest(wanted[name]) for name, draw in draws.items()}
+    for name, each in drawn.items():
+        tallies[name].written = len(each.positions)
+    rows = chain.from_iterable(_rows_of(dataset, drawn[dataset.name], scan) for dataset in datasets)
+    number = sum(len(each.positions) for each in drawn.values())
+    return in_order(rows, lambda example: row_key(seed, example, "order"), number, spare, HELD)
+
+
+def _rows_of(dataset: Dataset, drawn: Drawn, scan: Scan) -> Iterable[Example]:
+    return scan.take(dataset, drawn.positions) if drawn.rows is None else drawn.rows
 
 
 def check_files(datasets: Sequence[Dataset], split: str) -> None:

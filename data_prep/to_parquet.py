@@ -29,9 +29,11 @@ sentences without a row had (recipe/evaluate/left_out.py). So nobody takes a fig
 from __future__ import annotations
 
 import argparse
+import gc
+import os
 import platform
 import sys
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -40,13 +42,16 @@ from pathlib import Path
 
 if __name__ == "__main__":  # run as a script, from anywhere: Python put this folder first, not the repository
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from tqdm import tqdm
+    gc.set_threshold(50_000)  # records hold no cycles, and there are many
+    # transformers would load it for a tokenizer's sake, which takes seconds and has no use for it.
+    sys.modules.setdefault("torch", None)
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it would miss it aloud
 
 from data_prep.arguments import check, parser, read_tags
 from data_prep.origins import Origins, locate
 from data_prep.output import staged, write_manifest, write_parquet
-from data_prep.rows import RowRules, Texts, question_row, row_schema, sentence_key, sft_row
+from data_prep.progress import Progress
+from data_prep.rows import RowRules, question_row, row_schema, sentence_key, sft_row
 from data_prep.selection import Selection, check_used, select, with_split, without
 from data_prep.sources import Amount, Scan, Tally, check_files, choose, say
 from data_prep.wordings import KEPT_OUT, choose_wordings
@@ -61,8 +66,6 @@ from recipe.corpora.dataset import Dataset
 from recipe.corpora.datasets import sentence_files, sentences
 from recipe.corpora.json_files import read_text
 from recipe.evaluate import left_out
-
-Item = tuple[Example, Texts | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,13 +200,14 @@ def run(args: argparse.Namespace) -> None:
         entries = {}
         for split in splits:
             tallies = {dataset.name: Tally() for dataset in split.datasets}
-            with tqdm(unit=" records", disable=None, leave=False) as bar:
-                scan = Scan(split.name, rules, reading, args.on_error == "skip", bar)
-                examples = _examples(split, args, scan, tallies)
+            with Progress(split.name) as progress:
+                scan = Scan(split.name, rules, reading, args.on_error == "skip", progress)
+                examples = _examples(split, args, scan, tallies, stage)
                 if len(splits) == 2 and split is splits[0] and _from_one_file(*splits):
-                    examples = list(examples)  # held out of the training rows: no sentence may be in both
-                    held_out = {sentence_key(example.sentence): "in_dev" for example, _ in examples}
-                    rules = replace(rules, keep_out={**rules.keep_out, **held_out})
+                    # Held out of the training rows: no sentence may be in both.
+                    held_out: dict[int, str] = {}
+                    examples = _holding_out(examples, held_out)
+                    rules = replace(rules, keep_out=ChainMap(held_out, rules.keep_out))
                 path = stage / f"{split.name}.parquet"
                 schema = row_schema(args.command == "sft")
                 metadata = partial(_left_out, tallies) if args.command == "eval" else None
@@ -227,23 +231,32 @@ def _left_out(tallies: dict[str, Tally]) -> dict[bytes, bytes]:
     return left_out.to_metadata({name: tally.split for name, tally in tallies.items()})
 
 
-def _examples(split: Target, args: argparse.Namespace, scan: Scan, tallies: dict[str, Tally]) -> Iterator[Item]:
-    """The split's examples; with their texts, unless they were chosen among others, whose texts nobody keeps."""
+def _examples(
+    split: Target, args: argparse.Namespace, scan: Scan, tallies: dict[str, Tally], spare: Path
+) -> Iterator[Example]:
+    """The split's examples: those that are chosen, or all."""
     if not split.amount.all:
-        yield from ((example, None) for example in choose(split.datasets, split.amount, args.seed, scan, tallies))
+        yield from choose(split.datasets, split.amount, args.seed, scan, tallies, spare)
         return
     for dataset in split.datasets:
-        for _, example, texts in scan(dataset, tallies[dataset.name]):
+        for _, example in scan(dataset, tallies[dataset.name]):
             tallies[dataset.name].written += 1
-            yield example, texts
+            yield example
 
 
-def _rows(examples: Iterable[Item], split: Target, args: argparse.Namespace, rules: RowRules) -> Iterator[dict]:
-    for index, (example, texts) in enumerate(examples):
+def _holding_out(examples: Iterable[Example], held_out: dict[int, str]) -> Iterator[Example]:
+    """The examples; their sentences' keys are in `held_out` then."""
+    for example in examples:
+        held_out[sentence_key(example.sentence)] = "in_dev"
+        yield example
+
+
+def _rows(examples: Iterable[Example], split: Target, args: argparse.Namespace, rules: RowRules) -> Iterator[dict]:
+    for index, example in enumerate(examples):
         if args.command == "sft":
-            yield sft_row(example, index, split.name, rules, args.cot, texts)
+            yield sft_row(example, index, split.name, rules, args.cot)
         else:
-            yield question_row(example, index, split.name, rules, args.drop_else, texts)
+            yield question_row(example, index, split.name, rules, args.drop_else)
 
 
 def _entry(

@@ -10,9 +10,11 @@ import pytest
 from linear_time import linear_time
 
 from data_prep import output as ner_output
+from data_prep import sources
 from data_prep.arguments import parser
 from data_prep.hub import Fetched
-from data_prep.rows import RowRules, render, sentence_key
+from data_prep.refusals import refusal
+from data_prep.rows import RowRules, sentence_key
 from data_prep.to_parquet import main, reading_of
 from recipe import answers, corpora
 from recipe.answers import json_answer
@@ -933,7 +935,7 @@ def test_an_overlap_is_found_however_a_letter_is_written(one_file, tmp_path):
 
 def test_a_gold_that_its_own_answer_does_not_give_back_is_refused():
     not_normalised = Example("Ada .", ("person",), (Entity("Ada", "Person"),))
-    assert render(not_normalised, RowRules()) == "gold_not_read"
+    assert refusal(not_normalised, RowRules()) == "gold_not_read"
 
 
 @pytest.mark.parametrize(
@@ -947,11 +949,11 @@ def test_a_gold_that_its_own_answer_does_not_give_back_is_refused():
 )
 def test_one_tag_for_a_word_cannot_say_what_overlaps_and_nothing_else(entities, overlap):
     example = Example("Lima beans in Lima", ("fruit", "place"), entities, format="bio")
-    assert (render(example, RowRules(format="bio")) == "not_expressible") is overlap
+    assert (refusal(example, RowRules(format="bio")) == "not_expressible") is overlap
 
 
 def test_an_entity_free_sentence_is_a_row():
-    assert not isinstance(render(Example("Nobody .", ("person",)), RowRules()), str)
+    assert refusal(Example("Nobody .", ("person",)), RowRules()) is None
 
 
 def test_a_name_that_the_sentence_does_not_hold_is_reported(sft, corpus, record, capsys):
@@ -1148,3 +1150,62 @@ def test_a_file_of_rows_that_is_named_twice_is_refused(tmp_path, capsys, option)
     twice = [option, str(tmp_path / "one.jsonl"), str(tmp_path / "link.jsonl")]
     assert main(["sft", *others, *twice, "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err == f"to_parquet.py: {option}: names a file twice; name each once\n"
+
+
+# ----------------------------------------------------------------------------------------- how it is read, not what
+
+
+@pytest.mark.parametrize(("batch", "held"), [(1, 50_000), (7, 50_000), (1000, 0), (1000, 12), (3, 25)])
+def test_rows_are_the_same_however_many_are_looked_at_or_held_at_once(grpo, sft, monkeypatch, batch, held):
+    def written(out):
+        names = sorted(path.name for path in out.glob("*.parquet"))
+        return {name: (out / name).read_bytes() for name in names}, {
+            name: entry["datasets"] for name, entry in manifest(out).items()
+        }
+
+    several = ("--max-per-dataset", "12", "--no-cot")
+    usual = [written(grpo(out="a")), written(sft(*several, out="b")), written(grpo("--answer-format", "bio", out="c"))]
+    monkeypatch.setattr(sources, "BATCH", batch)
+    monkeypatch.setattr(sources, "HELD", held)
+    other = [written(grpo(out="d")), written(sft(*several, out="e")), written(grpo("--answer-format", "bio", out="f"))]
+    assert usual == other
+
+
+def test_a_bad_record_is_refused_with_its_number_where_it_would_not_be_drawn(grpo, corpus, record, capsys):
+    records = [record(i) for i in range(60)]
+    records[57]["entities"] = [{"name": "Ada", "type": "planet"}]
+    (corpus / "a b" / "train.json").write_text(json.dumps(records))
+    grpo("--num-samples", "2", expect=2)
+    assert "train.json: record 58: entity 1 is of type 'planet'" in capsys.readouterr().err
+
+
+def test_refusals_are_counted_whole_where_few_rows_are_drawn(grpo, corpus, record):
+    records = [record(i) for i in range(60)]
+    for bad in records[10:30]:
+        bad["sentence"] += " <|im_end|>"
+    (corpus / "a b" / "train.json").write_text(json.dumps(records))
+    facts = manifest(grpo("--num-samples", "3"))["train.parquet"]["datasets"]["a b"]
+    assert (facts["records"], facts["dropped"]) == (60, {"control_token": 20})
+    assert facts["written"] == 2
+
+
+def test_the_command_loads_no_torch_for_a_tokenizer(corpus, tokenizer_folder, tmp_path):
+    command = ["to_parquet.py", "sft", "--corpora", str(corpus), "--datasets", "d", "--no-cot"]
+    command += [
+        "--out",
+        str(tmp_path / "out"),
+        "--tokenizer",
+        str(tokenizer_folder),
+        "--max-tokens",
+        "900",
+        "--num-dev",
+        "0",
+    ]
+    code = (
+        f"import runpy, sys; sys.argv = {command!r}\n"
+        "try:\n    runpy.run_path('data_prep/to_parquet.py', run_name='__main__')\n"
+        "except SystemExit as end:\n    assert end.code == 0\n"
+        "assert 'transformers' in sys.modules and not sys.modules['torch']"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

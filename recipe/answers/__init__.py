@@ -22,12 +22,15 @@ It may have these, too; without one, the default holds:
     ONE_TYPE                        True where a question is about one type; recipe.answers.queries then asks about each
                                     type of a sentence and puts the answers together. Such a format needs
     put_question(template, description, worked)     the template of a type: its description and its worked examples
+    surely_read(example)            True only where parse(render_answer(example)) is certain to give back the example's
+                                    entities; no text of it holds a control token; default: False
     fidelity(completion, example)   how far the answer repeats the sentence, in [0, 1]; default: 0.0
     grammar(types, text, reasoning) the Grammar that holds decoding to the layout; default: DataError
     bare_types(example)             an answer of every type and no name, to attack a reward with; default: DataError
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import ModuleType
 
 from recipe.answers import bio, entity_tags, json_answer, think
@@ -66,6 +69,28 @@ def parse(completion: str, example: Example) -> Answer:
 def parts(completion: str, example: Example) -> tuple[str, str]:
     """The texts of the reasoning, closed or not, and of the answer; either may be empty. Lengths are of these."""
     return getattr(FORMATS[example.format], "parts", think.parts)(completion)
+
+
+def surely_read(example: Example) -> bool:
+    """True where the answer, parsed back, is certain to be the gold, so that nobody need try it; False says nothing.
+
+    No text of the example may hold a control token (recipe.answers.control_tokens).
+    """
+    certain = getattr(FORMATS[example.format], "surely_read", None)
+    return certain is not None and certain(example)
+
+
+def prompt_around(example: Example, template: str | None = None, add_source: bool = False) -> list[str] | None:
+    """What `render_prompt` puts before, between and after the copies of any sentence with the example's types.
+
+    None where the format has a rule of its own for prompts.
+    """
+    if hasattr(FORMATS[example.format], "render_prompt"):
+        return None
+    return render_prompt(replace(example, sentence=_PROBE), template, add_source).split(_PROBE)
+
+
+_PROBE = "\0"  # no prompt has it: neither a file of text nor a type may hold it
 
 
 def wordings(name: str) -> Mapping[str, str]:

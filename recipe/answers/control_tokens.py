@@ -67,6 +67,12 @@ def find_control_tokens(
     return found
 
 
+def begin_alike(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """True if a text without `<` and `[`, of any width, holds none of the tokenizer's control tokens."""
+    contents = _control_ids(tokenizer).values()
+    return _verbatim(tokenizer) and all(text[:1] in "<＜[" and not re.search(r"\s", text) for text in contents)
+
+
 def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """Ids of each text alone, without a begin or end token; batched, as a fast tokenizer likes it."""
     return tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)["input_ids"] if texts else []

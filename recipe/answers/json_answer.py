@@ -19,6 +19,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from recipe.answers.json_grammar import Grammar, rules, whole_names
 from recipe.answers.no_name import says_none
@@ -56,6 +57,19 @@ _TRIES = 8
 def render_answer(example: Example) -> str:
     """The completion to train on; DataError for reasoning that holds a think tag, which would end the block early."""
     return render_entities(example.entities, example.reasoning)
+
+
+def surely_read(example: Example) -> bool:
+    """True where names are of characters that are seen and types are normalised: JSON gives those back as they are."""
+    for entity in example.entities:
+        if not entity.name.isprintable() or not entity.name.strip() or not _is_type(entity.type):
+            return False
+    return True
+
+
+@lru_cache(maxsize=1024)
+def _is_type(label: str) -> bool:
+    return label.isprintable() and normalize_type(label) == label
 
 
 def render_entities(entities: Iterable[Entity], reasoning: str | None = None) -> str:

@@ -73,6 +73,8 @@ def clean_types(labels: Iterable[str]) -> tuple[str, ...]:
 
 def has_lone_surrogate(text: str) -> bool:
     """True for text that no UTF-8 file can hold: half of a surrogate pair."""
+    if text.isascii():
+        return False
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -10,7 +10,6 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,8 +170,13 @@ def read_dataset(dataset: Dataset, split: str, reading: Reading = STRICT) -> Ite
     """The examples of one split in file order. DataError for a bad file, and for a bad record unless it is skipped."""
     examples = dataset.layout.examples(dataset, split, reading)
     if reading.cot == "template":
-        return (replace(example, reasoning=template_reasoning(example)) for example in examples)
+        return map(_with_template_reasoning, examples)
     return examples
+
+
+def _with_template_reasoning(example: Example) -> Example:
+    one = example  # dataclasses.replace takes thrice the time
+    return Example(one.sentence, one.types, one.entities, one.dataset, template_reasoning(one), one.format)
 
 
 def read_descriptions(dataset: Dataset, split: str) -> dict[str, str]:

@@ -74,12 +74,12 @@ def types(dataset: Dataset, reading: Reading) -> tuple[str, ...]:
 
 def examples(dataset: Dataset, split: str, reading: Reading) -> Iterator[Example]:
     """The split's records; those with "labels" ask for these types, the others for all of the dataset."""
-    of_dataset, ignored = types(dataset, reading), reading.ignored
+    of_dataset, ignored, noted = types(dataset, reading), reading.ignored, Counter()
 
     def read(record: object) -> tuple[Example, int]:
         check_record(record, "sentence", "entities")
         own = read_schema(record["labels"], "labels", ignored) if "labels" in record else of_dataset
-        noted: Counter = Counter()
+        noted.clear()  # of a record that was refused
         entities, residual = read_entities(record["entities"], "name", "type", own, ignored, record["sentence"], noted)
         reading.note_all(noted)
         return Example(record["sentence"], own, entities, dataset.name), residual

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from recipe.core.entities import DataError
 
-_CHUNK = 1 << 20  # bytes read at a time
+_FIRST, _CHUNK = 1 << 16, 1 << 20  # bytes read at first, where the first record may be all that is asked for, and then
 _LONGEST = 1 << 26  # characters a single record may take
 _SPACE = re.compile(r"[ \t\r\n]*")
 
@@ -122,6 +122,8 @@ class _Window:
 
     def peek(self) -> str:
         """The next character that is not white space, or "" at the end of the file."""
+        if (mark := self.text[self.at : self.at + 1]) and mark not in " \t\r\n":
+            return mark
         while True:
             self.at = _SPACE.match(self.text, self.at).end()
             if self.at < len(self.text):
@@ -174,7 +176,7 @@ def _decode(path: Path, where: Callable[[], str]) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with path.open("rb") as file:
-            data = file.read(_CHUNK)
+            data = file.read(min(_FIRST, _CHUNK))
             if encoding := _other_encoding(data):
                 raise DataError(f"{where()}: the file is {encoding}; save it as UTF-8")
             read = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0

@@ -99,9 +99,10 @@ class Reading:
 
 def _without_place(example: Example) -> int:
     """How many entities stand nowhere in the sentence: their names aren't there, or not so often."""
+    if None not in [entity.start for entity in example.entities]:
+        return 0
     lacking = list(map(example.lacks, example.entities))
-    names = {(entity.name, entity.type) for entity in example.entities}
-    if len(names) == len(lacking) or all(entity.start is not None for entity in example.entities):
+    if len({(entity.name, entity.type) for entity in example.entities}) == len(lacking):
         return sum(lacking)
     places = place(example.sentence, example.entities)
     return sum(absent or span is None for absent, span in zip(lacking, places, strict=True))

@@ -5,6 +5,8 @@ A function that doesn't know the file raises Wrong; the reader of the file, with
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
+from operator import lt
 from pathlib import Path
 
 from recipe.core.entities import IGNORED_TYPES, DataError, Entity, has_lone_surrogate, normalize_type
@@ -76,21 +78,37 @@ def read_entities(
         raise Wrong("bad_entities", f"'entities' is {kind_of(records)}, not a list")
     found = []
     for number, record in enumerate(records, 1):
-        what = f"entity {number}"
         if not isinstance(record, dict):
-            raise Wrong("bad_entity", f"{what} is {kind_of(record)}, not an object")
-        for key in (name_key, type_key):
-            if type(record.get(key)) is not str:
-                problem = f"has {kind_of(record[key])} as {key!r}" if key in record else f"lacks {key!r}"
-                raise Wrong("bad_entity", f"{what} {problem}")
-        name = check_text(record[name_key], "bad_name", f"{name_key!r} of {what}")
-        label = normalize_type(record[type_key])
+            raise Wrong("bad_entity", f"entity {number} is {kind_of(record)}, not an object")
+        name, label = record.get(name_key), record.get(type_key)
+        if type(name) is not str or type(label) is not str:
+            key = name_key if type(name) is not str else type_key
+            problem = f"has {kind_of(record[key])} as {key!r}" if key in record else f"lacks {key!r}"
+            raise Wrong("bad_entity", f"entity {number} {problem}")
+        plain = _plain(name)
+        if not plain:
+            check_text(name, "bad_name", f"{name_key!r} of entity {number}")
+        label = _type_of(label)
         if label in ignored:
             continue
         if label not in types:
-            raise Wrong("unknown_type", unknown_type(what, label, types))
-        found.append(spelled(sentence, label, name, *_pos(record.get("pos"), noted), noted, what))
+            raise Wrong("unknown_type", unknown_type(f"entity {number}", label, types))
+        pos = record.get("pos")
+        start = pos[0] if type(pos) is list and len(pos) == 2 and type(pos[0]) is int is type(pos[1]) else -1
+        # What `spelled` says of a plain name that stands where the record says.
+        if plain and start >= 0 and sentence.startswith(name, start) and label.isprintable():
+            found.append(Entity(name, label, start))
+        else:
+            found.append(spelled(sentence, label, name, *_pos(pos, noted), noted, f"entity {number}"))
     return in_text_order(found, noted), len(records) - len(found)
+
+
+_type_of = lru_cache(maxsize=4096)(normalize_type)  # a corpus has few types, and names them often
+
+
+def _plain(text: str) -> bool:
+    """True only for text of which all is seen, from end to end, so that it has no lone surrogate either."""
+    return text.isprintable() and text[:1] != " " != text[-1:] and text != ""
 
 
 def _pos(value: object, noted: Counter) -> tuple[int | None, int | None]:
@@ -104,9 +122,15 @@ def _pos(value: object, noted: Counter) -> tuple[int | None, int | None]:
 
 def in_text_order(entities: Iterable[Entity], noted: Counter) -> tuple[Entity, ...]:
     """By place, the longer first, then by type; behind them those without a place as they come. Repeated ones once."""
+    entities = tuple(entities)
+    if len(entities) < 2:
+        return entities
+    starts = [entity.start for entity in entities]
+    if None not in starts and all(map(lt, starts, starts[1:])):  # as most corpora have them
+        return entities
     found: dict[object, Entity] = {}
     for number, entity in enumerate(entities):
-        key = (entity, entity.start) if entity.start is not None else number
+        key = (entity.name, entity.type, entity.start) if entity.start is not None else number
         if key in found:
             noted["repeated_entity"] += 1
         else:
@@ -170,6 +194,8 @@ def check_text(value: object, reason: str, what: str) -> str:
     """The value itself: a string of which something is seen and that can be written to a file."""
     if not isinstance(value, str):
         raise Wrong(reason, f"{what} is {kind_of(value)}, not a string")
+    if _plain(value):
+        return value
     if not trimmed(value)[1]:
         raise Wrong(reason, f"{what} is empty" if not value.strip() else f"{what} has nothing that is seen")
     if has_lone_surrogate(value):

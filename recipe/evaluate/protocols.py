@@ -79,7 +79,10 @@ def _percents(path: Path) -> list[float] | None:
     import yaml
 
     try:
-        percents = yaml.safe_load(path.read_text(encoding="utf-8"))["train"]["percent"]
+        text = path.read_text(encoding="utf-8")
+        if "percent" not in text:  # every command line names the protocols, and to parse YAML takes its time
+            return None
+        percents = yaml.safe_load(text)["train"]["percent"]
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
         return None
     sound = isinstance(percents, list) and all(type(n) in (int, float) and 0 < n <= 100 for n in percents)

@@ -5,6 +5,7 @@ encode_prompt(tokenizer, [{"role": "user", "content": "..."}])   # the ids that 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -33,11 +34,7 @@ def encode_prompts(
     **template_kwargs: object,
 ) -> list[list[int]]:
     """`encode_prompt` of many at once, which is several times as fast; its DataError begins with the prompt's name."""
-    from jinja2 import TemplateError
-
-    if not tokenizer.chat_template:
-        name = getattr(tokenizer, "name_or_path", "") or "tokenizer"
-        raise DataError(f"{name}: has no chat template; save one with the tokenizer (chat_template.jinja)")
+    _check_has_template(tokenizer)
 
     def wrong(at: int, said: str) -> DataError:
         return DataError(f"{names[at]}: {said}" if names else said)
@@ -58,13 +55,39 @@ def encode_prompts(
     for (at, message), token in zip(places, found, strict=True):
         if token is not None:
             raise wrong(at, f"message of role {message['role']!r}: holds the control token {token!r}; take it out")
-    rendered, asked = [], {"add_generation_prompt": True, **template_kwargs}
-    for at, messages in enumerate(prompts):
-        try:  # the texts that apply_chat_template would tokenize, in the same way, one by one
-            rendered.append(tokenizer.apply_chat_template(messages, tokenize=False, **asked))
+    return token_ids(tokenizer, rendered_prompts(tokenizer, prompts, names, **template_kwargs))
+
+
+def rendered_prompts(
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Sequence[Sequence[Mapping[str, str]]],
+    names: Sequence[str] | None = None,
+    **template_kwargs: object,
+) -> list[str]:
+    """The texts that `encode_prompts` tokenizes. DataError if there is no chat template, or it refuses messages."""
+    from jinja2 import TemplateError
+
+    _check_has_template(tokenizer)
+    asked = {"add_generation_prompt": True, "tokenize": False, **template_kwargs}
+    if not conversations:
+        return []
+    with contextlib.suppress(TemplateError):
+        return tokenizer.apply_chat_template(list(conversations), **asked)
+    rendered = []
+    for at, messages in enumerate(conversations):  # which one was it
+        try:
+            rendered.append(tokenizer.apply_chat_template(messages, **asked))
         except TemplateError as error:
-            raise wrong(at, f"the chat template refuses its messages ({error}); write it anew") from error
-    return token_ids(tokenizer, rendered)
+            name = f"{names[at]}: " if names else ""
+            message = f"{name}the chat template refuses its messages ({error}); write it anew"
+            raise DataError(message) from error
+    return rendered
+
+
+def _check_has_template(tokenizer: PreTrainedTokenizerBase) -> None:
+    if not tokenizer.chat_template:
+        name = getattr(tokenizer, "name_or_path", "") or "tokenizer"
+        raise DataError(f"{name}: has no chat template; save one with the tokenizer (chat_template.jinja)")
 
 
 def check_template(tokenizer: PreTrainedTokenizerBase) -> None:
