@@ -27,7 +27,7 @@ def scan(files: Mapping[int, Path], by_input: bool) -> tuple[Scores, F1]:
 
     scores: Scores = defaultdict(list)
     f1: F1 = defaultdict(list)
-    for step, path in tqdm(files.items(), desc="dumps", unit="file", leave=False):
+    for step, path in tqdm(files.items(), desc="dumps", unit="file", leave=False, disable=None):
         for answered in read_dump(path, by_input):
             scores[step, answered.prompt].append(answered.score)
             if answered.f1 is not None:
