@@ -14,26 +14,25 @@ if TYPE_CHECKING:
 LINES_APART = 30.0  # seconds
 
 
+class _Lines:
+    """A file in which what tqdm writes over a line is a line of its own."""
+
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            print(line, file=sys.stderr, flush=True)
+
+    def flush(self) -> None:
+        """Every line is written at once."""
+
+
 def bar(total: int, initial: int, desc: str, unit: str, disable: bool = False) -> tqdm:
     """tqdm's, on standard error; in a pipe it writes lines, where a bar would be one line without end."""
     from tqdm import tqdm
 
     if sys.stderr.isatty():
         return tqdm(total=total, initial=initial, desc=desc, unit=unit, disable=disable)
-
-    class Lines(tqdm):
-        monitor_interval = 0  # a thread that writes in between
-
-        @staticmethod
-        def status_printer(file):
-            def write(text: str) -> None:
-                if text:
-                    print(text, file=file, flush=True)
-
-            return write
-
     form = "{desc}: {n_fmt}/{total_fmt} [{elapsed}, {remaining} left, {rate_fmt}]"
-    return Lines(
+    return tqdm(
         total=total, initial=initial, desc=desc, unit=unit, disable=disable, bar_format=form, mininterval=LINES_APART,
-        miniters=1, delay=LINES_APART,
+        miniters=1, delay=LINES_APART, file=_Lines(),
     )  # fmt: skip

@@ -4,9 +4,9 @@
                in compute_score, reward_fns/mine.py, line 8 (RewardLoopWorker pid=9241)
     log        outputs/grpo_tiny/log.txt, line 1322
 
-What stands at the end of a log is seldom the cause: Ray, torchrun and vLLM wrap it, verl meets it as an empty replay
-buffer, and the processes that are ended complain in their turn. So the last exception that is none of these counts,
-unless a process was killed, which raises nothing in it.
+What stands at the end of a log is seldom the cause: Ray, torchrun and vLLM wrap it, and verl's trainer stumbles over
+what a worker didn't bring. So what a worker raised first, after the last step that went well, counts before what the
+trainer raised last; and that a process was killed, which raises nothing in it, before both.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _LEVEL = re.compile(r"(?:ERROR|CRITICAL|WARNING|INFO) \d\d-\d\d \d\d:\d\d:\d\d \
 _TRACEBACK = "Traceback (most recent call last):"
 _FRAME = re.compile(r'\s*File "([^"]+)", line (\d+), in (\S+)')
 _RAISED = re.compile(r"((?:\w+\.)*\w+)(?:\((?:\w+)\))?(?:: ?(.*))?$")
+_ACTOR = re.compile(r"ray::(\w+)[^ ]*\(\) \(pid=(\d+)")
+_STEP = re.compile(r"(?:.*\s)?step:\d+ - ")  # of verl's console logger
 _HYDRAS = re.compile(r"(\w*(?:Error|Exception))\((['\"].*)\)$")  # without HYDRA_FULL_ERROR=1 it shows this alone
 _KILLED = re.compile(r"exitcode\s*: -(\d+) \(pid: (\d+)\)")
 _SIGNALS = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 9: "SIGKILL", 11: "SIGSEGV"}
@@ -36,7 +38,7 @@ _WRAPPERS = (
     *("ChildFailedError", "RayTaskError", "ActorDiedError", "ActorUnavailableError", "WorkerCrashedError"),
     *("RendezvousConnectionError", "EngineDeadError", "InstantiationException", "ProcessRaisedException"),
 )
-_WRAPPING = ("replay buffer", "Engine core initialization failed", "root cause above", "failed prompt", "groups failed")
+_WRAPPING = ("Engine core initialization failed", "root cause above")
 _ENDING = ("CancelledError", "BrokenPipeError", "ConnectionResetError", "EOFError", "KeyboardInterrupt", "SystemExit")
 
 
@@ -71,23 +73,32 @@ class _Raised:
             return 2
         return int(short in _ENDING)
 
+    def cause(self) -> Cause:
+        what = f"{self.name.removeprefix('builtins.')}: {self.message}".removesuffix(": ")
+        said_by = f"({self.process})" if self.process else ""
+        return Cause(_cut(what), f"{self.frame} {said_by}".strip(), self.line)
+
+    @property
+    def of_worker(self) -> bool:
+        """Whether another process than the trainer raised it."""
+        return bool(self.process) and not self.process.startswith("TaskRunner")
+
 
 def find_cause(log: Path, start: int = 0) -> Cause | None:
     """The cause in what was written to the log from byte `start` on; None for an empty log."""
     lines = list(_read(log, start))
     if killed := _killed_rank(lines):
         return killed
-    raised = sorted(_exceptions(lines), key=lambda one: (-one.rank, one.line))
-    if raised and raised[-1].rank < 2:
-        best = raised[-1]
-        what = f"{best.name.removeprefix('builtins.')}: {best.message}".removesuffix(": ")
-        said_by = f" ({best.process})" if best.process else ""
-        return Cause(_cut(what), f"{best.frame}{said_by}".strip(), best.line)
+    well = max((number for number, _, text in lines if _STEP.match(text)), default=0)
+    raised = [one for one in _exceptions(lines) if one.line > well]
+    telling = [one for one in raised if one.rank == 0]
+    of_workers = [one for one in telling if one.of_worker]
+    ending = [one for one in raised if one.rank == 1]
+    if best := of_workers[:1] or telling[-1:] or ending[-1:]:
+        return best[0].cause()
     if killed := _killed_actor(lines):
         return killed
-    if raised:
-        return Cause(_cut(f"{raised[-1].name}: {raised[-1].message}"), raised[-1].frame, raised[-1].line)
-    return last_words(log, start)
+    return raised[-1].cause() if raised else last_words(log, start)
 
 
 def last_words(log: Path, start: int = 0) -> Cause | None:
@@ -112,18 +123,26 @@ def _read(log: Path, start: int) -> Iterator[tuple[int, str, str]]:
     except OSError:
         return
     for number, raw in enumerate(text.split("\n"), start=first_line):
-        line, process = _ESCAPES.sub("", raw.rpartition("\r")[2] if not raw.endswith("\r") else raw[:-1]), ""
-        while found := _PROCESS.match(line) or _LEVEL.match(line):
-            if found.re is _PROCESS:
-                name, pid, rank = found.groups()
-                process = rank or (f"{name} pid={pid}" if pid else name)
-            line = line[found.end() :]
-        yield number, process, line
+        process, line = _split(_ESCAPES.sub("", raw).rstrip("\r"))
+        later, line = _split(line.rpartition("\r")[2])  # of a bar what was written last
+        yield number, later or process, line
+
+
+def _split(line: str) -> tuple[str, str]:
+    """A line without the names of process and place before it, and the innermost process."""
+    process = ""
+    while found := _PROCESS.match(line) or _LEVEL.match(line):
+        if found.re is _PROCESS:
+            name, pid, rank = found.groups()
+            process = rank or (f"{name} pid={pid}" if pid else name)
+        line = line[found.end() :]
+    return process, line
 
 
 def _exceptions(lines: list[tuple[int, str, str]]) -> Iterator[_Raised]:
     """What was raised with a traceback, each process's lines for themselves, as they may be mixed."""
     frames: dict[str, str] = {}  # of each process within a traceback its last frame
+    actors: dict[str, str] = {}  # and whose traceback it passes on
     for number, process, text in lines:
         if text.startswith(_TRACEBACK):
             frames[process] = ""
@@ -134,9 +153,9 @@ def _exceptions(lines: list[tuple[int, str, str]]) -> Iterator[_Raised]:
             yield _Raised(process, found[1], found[2].strip("'\""), "", number)
         elif process in frames and text and not text[0].isspace() and (found := _RAISED.match(text)):
             message = (found[2] or "").strip()
-            yield _Raised(process, found[1], message, frames.pop(process), number)
-            if message.startswith("ray::"):  # the frames of the worker follow, and what it raised
-                frames[process] = ""
+            yield _Raised(actors.pop(process, process), found[1], message, frames.pop(process), number)
+            if actor := _ACTOR.match(message):  # the frames of the worker follow, and what it raised
+                frames[process], actors[process] = "", f"{actor[1]} pid={actor[2]}"
 
 
 def _killed_rank(lines: list[tuple[int, str, str]]) -> Cause | None:

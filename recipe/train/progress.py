@@ -1,9 +1,9 @@
 """What a run shows of itself while it trains: what it waits for, a line a step, validation, checkpoints, a bar.
 
-    waits      loading the model, 14 s
-    valid   0  F1 0.346 (Broad Tweet Corpus 0.383, bc5cdr 0.309), readable 0.84
-    step    1/30  reward  7.50  F1 0.402  readable 0.93  answer  49 tokens  25 s, 12 min 05 s left
-    saved  10  outputs/quickstart/grpo/global_step_10
+    waits      loading the model, 30 s since the start
+    step  0/30  validation F1 0.346 (Broad Tweet Corpus 0.383, bc5cdr 0.309), readable 0.84
+    step  1/30  reward  7.50  F1 0.402  readable 0.93  answer  49 tokens  25 s, 12 min 05 s left
+    step 10/30  saved outputs/quickstart/grpo/global_step_10
 
 The figures are those of verl's `file` logger (recipe.models.run_log shows a line); F1 and the readable share of a GRPO
 step are counted in its dump, as the reward counts them. On a terminal a bar shows every step and the time, and a line
@@ -88,6 +88,10 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
+def _of(step: int, steps: int) -> str:
+    return f"step {step:>{len(str(steps))}}/{steps}"
+
+
 def step_line(
     step: int,
     steps: int,
@@ -97,7 +101,7 @@ def step_line(
     left: float | None = None,
 ) -> str:
     """One step of training, of what is known of it."""
-    parts = [f"step {step:>{len(str(steps)) + 2}}/{steps}"]
+    parts = [_of(step, steps)]
     for name, key, form in (("reward", "critic/score/mean", "6.2f"), ("loss", "train/loss", "7.4f")):
         if key in figures:
             parts.append(f"{name} {figures[key]:{form}}")
@@ -112,10 +116,10 @@ def step_line(
     return "  ".join([*parts, *([", ".join(times)] if times else [])])
 
 
-def validation_line(step: int, figures: Mapping[str, float]) -> str | None:
+def validation_line(step: int, steps: int, figures: Mapping[str, float]) -> str | None:
     """What a step's validation says: GRPO's F1 by dataset and their mean, SFT's loss; None without a validation."""
     if "val/loss" in figures:
-        return f"valid {step:>3}  loss {figures['val/loss']:.4f}"
+        return f"{_of(step, steps)}  validation loss {figures['val/loss']:.4f}"
     f1 = _by_dataset(figures, "/f1/mean@1") or _by_dataset(figures, "/acc/mean@1")
     scores = f1 or _by_dataset(figures, "/reward/mean@1")
     if not scores:
@@ -123,7 +127,8 @@ def validation_line(step: int, figures: Mapping[str, float]) -> str | None:
     name, form = ("F1", ".3f") if f1 else ("reward", ".2f")
     each = ", ".join(f"{dataset} {value:{form}}" for dataset, value in sorted(scores.items())[:4])
     each += f", {len(scores) - 4} more" if len(scores) > 4 else ""
-    line = f"valid {step:>3}  {name} {fmean(scores.values()):{form}}" + (f" ({each})" if len(scores) > 1 else "")
+    line = f"{_of(step, steps)}  validation {name} {fmean(scores.values()):{form}}"
+    line += f" ({each})" if len(scores) > 1 else ""
     unparsable = _by_dataset(figures, "/unparsable/mean@1")
     return f"{line}, readable {1 - fmean(unparsable.values()):.2f}" if unparsable else line
 
@@ -186,7 +191,9 @@ def _bar(steps: int, done: int, stream: TextIO) -> tqdm:
 
     tqdm.monitor_interval = 0  # without its thread
     form = "{percentage:3.0f}% |{bar:20}| {n}/{total}{postfix}"
-    return tqdm(total=steps, initial=done, file=stream, bar_format=form, dynamic_ncols=True, leave=False, mininterval=1)
+    width = os.get_terminal_size(stream.fileno()).columns
+    size = {"dynamic_ncols": True} if width else {"ncols": 80, "nrows": 20}  # some terminals don't say theirs
+    return tqdm(total=steps, initial=done, file=stream, bar_format=form, leave=False, **size)
 
 
 @dataclass
@@ -230,7 +237,7 @@ class Progress:
         self._show(now)
         if (saved := checkpoints.newest(self.run)) != self._saved:
             self._saved = saved
-            self._write(f"saved {saved:>3}  {self.run}/global_step_{saved}")
+            self._write(f"{_of(saved, self.steps)}  saved {self.run}/global_step_{saved}")
         if self._bar is not None:
             self._draw(now)
 
@@ -249,7 +256,8 @@ class Progress:
                 seconds = now - self._last
                 self._times.append(seconds)
                 left = fmean(self._times) * (self.steps - step)
-            self._last, self._step = now, step
+            self._step = step
+        self._last = now
         self._pending.append((now, step, figures, seconds, left, trained))
 
     def _show(self, now: float) -> None:
@@ -267,7 +275,7 @@ class Progress:
                 if self._bar is None or now - self._stayed >= APART or step in (self.done + 1, self.steps):
                     self._write(line)
                     self._stayed = now
-            if line := validation_line(step, figures):
+            if line := validation_line(step, self.steps, figures):
                 self._write(line)
 
     def _read(self, dump: Path) -> Read | None:
