@@ -254,6 +254,41 @@ def test_a_sound_runs_rollouts_sample_without_a_compiler(grpo, tmp_path, monkeyp
     assert [environment["VLLM_USE_FLASHINFER_SAMPLER"] for environment in started] == [sampler]
 
 
+def test_what_a_run_shows_and_why_it_failed(grpo, tmp_path, monkeypatch, capsys):
+    """The trainer is a stand-in that writes a log and ends with a status."""
+    monkeypatch.setattr(train.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv("NER_VERBOSE", raising=False)
+    looks, said, overrides = [], {}, grpo()
+
+    def run(line, log, stall, environment, watcher, look):
+        looks.append(look)
+        with log.open("a") as file:
+            file.write(f'Traceback (most recent call last):\n  File "x.py", line 1, in f\nValueError: at {status}\n')
+        return status
+
+    monkeypatch.setattr(train.supervise, "run", run)
+    for status, verbose in ((1, "0"), (130, "0"), (143, "1"), (124, "0"), (125, "0")):
+        monkeypatch.setenv("NER_VERBOSE", verbose)
+        with mock.patch.dict(os.environ):
+            assert train.train("grpo_tiny", overrides) == status
+        said[status] = capsys.readouterr().out.splitlines()
+    assert [look is None for look in looks] == [False, False, True, False, False]
+    shown = {status: [line for line in lines if line.startswith("command")] for status, lines in said.items()}
+    assert [bool(lines) for lines in shown.values()] == [False, False, True, False, False]
+    run_folder = next(text for text in overrides if text.startswith("trainer.default_local_dir=")).partition("=")[2]
+    log = Path(run_folder) / "log.txt"
+    again = "it has no checkpoint yet, so the same command begins it anew"
+    where = ["           in f, x.py, line 1", f"log        {log}, line 4"]
+    assert said[1][-4:-1] == ["cause      ValueError: at 1", *where]
+    assert said[1][-1].startswith(f"{run_folder}: ended with status 1 after step 0 of ")
+    assert said[124][-3].startswith("cause      last printed: ValueError: at 124")
+    for status, what in ((130, "by Ctrl-C"), (143, "by SIGTERM"), (125, "with status 125")):
+        assert (f"ended {what} after step 0" in said[status][-1], again in said[status][-1]) == (True, True)
+        assert not [line for line in said[status] if line.startswith("cause")]
+    assert log.read_text().startswith(f"$ VERL_FILE_LOGGER_PATH={Path(run_folder).absolute()}/metrics/")
+
+
 def test_a_misspelt_loss_setting(tmp_path, model, monkeypatch):
     monkeypatch.setenv("VERL_PLATFORM", "cpu")
     overrides = [f"model.path={model}", f"trainer.default_local_dir={tmp_path / 'run'}", "+loss.gamma=2"]

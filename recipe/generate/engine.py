@@ -103,6 +103,7 @@ class Engine(AbstractContextManager):
             tensor_parallel_size=decoding.tensor_parallel_size,
             distributed_executor_backend="mp" if decoding.tensor_parallel_size > 1 else None,
             enforce_eager=on_cpu,
+            use_tqdm_on_load=False,
         )
 
     def __exit__(self, *_: object) -> None:

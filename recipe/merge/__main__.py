@@ -63,7 +63,8 @@ def merge(checkpoint: Checkpoint, target: Path) -> None:
     from verl.model_merger.base_model_merger import ModelMergerConfig
     from verl.model_merger.fsdp_model_merger import FSDPModelMerger
 
-    logging.getLogger("torch.distributed.device_mesh").setLevel(logging.ERROR)  # a line a shard about torch.compile
+    for name in ("torch.distributed.device_mesh", "transformers"):  # a line a shard about torch.compile; old names
+        logging.getLogger(name).setLevel(logging.ERROR)
     names = weight_names(checkpoint)
     if read_lora(checkpoint, names) and stands_alone(names):
         raise DataError(

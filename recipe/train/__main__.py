@@ -296,11 +296,12 @@ def train(
         else:
             wait_for_the_first_node(plan.run / "run.json", record)
         log = plan.run / ("log.txt" if first else f"log.node{gathering.node}.txt")
-        print(f"log        {log}" + ("" if verbose() else " (NER_VERBOSE=1 shows all of it here)"), flush=True)
+        whole = verbose() or not first or "file" not in config.trainer.logger  # the figures are there, or nowhere
+        print(f"log        {log}" + ("" if whole else " (NER_VERBOSE=1 shows all of it here)"), flush=True)
         begins = log.stat().st_size if log.is_file() else 0
         with log.open("a", encoding="utf-8") as file:
             file.write(f"$ {started}\n")
-        view = None if verbose() else _view(config, plan, done, log, Path(environment["VERL_FILE_LOGGER_PATH"]))
+        view = None if whole else _view(config, plan, done, log, Path(environment["VERL_FILE_LOGGER_PATH"]))
         status = supervise.run(line, log, stall, {**os.environ, **environment}, watcher, view and view.look)
         if view:
             view.close()
@@ -333,11 +334,9 @@ def _ended(status: int, plan: preflight.Plan, metrics: Path, nodes: int) -> str:
     newest = checkpoints.newest(plan.run)
     last = max(newest, last_step(metrics))
     ended = f"ended by {_ASKED[status]}" if status in _ASKED else f"ended with status {status}"
-    again = (
-        f"the same command resumes it after step {newest}, its newest checkpoint's"
-        if newest
-        else "the same command begins it anew"
-    )
+    again = f"the same command resumes it after step {newest}, its newest checkpoint's"
+    if not newest:
+        again = "it has no checkpoint yet, so the same command begins it anew"
     if status == supervise.WATCHER_ENDED:
         again += f", once the cluster has {nodes} nodes again"
     return f"{ended} after step {last} of {plan.steps}; {again}"
