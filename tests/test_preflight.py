@@ -268,25 +268,37 @@ def test_what_a_run_shows_and_why_it_failed(grpo, tmp_path, monkeypatch, capsys)
         return status
 
     monkeypatch.setattr(train.supervise, "run", run)
-    for status, verbose in ((1, "0"), (130, "0"), (143, "1"), (124, "0"), (125, "0")):
+    for status, verbose in ((1, "0"), (143, "1")):
         monkeypatch.setenv("NER_VERBOSE", verbose)
         with mock.patch.dict(os.environ):
             assert train.train("grpo_tiny", overrides) == status
         said[status] = capsys.readouterr().out.splitlines()
-    assert [look is None for look in looks] == [False, False, True, False, False]
-    shown = {status: [line for line in lines if line.startswith("command")] for status, lines in said.items()}
-    assert [bool(lines) for lines in shown.values()] == [False, False, True, False, False]
-    run_folder = next(text for text in overrides if text.startswith("trainer.default_local_dir=")).partition("=")[2]
-    log = Path(run_folder) / "log.txt"
-    again = "it has no checkpoint yet, so the same command begins it anew"
+    assert [look is None for look in looks] == [False, True]
+    shown = [[line for line in lines if line.startswith("command")] for lines in said.values()]
+    assert [bool(lines) for lines in shown] == [False, True]
+    log = tmp_path / "run" / "log.txt"
     where = ["           in f, x.py, line 1", f"log        {log}, line 4"]
     assert said[1][-4:-1] == ["cause      ValueError: at 1", *where]
-    assert said[1][-1].startswith(f"{run_folder}: ended with status 1 after step 0 of ")
-    assert said[124][-3].startswith("cause      last printed: ValueError: at 124")
-    for status, what in ((130, "by Ctrl-C"), (143, "by SIGTERM"), (125, "with status 125")):
-        assert (f"ended {what} after step 0" in said[status][-1], again in said[status][-1]) == (True, True)
-        assert not [line for line in said[status] if line.startswith("cause")]
-    assert log.read_text().startswith(f"$ VERL_FILE_LOGGER_PATH={Path(run_folder).absolute()}/metrics/")
+    assert said[1][-1].startswith(f"{tmp_path / 'run'}: ended with status 1 after step 0 of ")
+    again = "it has no checkpoint yet, so the same command begins it anew"
+    assert said[143][-1].endswith(f"ended by SIGTERM after step 0 of 2; {again}")
+    assert not [line for line in said[143] if line.startswith("cause")]
+    assert log.read_text().startswith(f"$ VERL_FILE_LOGGER_PATH={tmp_path}/run/metrics/")
+
+
+def test_why_a_run_ended_is_told_where_nobody_knows_yet(tmp_path):
+    log = tmp_path / "log.txt"
+    log.write_text('Traceback (most recent call last):\n  File "x.py", line 1, in f\nValueError: no\nlast words\n')
+    told = {status: train._why(status, log, 0)[:1] for status in (1, 124, 125, 130, 143)}
+    assert told == {
+        1: ["cause      ValueError: no"],
+        124: ["cause      last printed: last words"],
+        125: [],
+        130: [],
+        143: [],
+    }
+    log.write_text("")
+    assert train._why(1, log, 0) == [f"log        {log}"]
 
 
 def test_a_misspelt_loss_setting(tmp_path, model, monkeypatch):
