@@ -290,13 +290,9 @@ def test_why_a_run_ended_is_told_where_nobody_knows_yet(tmp_path):
     log = tmp_path / "log.txt"
     log.write_text('Traceback (most recent call last):\n  File "x.py", line 1, in f\nValueError: no\nlast words\n')
     told = {status: train._why(status, log, 0)[:1] for status in (1, 124, 125, 130, 143)}
-    assert told == {
-        1: ["cause      ValueError: no"],
-        124: ["cause      last printed: last words"],
-        125: [],
-        130: [],
-        143: [],
-    }
+    assert told.pop(1) == ["cause      ValueError: no"]
+    assert told.pop(124) == ["cause      last printed: last words"]
+    assert set(map(tuple, told.values())) == {()}
     log.write_text("")
     assert train._why(1, log, 0) == [f"log        {log}"]
 
