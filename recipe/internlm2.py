@@ -106,7 +106,7 @@ def _write_weights(source: Path, work: Path, queries: int, heads: int) -> None:
     if not files:
         raise DataError(f"{source}: no weights (*.safetensors, pytorch_model*.bin) in it; copy them from the hub")
     index, size = {}, 0
-    for number, path in enumerate(tqdm(files, desc="converting", unit="file", leave=False), start=1):
+    for number, path in enumerate(tqdm(files, desc="converting", unit="file", leave=False, disable=None), start=1):
         name = f"model-{number:05}-of-{len(files):05}.safetensors"
         shard = {}
         for old, weight in _tensors(path):

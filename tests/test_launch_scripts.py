@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -131,7 +132,8 @@ def steps(tmp_path):
         started = subprocess.Popen(
             script,
             env=environment,
-            stdout=subprocess.DEVNULL,
+            stdout=(tmp_path / "said").open("w"),
+            stderr=subprocess.STDOUT,
             start_new_session=True,
             # Tests under nohup ignore a hangup, and bash can't trap what was ignored when it started.
             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
@@ -181,6 +183,18 @@ def test_a_signal_to_a_script_ends_its_step_and_all_below(steps, tmp_path, scrip
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
     assert set(calls.read_text().splitlines()[len(before) :]) <= {"told"}, "something was started after it"
+    if script != "train.sh":
+        told = [line for line in (tmp_path / "said").read_text().splitlines() if "ended by" in line]
+        assert [line.startswith(f"{script}: ended by {number.name}") for line in told] == [True]
+        assert ("; the same command goes on from there" in told[0]) == (script != "test.sh")
+
+
+def test_a_heading_says_how_long_the_step_before_took(tmp_path):
+    script = f'. {LAUNCH}/steps.sh; step "1/2 one"; run sleep 1.1; step "2/2 two"; took 59; took 605'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    first, second = done.stdout.split("\n== ")[1:]
+    assert first == "1/2 one\n"
+    assert re.fullmatch(r"2/2 two   \(1/2 took [12] s\)\n59 s10 min 05 s", second)
 
 
 def test_a_step_that_fails_ends_its_script_with_its_status(steps, tmp_path):

@@ -254,6 +254,49 @@ def test_a_sound_runs_rollouts_sample_without_a_compiler(grpo, tmp_path, monkeyp
     assert [environment["VLLM_USE_FLASHINFER_SAMPLER"] for environment in started] == [sampler]
 
 
+def test_what_a_run_shows_and_why_it_failed(grpo, tmp_path, monkeypatch, capsys):
+    """The trainer is a stand-in that writes a log and ends with a status."""
+    monkeypatch.setattr(train.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv("NER_VERBOSE", raising=False)
+    looks, said, overrides = [], {}, grpo()
+
+    def run(line, log, stall, environment, watcher, look):
+        looks.append(look)
+        with log.open("a") as file:
+            file.write(f'Traceback (most recent call last):\n  File "x.py", line 1, in f\nValueError: at {status}\n')
+        return status
+
+    monkeypatch.setattr(train.supervise, "run", run)
+    for status, verbose in ((1, "0"), (143, "1")):
+        monkeypatch.setenv("NER_VERBOSE", verbose)
+        with mock.patch.dict(os.environ):
+            assert train.train("grpo_tiny", overrides) == status
+        said[status] = capsys.readouterr().out.splitlines()
+    assert [look is None for look in looks] == [False, True]
+    shown = [[line for line in lines if line.startswith("command")] for lines in said.values()]
+    assert [bool(lines) for lines in shown] == [False, True]
+    log = tmp_path / "run" / "log.txt"
+    where = ["           in f, x.py, line 1", f"log        {log}, line 4"]
+    assert said[1][-4:-1] == ["cause      ValueError: at 1", *where]
+    assert said[1][-1].startswith(f"{tmp_path / 'run'}: ended with status 1 after step 0 of ")
+    again = "it has no checkpoint yet, so the same command begins it anew"
+    assert said[143][-1].endswith(f"ended by SIGTERM after step 0 of 2; {again}")
+    assert not [line for line in said[143] if line.startswith("cause")]
+    assert log.read_text().startswith(f"$ VERL_FILE_LOGGER_PATH={tmp_path}/run/metrics/")
+
+
+def test_why_a_run_ended_is_told_where_nobody_knows_yet(tmp_path):
+    log = tmp_path / "log.txt"
+    log.write_text('Traceback (most recent call last):\n  File "x.py", line 1, in f\nValueError: no\nlast words\n')
+    told = {status: train._why(status, log, 0)[:1] for status in (1, 124, 125, 130, 143)}
+    assert told.pop(1) == ["cause      ValueError: no"]
+    assert told.pop(124) == ["cause      last printed: last words"]
+    assert set(map(tuple, told.values())) == {()}
+    log.write_text("")
+    assert train._why(1, log, 0) == [f"log        {log}"]
+
+
 def test_a_misspelt_loss_setting(tmp_path, model, monkeypatch):
     monkeypatch.setenv("VERL_PLATFORM", "cpu")
     overrides = [f"model.path={model}", f"trainer.default_local_dir={tmp_path / 'run'}", "+loss.gamma=2"]

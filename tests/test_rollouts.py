@@ -6,8 +6,9 @@ import re
 import pytest
 import report_case as case
 
+from recipe.models.rollout_dump import read_dump
 from recipe.report import rollouts
-from recipe.report.dumps import choose_groups, choose_prompts, evenly, read_dump, scan
+from recipe.report.dumps import choose_groups, choose_prompts, evenly, scan
 from recipe.report.rollouts import group_card, history_card
 
 pytest.importorskip("jinja2")

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -97,6 +98,42 @@ def setup(tmp_path):
 
     run.project = project
     return run
+
+
+def test_the_installers_output_goes_to_a_log_and_its_end_is_shown_if_it_fails(setup):
+    uv = setup.project / ".venv/bin/uv"
+    told = 'for i in $(seq 240); do echo " + package-$i"; done; [[ -z $FAIL || "$*" != *"$FAIL"* ]]'
+    script(uv, f'[[ "$*" != *--dry-run* ]] || exit 0\n{told}')
+    log = setup.project / ".venv/setup.log"
+    done, _ = setup("cpu")
+    assert (done.returncode, "package" in done.stderr + done.stdout) == (0, False)
+    assert len(done.stderr.splitlines()) <= 5
+    assert ".venv/setup.log" in done.stderr
+    assert log.read_text().count(" + package-") == 240
+    failed, _ = setup("cpu", fail="--compile-bytecode", installed="cpu")
+    assert failed.returncode == 2
+    assert [line for line in failed.stderr.splitlines() if "package" in line] == [
+        f" + package-{number}" for number in range(226, 241)
+    ]
+    assert "all that was printed is in .venv/setup.log" in failed.stderr
+    assert "run it again to go on" in failed.stderr
+
+
+def test_on_a_terminal_the_time_that_the_installer_takes_is_shown_in_place(setup):
+    script(setup.project / ".venv/bin/uv", '[[ "$*" == *--dry-run* ]] || sleep 1.5')
+    ours, its = pty.openpty()
+    given = {**os.environ, "PYTHON": str(setup.project.parent / "python")}
+    command = ["bash", setup.project / "launch/setup.sh", "cpu"]
+    assert subprocess.run(command, env=given, stdout=its, stderr=its, timeout=60).returncode == 0
+    os.close(its)
+    assert b"\rsetup: installing, 1 s" in os.read(ours, 65536)
+    os.close(ours)
+
+
+def test_all_of_it_is_shown_on_request(setup, monkeypatch):
+    monkeypatch.setenv("NER_VERBOSE", "1")
+    script(setup.project / ".venv/bin/uv", "echo ' + package'")
+    assert " + package" in setup("cpu")[0].stdout
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import time
 from multiprocessing import shared_memory
 
 import psutil
+import pytest
 
 from recipe.ray_cluster import supervise as supervised
 
@@ -35,6 +36,38 @@ def test_a_log_is_appended_to(tmp_path):
     for word in ("one", "two"):
         supervise("echo", word, log=tmp_path / "log.txt")
     assert (tmp_path / "log.txt").read_text() == "one\ntwo\n"
+
+
+def test_with_a_look_the_output_goes_to_the_log_alone_whole(tmp_path, capfd):
+    looks, log = [], tmp_path / "log.txt"
+    command = ["bash", "-c", "for i in $(seq 2000); do echo line $i; done; sleep 1; printf end; exit 3"]
+    assert supervised.run(command, log, look=lambda: looks.append(log.is_file())) == 3
+    assert log.read_text() == "".join(f"line {number}\n" for number in range(1, 2001)) + "end"
+    assert (capfd.readouterr(), len(looks) >= 3) == (("", ""), True)
+
+
+def test_a_look_that_fails_is_told_once_and_ends_nothing(tmp_path, capfd):
+    def look():
+        raise OSError("no terminal")
+
+    assert supervised.run(["sleep", "1"], tmp_path / "log.txt", look=look) == 0
+    said = capfd.readouterr()
+    assert (said.out, said.err.count("the run goes on, but can't be shown"), said.err.count("\n")) == ("", 1, 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_that_is_looked_at(tmp_path, number):
+    code = (
+        "import sys; from pathlib import Path; from recipe.ray_cluster import supervise\n"
+        "look = lambda: print('look', flush=True)\n"
+        "sys.exit(supervise.run(['bash', '-c', '(setsid sleep 43210 &); sleep 43211'], Path(sys.argv[1]), look=look))"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code, tmp_path / "log.txt"], stdout=subprocess.PIPE)
+    assert run.stdout.readline() == b"look\n"
+    time.sleep(0.5)
+    run.send_signal(number)
+    assert run.wait(timeout=30) == 128 + number
+    assert alive("43210") == alive("43211") == []
 
 
 def test_a_daemon_that_outlives_its_parent_is_ended():

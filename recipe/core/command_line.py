@@ -51,6 +51,11 @@ def exit_status(program: str, run: Callable[[], int | None], interrupted: str = 
         return INTERRUPTED
 
 
+def verbose() -> bool:
+    """Whether NER_VERBOSE=1 asks for all that verl, Ray, vLLM and the installer print."""
+    return os.environ.get("NER_VERBOSE", "0") not in ("", "0")
+
+
 def unwind_on_sigterm() -> None:
     """Have a job scheduler's SIGTERM raise SystemExit(143), so that what is half-made is removed on the way out."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))

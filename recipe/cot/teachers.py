@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from recipe.core.entities import DataError
 from recipe.cot import store
 from recipe.cot.questions import Feed, Meter, Question, Reply
+from recipe.generate.bar import bar
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -181,20 +182,18 @@ def results(
 
     `count` says how many of the rows are among ids. At the end a line says what was added, and the `note`.
     """
-    from tqdm import tqdm
-
     if args.retry_failed:
         store.drop_failed(args.work, step)
     with store.open_store(args.work, step, chosen.settings) as (done, add):
         chosen.meter.before(store.read(args.work, step))
         new: Counter[str] = Counter()
-        with tqdm(total=rows, initial=count(done), desc=step, unit="row") as bar:
+        with bar(rows, count(done), step, "row") as shown:
 
             def keep(record: Mapping) -> None:
                 add(record)
                 new[record["reason"] or record["status"]] += 1
-                bar.set_postfix_str(str(chosen.meter), refresh=False)
-                bar.update()
+                shown.set_postfix_str(str(chosen.meter), refresh=False)
+                shown.update()
 
             yield done, keep
     summary = ", ".join(f"{number:,} {name}" for name, number in new.most_common()) or "nothing to do"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from recipe.core.entities import DataError
 from recipe.core.files import fingerprint, sha256
 from recipe.evaluate.rows import Row
+from recipe.generate.bar import bar
 from recipe.generate.engine import Decoding, Engine, Request
 from recipe.generate.predictions import Prediction, journal, package_versions
 
@@ -25,8 +26,6 @@ def generate(
 
     DataError for a prompt that the model has no room for, and for predictions in OUT that were made otherwise.
     """
-    from tqdm import tqdm
-
     from recipe.eos import wanted_eos
 
     stop_ids = wanted_eos(folder, tokenizer)
@@ -40,13 +39,13 @@ def generate(
     prompts = _prompts(rows, data, tokenizer, decoding.max_model_len)
     with journal(out, settings, {"model": str(folder), "data": str(data), **package_versions()}) as (done, save):
         todo = [Request(index, ids) for index, ids in prompts.items() if index not in done]
-        with tqdm(total=len(prompts), initial=len(prompts) - len(todo), desc="completions", unit="row") as bar:
+        with bar(len(prompts), len(prompts) - len(todo), "completions", "row") as shown:
             if todo:
                 with Engine(folder, decoding, stop_ids, tokenizer) as engine:
                     for prediction in engine.run(todo):
                         save(prediction)
                         done[prediction.index] = prediction
-                        bar.update()
+                        shown.update()
     cut = sum(done[index].finish_reason == "length" for index in prompts)
     if cut:
         print(f"evaluate: {cut} of {len(prompts)} completions were cut off by the token limit", file=sys.stderr)
@@ -60,7 +59,7 @@ def _prompts(rows: Sequence[Row], data: Path, tokenizer: PreTrainedTokenizerBase
     from recipe.models.chat import encode_prompt
 
     prompts: dict[int, list[int]] = {}
-    for row in tqdm(rows, desc="prompts", unit="row", leave=False):
+    for row in tqdm(rows, desc="prompts", unit="row", leave=False, disable=None):
         try:
             ids = encode_prompt(tokenizer, row.messages)
         except DataError as error:

@@ -227,6 +227,7 @@ def engine_args(folder: Path, decoding: Decoding, on_cpu: bool) -> dict[str, obj
         "distributed_executor_backend": "mp" if decoding.tensor_parallel_size > 1 else None,
         "enforce_eager": on_cpu,
         "disable_log_stats": True,
+        "use_tqdm_on_load": False,
     }
 
 

@@ -1,7 +1,7 @@
 """Export of a verl checkpoint: a Hugging Face folder that transformers and vLLM load, checked against the checkpoint.
 
     python -m recipe.merge outputs/grpo_qwen3_8b --step 40
-    merge: 1/4 merging the shards of step 40 (8 ranks, GRPO)
+    merge: 1/2 merging the shards of step 40 (8 ranks, GRPO) in bf16
     ...
     outputs/grpo_qwen3_8b/merged/global_step_40
     python -m recipe.merge outputs/grpo_qwen3_8b_lora --adapter-only     # .../adapter/global_step_40, in peft's layout
@@ -20,12 +20,14 @@ So may the folding of an adapter, whose policy never was one matrix: where that 
 
 import argparse
 import contextlib
+import io
 import logging
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from recipe.core.command_line import command_parser, exit_status, unwind_on_sigterm
+from recipe.core.command_line import command_parser, exit_status, unwind_on_sigterm, verbose
 from recipe.core.entities import DataError
 from recipe.core.files import read_json, staged, write_json
 from recipe.eos import end_ids, read_eos, write_eos
@@ -61,7 +63,8 @@ def merge(checkpoint: Checkpoint, target: Path) -> None:
     from verl.model_merger.base_model_merger import ModelMergerConfig
     from verl.model_merger.fsdp_model_merger import FSDPModelMerger
 
-    logging.getLogger("torch.distributed.device_mesh").setLevel(logging.ERROR)  # a line a shard about torch.compile
+    for name in ("torch.distributed.device_mesh", "transformers"):  # a line a shard about torch.compile; old names
+        logging.getLogger(name).setLevel(logging.ERROR)
     names = weight_names(checkpoint)
     if read_lora(checkpoint, names) and stands_alone(names):
         raise DataError(
@@ -74,7 +77,7 @@ def merge(checkpoint: Checkpoint, target: Path) -> None:
         hf_model_config_path=str(checkpoint.huggingface),
         target_dir=str(target),
     )
-    with contextlib.redirect_stdout(sys.stderr):
+    with quiet():
         FSDPModelMerger(config).merge_and_save()
     shutil.rmtree(target / "lora_adapter", ignore_errors=True)  # in bf16, beside the base
     for name in ("generation_config.json", "chat_template.jinja"):
@@ -82,6 +85,24 @@ def merge(checkpoint: Checkpoint, target: Path) -> None:
         if (checkpoint.huggingface / name).is_file():
             shutil.copyfile(checkpoint.huggingface / name, target / name)
     write_eos(target)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep to itself what verl, PyTorch and transformers print on the way, unless NER_VERBOSE is set or they fail."""
+    if verbose():
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+        return
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            yield
+    except (DataError, LossyError, MergeError):  # they say enough
+        raise
+    except Exception:
+        print(said.getvalue(), end="", file=sys.stderr)
+        raise
 
 
 def write_weights(checkpoint: Checkpoint, target: Path, policy: str, dtype: str, verls: bool = True) -> None:
@@ -131,28 +152,30 @@ def export(checkpoint: Checkpoint, out: Path, device: str = "cpu", dtype: str | 
     record, policy = policy_of(checkpoint)
     chosen = dtype or policy.name
     with staged(out) as work:
-        _say(f"1/4 merging the shards of step {checkpoint.step} ({checkpoint.world_size} ranks, {layout})")
+        _say(f"1/2 merging the shards of step {checkpoint.step} ({checkpoint.world_size} ranks, {layout}) in {chosen}")
         merge(checkpoint, work)
         write_weights(checkpoint, work, policy.name, chosen)
-        _say(f"2/4 comparing the folder ({chosen}) with the policy ({policy.name}, {policy.source})")
         try:
-            found = check(checkpoint, work, device, chosen)
+            with quiet():
+                found = check(checkpoint, work, device, chosen)
         except LossyError as error:
             if dtype:
                 raise MergeError(f"{error}; leave --dtype out") from error
             _say(f"{error}: the adapter is folded into fp32 weights (--adapter-only is smaller)")
             chosen = "fp32"
             write_weights(checkpoint, work, policy.name, chosen, verls=False)
-            found = check(checkpoint, work, device, chosen)
+            with quiet():
+                found = check(checkpoint, work, device, chosen)
         facts = {"precision": f"{chosen} (policy: {policy.name}, {policy.source})"}
         facts["EOS ids"] = ", ".join(map(str, end_ids(work / "generation_config.json")))
         facts["checked against the policy"] = str(found.exported)
         facts["fp32 master"] = str(found.master or "is the policy")
         facts["update"] = str(found.update or "not measured: the base model is not here")
-        for name in ("checked against the policy", "fp32 master", "update"):
-            _say(f"3/4 {name}: {facts[name]}")
+        _say(f"2/2 checked against the policy ({policy.name}, {policy.source}): {facts['checked against the policy']}")
+        if found.master:
+            _say(f"2/2 fp32 master: {facts['fp32 master']}")
+        _say(f"2/2 update: {facts['update']}")
         _describe(checkpoint, record, facts, work)
-    _say("4/4 done")
     return found
 
 

@@ -30,7 +30,7 @@ def load_shards(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     pieces: dict[str, list[torch.Tensor]] = {}
     declared: dict[str, DTensor | torch.Tensor] = {}
     shards = checkpoint.shards
-    for rank, path in enumerate(tqdm(shards, desc="reading shards", unit="rank", leave=False)):
+    for rank, path in enumerate(tqdm(shards, desc="reading shards", unit="rank", leave=False, disable=None)):
         for name, value in torch.load(path, map_location="cpu", weights_only=False, mmap=True).items():
             if isinstance(value, DTensor):
                 if rank < value.device_mesh.mesh.shape[-1]:  # the rest are replicas

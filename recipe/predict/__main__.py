@@ -27,6 +27,7 @@ from recipe.core.command_line import exit_status, unwind_on_sigterm
 from recipe.core.entities import DataError
 from recipe.core.files import fingerprint
 from recipe.corpora.texts import Record, piped, read_records, split_types
+from recipe.generate.bar import bar
 from recipe.generate.engine import Decoding, add_options
 from recipe.generate.predictions import journal, package_versions
 from recipe.predict import Predictor, Settings, load
@@ -91,7 +92,7 @@ def _inquiries(predictor: Predictor, records: Sequence[Record], args: argparse.N
     from tqdm import tqdm
 
     inquiries = []
-    for number, record in enumerate(tqdm(records, desc="prompts", unit="text", leave=False)):
+    for number, record in enumerate(tqdm(records, desc="prompts", unit="text", leave=False, disable=None)):
         try:
             inquiries.append(predictor.inquiry(record))
         except DataError as error:
@@ -100,15 +101,13 @@ def _inquiries(predictor: Predictor, records: Sequence[Record], args: argparse.N
 
 
 def _bar(inquiries: Sequence[Inquiry], settings: Settings, there: int = 0) -> Callable[[Prediction], None]:
-    from tqdm import tqdm
-
     total = sum(len(inquiry.prompts) for inquiry in inquiries) * settings.samples
-    bar = tqdm(total=total, initial=there, desc="answers", unit="answer", disable=total < 2)
+    shown = bar(total, there, "answers", "answer", disable=total < 2)
 
     def show(_: Prediction) -> None:
-        bar.update()
-        if bar.n >= total:
-            bar.close()
+        shown.update()
+        if shown.n >= total:
+            shown.close()
 
     return show
 

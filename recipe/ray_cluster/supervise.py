@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from recipe.core.command_line import command_parser
@@ -79,10 +79,12 @@ def run(
     stall: float = 0,
     env: dict[str, str] | None = None,
     watcher: Sequence[str] | None = None,
+    look: Callable[[], None] | None = None,
 ) -> int:
     """Run `command`, copy what it prints to stdout and append it to `log`; `stall` seconds, 0 for no limit.
 
-    `watcher` is a command that runs beside it; when that ends, having printed why, both end.
+    `watcher` is a command that runs beside it; when that ends, having printed why, both end. With `look`, which is
+    called five times a second and shows what is to be seen of the run, the output goes to `log` alone.
     """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     family, asked = _Family(), []
@@ -103,7 +105,7 @@ def run(
         preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
     )
     last_output = [time.monotonic()]
-    copier = threading.Thread(target=_copy, args=(child.stdout, log, last_output), daemon=True)
+    copier = threading.Thread(target=_copy, args=(child.stdout, log, last_output, look is None), daemon=True)
     copier.start()
     beside = None
     if watcher:
@@ -122,6 +124,7 @@ def run(
             warned = None if asked else _word(beside)
             if stalled or warned or (asked_at and now - asked_at > _GRACE):
                 break
+            look = _looked(look)
             time.sleep(0.2)
         if not (stalled or warned or asked) and child.poll():
             warned = _word(beside, _WORD)  # the command may have known first, and say less
@@ -153,9 +156,21 @@ def _word(watcher: subprocess.Popen | None, seconds: float = 0) -> str | None:
     return None
 
 
-def _copy(stream, log: Path | None, last_output: list[float]) -> None:
+def _looked(look: Callable[[], None] | None) -> Callable[[], None] | None:
+    """`look`, called; None once it failed: what can't be shown ends no run."""
+    try:
+        if look:
+            look()
+    except Exception as error:
+        with contextlib.suppress(OSError):  # a closed terminal
+            print(f"supervise: the run goes on, but can't be shown: {error!r}", file=sys.stderr, flush=True)
+        return None
+    return look
+
+
+def _copy(stream, log: Path | None, last_output: list[float], shown: bool) -> None:
     with contextlib.ExitStack() as stack:
-        targets = [sys.stdout.buffer]
+        targets = [sys.stdout.buffer] if shown else []
         if log is not None:
             log.parent.mkdir(parents=True, exist_ok=True)
             targets.append(stack.enter_context(log.open("ab", buffering=0)))

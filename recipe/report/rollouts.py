@@ -2,7 +2,7 @@
 
     python -m recipe.rollouts outputs/grpo_qwen3_8b
 
-It reads what verl dumped into the run's folder (recipe.report.dumps shows a line) and writes RUN/rollouts.html, one
+It reads what verl dumped (recipe.models.rollout_dump shows a line) and writes RUN/rollouts.html, one
 file that a browser opens without any network. Scores are the dumps' own; the marks in the sentences and the error
 classes are recipe.evaluate.verdict's.
 """
@@ -15,9 +15,10 @@ from pathlib import Path
 from recipe.core.command_line import command_parser, exit_status, positive
 from recipe.core.entities import DataError
 from recipe.evaluate.verdict import compare
+from recipe.models.rollout_dump import Answered, dumps
 from recipe.report.charts import DASHES, Line, curves
 from recipe.report.curves import Curve, means
-from recipe.report.dumps import F1, Answered, Scores, choose_groups, choose_prompts, collect, dumps, evenly, scan
+from recipe.report.dumps import F1, Scores, choose_groups, choose_prompts, collect, evenly, scan
 from recipe.report.marks import answer_card, gold_pieces, missed
 from recipe.report.pages import cut, fit, render, slots, write
 

@@ -76,7 +76,7 @@ def read_scored(folder: Path, scores: dict, data: Path | None = None) -> list[Sc
     from tqdm import tqdm
 
     whole, drop_else = scored_answers(folder, scores, data), scores["source"]["drop_else"]
-    pairs = zip(tqdm(whole.rows, desc="answers", unit="row", leave=False), whole.outputs, strict=True)
+    pairs = zip(tqdm(whole.rows, desc="answers", unit="row", leave=False, disable=None), whole.outputs, strict=True)
     scored = [ScoredRow(row.index, row.dataset, text, compare(row.example, text, drop_else)) for row, text in pairs]
     _check_counts(folder, scores, scored)
     return scored

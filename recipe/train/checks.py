@@ -9,8 +9,11 @@ from model and machine (`recipe.train.derived`). `recipe.train` calls `check`.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -237,7 +240,9 @@ def _check_grpo(config: DictConfig) -> None:
     from verl.utils.config import validate_config
 
     try:
-        validate_config(config, need_reference_policy(config), need_critic(config))
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # it says that all is well
+            warnings.simplefilter("ignore")
+            validate_config(config, need_reference_policy(config), need_critic(config))
     except (AssertionError, ValueError, TypeError) as error:
         raise DataError(f"verl refuses the configuration: {' '.join(str(error).split())}") from error
     completions = int(config.actor_rollout_ref.rollout.n)

@@ -1,0 +1,38 @@
+"""How far a command is that makes many answers: a bar on a terminal, elsewhere a line each half minute.
+
+completions: 120/600 [00:30, 02:01 left, 4.0 row/s]
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+LINES_APART = 30.0  # seconds
+
+
+class _Lines:
+    """A file in which what tqdm writes over a line is a line of its own."""
+
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            print(line, file=sys.stderr, flush=True)
+
+    def flush(self) -> None:
+        """Every line is written at once."""
+
+
+def bar(total: int, initial: int, desc: str, unit: str, disable: bool = False) -> tqdm:
+    """tqdm's, on standard error; in a pipe it writes lines, where a bar would be one line without end."""
+    from tqdm import tqdm
+
+    if sys.stderr.isatty():
+        return tqdm(total=total, initial=initial, desc=desc, unit=unit, disable=disable)
+    form = "{desc}: {n_fmt}/{total_fmt} [{elapsed}, {remaining} left, {rate_fmt}]"
+    return tqdm(
+        total=total, initial=initial, desc=desc, unit=unit, disable=disable, bar_format=form, mininterval=LINES_APART,
+        miniters=1, delay=LINES_APART, file=_Lines(),
+    )  # fmt: skip
