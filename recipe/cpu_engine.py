@@ -25,8 +25,7 @@ from verl.utils import tensordict_utils as tu
 from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
-from recipe.cpu import VENDOR
-
+VENDOR = "cpu"  # the name under which verl finds this engine; VERL_ENGINE_VENDOR=none takes verl's own
 ATTENTION = "sdpa_by_row"
 
 
@@ -193,6 +192,7 @@ def _jagged(data, name: str) -> torch.Tensor | None:
 
 
 @functools.cache
-def register() -> None:
-    """Have verl take this engine on the CPU platform."""
+def register() -> str:
+    """Have verl take this engine on the CPU platform; returns the platform's vendor."""
     EngineRegistry.register("language_model", ["fsdp", "fsdp2"], device="cuda", vendor=VENDOR)(CpuEngine)
+    return VENDOR
