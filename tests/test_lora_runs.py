@@ -118,7 +118,7 @@ def test_vllm_samples_from_base_plus_adapter_as_it_is_trained(grpo):
     figures = read_metrics(grpo["run"])
     assert list(figures) == [1, 2]
     assert figures[2]["actor/kl_loss"] > 0  # by then the adapter does something
-    assert all(step["training/rollout_probs_diff_max"] < 1e-5 for step in figures.values())
+    assert all(abs(step["actor/ppo_kl"]) < 1e-6 for step in figures.values())  # of vLLM's policy to the trained one
 
 
 def test_the_reference_is_the_actor_without_its_adapter(grpo):

@@ -130,6 +130,7 @@ def test_sft_merge_evaluation_grpo_and_merge(merged, name, base, data):
         "actor_rollout_ref.actor.ppo_mini_batch_size": 2,
         "actor_rollout_ref.actor.entropy_coeff": 0.1,  # a gradient where all answers of a random model earn the same
         "actor_rollout_ref.rollout.n": 2,
+        "algorithm.rollout_correction.bypass_mode": False,  # with a second pass verl compares vLLM's figures with ours
         "actor_rollout_ref.model.path": merged,
         "trainer.default_local_dir": run,
         "trainer.total_training_steps": 2,
