@@ -8,6 +8,7 @@ for PyTorch's CUDA, and gcc and Python's headers, with which Triton builds at ru
 GPU, and a remark on one without. Called by launch/setup.sh: cpu, gpu, or gpu --without-gpu.
 """
 
+import importlib
 import importlib.util
 import os
 import shutil
@@ -39,6 +40,12 @@ def problems(flavour: str, without_gpu: bool = False) -> list[str]:
         import torch
         import transformers  # noqa: F401
         import verl  # noqa: F401
+
+        if flavour == "cpu":
+            from recipe.train.fork_server import GRPO
+
+            for module in (*GRPO, "verl.trainer.main_ppo"):
+                importlib.import_module(module)
     except (ImportError, OSError) as error:
         return [*found, f"import failed: {error}"]
     if flavour == "cpu":

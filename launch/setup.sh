@@ -141,9 +141,8 @@ if [[ $flavour == cpu ]]; then
 fi
 say "installing this project with its '$extras' and 'dev' requirements (about $need GB); the installer's output: $log"
 touch "$partial"
-# One call, so that one resolution covers everything. Bytecode: each of the ten processes of a run would compile what it
-# imports, and where PYTHONDONTWRITEBYTECODE is set, every time anew.
-logged "$uv" pip install -p "$py" --compile-bytecode "${backend[@]}" -c launch/constraints.txt --override "launch/overrides-$flavour.txt" \
+# One call, so that one resolution covers everything.
+logged "$uv" pip install -p "$py" "${backend[@]}" -c launch/constraints.txt --override "launch/overrides-$flavour.txt" \
     -e ".[$extras,dev]" || { rm -f "$partial"; die "the install failed (see above); run it again to go on"; }
 if [[ $wanted == *--without-gpu ]]; then
     # Both have the folder vllm, so one goes before the other comes. Its requirements name a CPU build of PyTorch.
@@ -153,8 +152,9 @@ fi
 rm -f "$partial"
 
 # ---------------------------------------------------------------------------------------------------------------- check
+# It imports what a run does, which compiles it: where PYTHONDONTWRITEBYTECODE is set, each process would compile it anew.
 # shellcheck disable=SC2086 # one word or two
-"$py" launch/check_setup.py $wanted || die "the environment is not usable (see above)"
+env -u PYTHONDONTWRITEBYTECODE "$py" launch/check_setup.py $wanted || die "the environment is not usable (see above)"
 [[ $wanted != gpu ]] || "$py" launch/flash_attn.py "$(pin flash-attn flash-attn)"
 printf '%s\n' "$wanted" "$PWD" "$(digest)" > "$stamp"
 say "done; everything is in .venv, for instance .venv/bin/python"
