@@ -81,9 +81,8 @@ def measure(model: str, prompts: int, answers: int, kind: str, tokens: int, with
         engine.module.set_attn_implementation("sdpa")
     elif without == "logits":
         cpu_engine.read_positions = lambda rows, mask: torch.arange(rows.values().numel())
-    asked, said = rows(engine.model_config.tokenizer, prompts * (answers if kind == "sft" else 1), answers)
-    if kind == "sft":
-        asked = asked[::answers]
+    shape = (prompts, answers) if kind == "grpo" else (prompts * answers, 1)
+    asked, said = rows(engine.model_config.tokenizer, *shape)
     jagged = partial(torch.nested.as_nested_tensor, layout=torch.jagged)
     whole = [torch.tensor(prompt + answer) for prompt, answer in zip(asked, said, strict=True)]
     fields = {"input_ids": jagged(whole), "position_ids": jagged([torch.arange(len(row)) for row in whole])}
