@@ -1,7 +1,8 @@
-"""verl's replay buffer, looking ten times a second whether a batch's answers are there: by itself it looks every two.
+"""verl's replay buffer, quicker to see that a batch is there, and with the answers to a prompt side by side.
 
-`trainer.v1.sampler` in hydra_configs/method/grpo_loop.yaml names it. Its `sampler_kwargs` hold the interval and what
-verl gives its own buffer, but no other: how groups without spread are filtered, and how failed ones are replaced.
+By itself verl looks every two seconds, and gives the answers in the order in which they came. `trainer.v1.sampler` in
+hydra_configs/method/grpo_loop.yaml names this one. Its `sampler_kwargs` hold the interval and what verl gives its own
+buffer, but no other: how groups without spread are filtered, and how failed ones are replaced.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def replay_buffer(*, trainer_mode: str, sampler_kwargs: Mapping[str, Any], **given: Any) -> ReplayBuffer:
-    """The buffer that verl would make for `trainer_mode`, with another interval (`poll_interval`, seconds).
+    """The buffer that verl would make for `trainer_mode`, but for interval (`poll_interval`, seconds) and order.
 
     ValueError where groups are to be filtered and no metric is named, as in verl.
     """
@@ -27,12 +28,26 @@ def replay_buffer(*, trainer_mode: str, sampler_kwargs: Mapping[str, Any], **giv
     given |= {"filter_groups_metric": metric, "sync_refill_failed_groups": refills}
     given |= {"poll_interval": sampler_kwargs["poll_interval"], "sampler_kwargs": sampler_kwargs}
     if trainer_mode != "sync":
-        return ReplayBufferAsync(trainer_mode=trainer_mode, **given)
+        return _side_by_side(ReplayBufferAsync)(trainer_mode=trainer_mode, **given)
     batch = sampler_kwargs["train_batch_size"]
-    return ReplayBuffer(
+    return _side_by_side(ReplayBuffer)(
         trainer_mode=trainer_mode,
         train_batch_size=batch,
         gen_batch_size=1 if metric or refills else sampler_kwargs["gen_batch_size"] or batch,
         max_inflight_gen_batches=groups.get("max_inflight_gen_batches", 1) if metric else 1,
         **given,
     )
+
+
+def _side_by_side(buffer: type[ReplayBuffer]) -> type[ReplayBuffer]:
+    """The buffer with the answers to one prompt one after another, so that they can share a micro-batch and its work."""
+
+    class SideBySide(buffer):
+        def sample(self, *args, **kwargs):
+            batch, metrics = super().sample(*args, **kwargs)
+            prompts = [key.split("_")[0] for key in batch.keys]
+            first = {prompt: place for place, prompt in reversed(list(enumerate(prompts)))}
+            batch.reorder(sorted(range(len(prompts)), key=lambda place: first[prompts[place]]))
+            return batch, metrics
+
+    return SideBySide
