@@ -231,8 +231,13 @@ def _become(request: dict, files: list[int], python: str) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _renumber(files, request["files"])
     os.chdir(request["folder"])
+    threads = os.environ.get("OMP_NUM_THREADS")
     os.environ.clear()
     os.environ.update(request["environment"])
+    if threads != (asked := os.environ.get("OMP_NUM_THREADS")) and asked and "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(
+            int(asked)
+        )  # OpenMP read it as it was loaded; vLLM gives its workers fewer
     multiprocessing.set_executable(python)
     status = 1
     try:
