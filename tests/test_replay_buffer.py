@@ -1,4 +1,4 @@
-"""The replay buffer of a run is verl's own, whatever the run's settings, but for its interval."""
+"""The replay buffer of a run is verl's own, whatever the run's settings, but for interval and order."""
 
 from types import SimpleNamespace
 
@@ -46,13 +46,28 @@ def settings(buffer):
 )
 def test_it_is_the_one_that_verl_would_make(overrides):
     ours, verls = buffers(overrides)
-    assert type(ours) is type(verls)
+    assert isinstance(ours, type(verls))
     assert settings(ours) == settings(verls)
 
 
 def test_it_looks_more_often_than_verls_which_is_no_longer_needed_once_verls_does():
     ours, verls = buffers()
     assert (ours.poll_interval, verls.poll_interval) == (0.1, 2.0)
+
+
+def test_answers_to_one_prompt_are_side_by_side_in_the_order_in_which_prompts_came(monkeypatch):
+    from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+
+    class Batch:
+        keys = ["b_0", "a_0", "b_1", "c_0", "a_1", "b_2"]
+
+        def reorder(self, places):
+            self.keys = [self.keys[place] for place in places]
+
+    monkeypatch.setattr(ReplayBuffer, "sample", lambda self, **_: (Batch(), {"figure": 1}))
+    batch, figures = buffers()[0].sample(global_steps=1, partition_id="train", batch_size=3)
+    assert batch.keys == ["b_0", "b_1", "b_2", "a_0", "a_1", "c_0"]
+    assert figures == {"figure": 1}
 
 
 def test_a_filter_without_a_metric_is_refused_as_verl_does():

@@ -40,7 +40,7 @@ def replay_buffer(*, trainer_mode: str, sampler_kwargs: Mapping[str, Any], **giv
 
 
 def _side_by_side(buffer: type[ReplayBuffer]) -> type[ReplayBuffer]:
-    """The buffer with the answers to one prompt one after another, so that they can share a micro-batch and its work."""
+    """The buffer, giving the answers to one prompt one after another: they can share a micro-batch and its work."""
 
     class SideBySide(buffer):
         def sample(self, *args, **kwargs):
