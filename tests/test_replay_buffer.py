@@ -59,7 +59,8 @@ def test_answers_to_one_prompt_are_side_by_side_in_the_order_in_which_prompts_ca
     from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
     class Batch:
-        keys = ["b_0", "a_0", "b_1", "c_0", "a_1", "b_2"]
+        def __init__(self):
+            self.keys = ["b_0", "a_0", "b_1", "c_0", "a_1", "b_2"]
 
         def reorder(self, places):
             self.keys = [self.keys[place] for place in places]
