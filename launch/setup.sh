@@ -154,7 +154,7 @@ rm -f "$partial"
 # ---------------------------------------------------------------------------------------------------------------- check
 # It imports what a run does, which compiles it: where PYTHONDONTWRITEBYTECODE is set, each process would compile it anew.
 # shellcheck disable=SC2086 # one word or two
-env -u PYTHONDONTWRITEBYTECODE "$py" launch/check_setup.py $wanted || die "the environment is not usable (see above)"
+env -u PYTHONDONTWRITEBYTECODE VLLM_LOGGING_LEVEL=ERROR VERL_LOGGING_LEVEL=ERROR "$py" launch/check_setup.py $wanted || die "the environment is not usable (see above)"
 [[ $wanted != gpu ]] || "$py" launch/flash_attn.py "$(pin flash-attn flash-attn)"
 printf '%s\n' "$wanted" "$PWD" "$(digest)" > "$stamp"
 say "done; everything is in .venv, for instance .venv/bin/python"
