@@ -14,6 +14,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=launch/steps.sh
 . launch/steps.sh
 py=.venv/bin/python
+export TORCH_CPP_LOG_LEVEL=${TORCH_CPP_LOG_LEVEL:-ERROR} # of NUMA and the like; nothing that a reader could act on
 format=json longest=256 rows="" sft_overrides=() overrides=()
 for argument; do
     case $argument in

@@ -7,7 +7,7 @@
 
 The figures are those of verl's `file` logger (recipe.models.run_log shows a line); F1 and the readable share of a GRPO
 step are counted in its dump, as the reward counts them. On a terminal a bar shows every step and the time, and a line
-stays every ten seconds at most; elsewhere every step has its line, and what is waited for has one each 30 s.
+stays every fifteen seconds at most; elsewhere every step has its line, and what is waited for has one each 30 s.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from recipe.models.rollout_dump import Answered, read_dump
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-APART = 10.0  # seconds between two lines of steps that stay on a terminal
+APART = 15.0  # seconds between two lines of steps that stay on a terminal
 _PATIENCE = 30.0  # seconds between two lines about what is waited for, where no line can be overwritten
 _DUMP = 3.0  # seconds in which a step's dump may follow its figures
 _RECENT = 20  # steps, of whose time the rest of the run is judged
