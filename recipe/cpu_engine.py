@@ -1,7 +1,7 @@
 """verl's FSDP engine for CPUs: the same log-probabilities, without the work that no loss asks for.
 
 On a GPU, flash-attn reads packed rows without a mask, and its cross-entropy takes all tokens in one kernel. Without a
-GPU, verl takes paths that cost more than the model itself. This engine, which `model.external_lib` names, changes
+GPU, verl takes paths that cost more than the model itself. This engine, which `recipe.cpu` registers, changes
 
 - attention: row by row, where SDPA would compare every token of a micro-batch with every other one;
 - prompts: once for all answers to it in the micro-batch, which a GRPO batch repeats `rollout.n` times;
