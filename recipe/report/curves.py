@@ -43,7 +43,7 @@ _CURVES = (
         ("in the loss", r"actor/kl_loss"),
         ("in the reward", r"actor/reward_kl_penalty"),
     )),
-    ("Entropy", "of the policy, mean over tokens", (("training", r"actor/entropy"),)),
+    ("Entropy", "of the policy, mean over tokens", (("training", r"actor/entropy(_loss)?"),)),
     ("Loss", "of fine-tuning, mean over tokens", (("training", r"train/loss"), ("validation", r"val/loss"))),
 )  # fmt: skip
 

@@ -238,8 +238,6 @@ def train(
     if on_cpu:
         # SFT takes a rank a core. Threads that spin while they wait would take the cores from each other.
         threads = {"OMP_NUM_THREADS": "1" if stage == "sft" else str(_cores()), "OMP_WAIT_POLICY": "PASSIVE"}
-        if _cores() <= 2:
-            threads["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"  # vLLM would leave one of the two to its scheduler
         for key, value in {**cpu.ENVIRONMENT, **threads}.items():
             os.environ.setdefault(key, value)
     forked = on_cpu and not dry_run and not os.environ.get("RAY_ADDRESS")

@@ -298,7 +298,7 @@ def rounded(value):
         return {key: rounded(part) for key, part in value.items()}
     if isinstance(value, list):
         return [rounded(part) for part in value]
-    return round(value, 3) if isinstance(value, float) else value
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def compare(args: argparse.Namespace) -> None:
