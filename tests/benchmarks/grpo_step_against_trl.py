@@ -293,7 +293,7 @@ def table(sides: dict[str, dict]) -> Iterator[str]:
 
 
 def rounded(value):
-    """A tree of figures with three decimals."""
+    """A tree of figures with four digits."""
     if isinstance(value, dict):
         return {key: rounded(part) for key, part in value.items()}
     if isinstance(value, list):
