@@ -65,10 +65,14 @@ class _Family:
             with contextlib.suppress(psutil.Error):
                 process.terminate()
         psutil.wait_procs(left, timeout=_GRACE / 2)
-        for process in self.members():
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(self.members(), timeout=_GRACE / 2)
+        deadline = time.monotonic() + _GRACE / 2
+        while (
+            left := self.members()
+        ) and time.monotonic() < deadline:  # again: one that starts as others end is missed
+            for process in left:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            psutil.wait_procs(left, timeout=1)
         for block in self.blocks:
             block.unlink(missing_ok=True)
 
