@@ -45,28 +45,24 @@ from recipe.core.entities import DataError
 from recipe.core.files import sha256, write_json
 from recipe.evaluate.completions import generate
 from recipe.evaluate.left_out import read_left_out, with_left_out
-from recipe.evaluate.protocols import check, comparison, protocol_names, read_protocol
-from recipe.evaluate.rows import by_sentence, first_rows, read_rows, whole_sentences
+from recipe.evaluate.protocols import Protocol, check, comparison, protocol_names, read_protocol
+from recipe.evaluate.rows import Row, by_sentence, first_rows, read_rows, whole_sentences
 from recipe.evaluate.saved import FILE, predictions_for, write_sentences
 from recipe.evaluate.scores import SENTENCES, score
+from recipe.evaluate.shares import Scored, score_shares
 from recipe.evaluate.table import percent, table
 from recipe.evaluate.verdict import EDITION
 from recipe.generate.engine import Decoding, add_options
 from recipe.generate.predictions import FILE as PREDICTIONS
 
 
-def _run(args: argparse.Namespace) -> None:
-    if args.out.exists() and not args.out.is_dir():
-        raise DataError(f"{args.out}: is a file; --out names a folder")
-    protocol = read_protocol(args.protocol) if args.protocol else None
+def _score_rows(args: argparse.Namespace, protocol: Protocol | None) -> Scored:
+    """The scores of completions, made here or saved, row by row."""
     every = read_rows(args.data, prompts=not args.predictions)
     there = Counter(every[positions[0]].dataset for positions in by_sentence(every))
     rows = every if args.limit is None else first_rows(every, args.limit)
-    if protocol and not (set(protocol.datasets) & {row.dataset for row in rows}):
-        raise DataError(
-            f"{args.data}: holds no dataset of {protocol.name}; write it with: python data_prep/to_parquet.py eval "
-            f"--protocol {protocol.name}"
-        )
+    if protocol:
+        _check_datasets(args.data, protocol, rows)
     tokenizer = folder = None
     if args.model:
         from recipe.models.folder import fit_lengths, load_tokenizer, model_folder
@@ -85,14 +81,37 @@ def _run(args: argparse.Namespace) -> None:
         return [len(ids) for ids in tokenizer(whole, add_special_tokens=False)["input_ids"]]
 
     asked = whole_sentences(rows, predictions)
-    rows = asked.rows
-    scores, sentences = score(rows, asked.outputs, tokens if tokenizer else None, args.drop_else, asked.unread)
-    scores = with_left_out(scores, read_left_out(args.data, there), there, args.drop_else)
+    scores, sentences = score(asked.rows, asked.outputs, tokens if tokenizer else None, args.drop_else, asked.unread)
+    questions = None
     if asked.unread is not None:
-        scores["questions"] = {"asked": asked.asked, "unparsable": sum(asked.unread) / asked.asked}
+        questions = {"asked": asked.asked, "unparsable": sum(asked.unread) / asked.asked}
+    return Scored(scores, sentences, there, asked.rows, questions)
+
+
+def _check_datasets(data: Path, protocol: Protocol, rows: Iterable[Row]) -> None:
+    """DataError where none of the rows is of the protocol."""
+    if not (set(protocol.datasets) & {row.dataset for row in rows}):
+        raise DataError(
+            f"{data}: holds no dataset of {protocol.name}; write it with: python data_prep/to_parquet.py eval "
+            f"--protocol {protocol.name}"
+        )
+
+
+def _run(args: argparse.Namespace) -> None:
+    if args.out.exists() and not args.out.is_dir():
+        raise DataError(f"{args.out}: is a file; --out names a folder")
+    protocol = read_protocol(args.protocol) if args.protocol else None
+    alone = args.predictions and not args.model and args.limit is None
+    scored = score_shares(args.data, args.predictions, args.drop_else) if alone else None
+    scored = scored or _score_rows(args, protocol)
+    if protocol:
+        _check_datasets(args.data, protocol, scored.schemas)
+    scores = with_left_out(scored.scores, read_left_out(args.data, scored.there), scored.there, args.drop_else)
+    if scored.questions:
+        scores["questions"] = scored.questions
     saved = args.predictions or args.out / PREDICTIONS
     args.out.mkdir(parents=True, exist_ok=True)
-    write_sentences(args.out / SENTENCES, sentences)
+    write_sentences(args.out / SENTENCES, scored.sentences)
     scores["source"] = {
         "data": str(args.data),
         "data_sha256": sha256(args.data),
@@ -111,7 +130,7 @@ def _run(args: argparse.Namespace) -> None:
         share = percent(questions["unparsable"])
         print(f"asked {questions['asked']:,} questions about single types; {share} % of their answers can't be read")
     if protocol:
-        print("\n" + comparison(protocol, scores, check(protocol, rows)))
+        print("\n" + comparison(protocol, scores, check(protocol, scored.schemas)))
 
 
 def _parser() -> argparse.ArgumentParser:

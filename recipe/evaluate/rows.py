@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 COLUMNS = ("data_source", "prompt", "reward_model")
+_REMEDY = "write it with: python data_prep/to_parquet.py eval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +42,43 @@ def read_rows(path: Path, limit: int | None = None, prompts: bool = True) -> lis
     DataError for a file or a row that data_prep/to_parquet.py did not write.
     """
     import pyarrow
-    from pyarrow import parquet
 
-    remedy = "write it with: python data_prep/to_parquet.py eval"
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; {remedy}")
     try:
-        file = parquet.ParquetFile(path)
-        if missing := [column for column in COLUMNS if column not in file.schema_arrow.names]:
-            raise DataError(f"{path}: no column {', '.join(missing)}; {remedy}")
-        table = file.read(columns=list(COLUMNS))
+        table = _read_table(path)
         records = None if prompts else _without_prompts(table)
         records = table.to_pylist() if records is None else records
     except pyarrow.ArrowException as error:
-        raise DataError(f"{path}: not a Parquet file that can be read; {remedy}") from error
+        raise DataError(f"{path}: not a Parquet file that can be read; {_REMEDY}") from error
     if not records:
-        raise DataError(f"{path}: no rows in it; {remedy}")
+        raise DataError(f"{path}: no rows in it; {_REMEDY}")
     rows = []
     for index, record in enumerate(records):
         try:
-            rows.append(_read_row(index, record) if isinstance(record, dict) else _gold_row(index, *record))
+            rows.append(_read_row(index, record) if isinstance(record, dict) else gold_row(index, *record))
         except DataError as error:
             raise DataError(f"{path}, row {index}: {error}") from error
     return rows if limit is None else first_rows(rows, limit)
+
+
+def read_gold(path: Path) -> list[tuple[str, str]]:
+    """Dataset and ground truth of each row, which `gold_row` reads; none unless all rows of the file are whole."""
+    import pyarrow
+
+    try:
+        return _without_prompts(_read_table(path)) or []
+    except pyarrow.ArrowException:
+        return []
+
+
+def _read_table(path: Path) -> pyarrow.Table:
+    from pyarrow import parquet
+
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; {_REMEDY}")
+    file = parquet.ParquetFile(path)
+    if missing := [column for column in COLUMNS if column not in file.schema_arrow.names]:
+        raise DataError(f"{path}: no column {', '.join(missing)}; {_REMEDY}")
+    return file.read(columns=list(COLUMNS))
 
 
 def first_rows(rows: Sequence[Row], limit: int) -> list[Row]:
@@ -109,7 +124,7 @@ def whole_sentences(rows: Sequence[Row], predictions: Mapping[int, Prediction]) 
     answer that can't be read names nothing; where none can, the sentence's is unparsable. DataError for a tool's
     entities that don't fit the sentence.
     """
-    outputs = [_output(row, predictions[row.index]) for row in rows]
+    outputs = [output_of(row, predictions[row.index]) for row in rows]
     if not _about_one_type(rows):
         return AnsweredSentences(list(rows), outputs)
     merged_rows, completions, unread = [], [], []
@@ -125,7 +140,8 @@ def whole_sentences(rows: Sequence[Row], predictions: Mapping[int, Prediction]) 
     return AnsweredSentences(merged_rows, completions, unread, len(rows))
 
 
-def _output(row: Row, prediction: Prediction) -> str | Answer:
+def output_of(row: Row, prediction: Prediction) -> str | Answer:
+    """What was predicted for a row: a completion, or a tool's answer. DataError for one that doesn't fit the row."""
     return prediction.output if prediction.entities is None else read_answer(row.example.sentence, prediction)
 
 
@@ -157,7 +173,8 @@ def _read_row(index: int, record: dict) -> Row:
     return Row(index, dataset, tuple(prompt), from_ground_truth(reward_model["ground_truth"]))
 
 
-def _gold_row(index: int, dataset: str, ground_truth: str) -> Row:
+def gold_row(index: int, dataset: str, ground_truth: str) -> Row:
+    """A row without its prompt; DataError for another ground truth than data_prep/to_parquet.py writes."""
     return Row(index, dataset, (), from_ground_truth(ground_truth))
 
 

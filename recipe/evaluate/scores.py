@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import NamedTuple
 
 from recipe.core.entities import DataError, Example
 from recipe.core.garbage import uncollected
@@ -29,6 +31,7 @@ _EXAMPLES = 3
 SENTENCES = "sentences.parquet"  # beside scores.json
 PARTS = ("matched", "predicted", "gold")
 _KEYED_PARTS = tuple((rule, part) for rule in KEYED for part in PARTS)
+_Named = Sequence[list[str]]  # types in the order of _KEYED_PARTS, for each entity one
 
 # Lengths of some texts, in tokens or words.
 Measure = Callable[[Sequence[str]], Sequence[int]]
@@ -39,8 +42,7 @@ def words(texts: Sequence[str]) -> list[int]:
     return [len(text.split()) for text in texts]
 
 
-@dataclass(frozen=True, slots=True)
-class SentenceScore:
+class SentenceScore(NamedTuple):
     """The figures of one row: its place in the Parquet file, its dataset, (rules x 3) counts and lengths.
 
     `digest` agrees where the same was asked and is right; `unparsable` is how many of the answers can't be read, one at
@@ -56,18 +58,24 @@ class SentenceScore:
     answer: int
 
 
-@dataclass
-class _Tally:
-    """What is added up over the sentences of one dataset."""
+@dataclass(slots=True)
+class Tally:
+    """What is added up over the sentences of one dataset, of all or of some of them.
+
+    `labels`: of the entities that a rule counts as matched, predicted and gold, in the order of _KEYED_PARTS, how many
+    have each type.
+    """
 
     sentences: list[SentenceScore] = field(default_factory=list)
     unparsable: int = 0
     disagreements: Counter = field(default_factory=Counter)
-    examples: dict[str, list[dict]] = field(default_factory=lambda: defaultdict(list))
-    labels: list[list[str]] = field(default_factory=lambda: [[] for _ in _KEYED_PARTS])
+    examples: dict[str, list[dict]] = field(default_factory=dict)
+    labels: list[Counter] = field(default_factory=lambda: [Counter() for _ in _KEYED_PARTS])
 
-    def add(self, row: Row, output: Output, drop_else: bool, unread: int | None, lengths: Sequence[int]) -> None:
-        """Add one sentence; `lengths`: of reasoning and answer."""
+    def add(
+        self, row: Row, output: Output, drop_else: bool, unread: int | None, lengths: Sequence[int], named: _Named
+    ) -> None:
+        """Add one sentence; `lengths`: of reasoning and answer. The types that it names go into `named`."""
         example, answer, gold = beside_gold(row.example, output, drop_else)
         if is_gold(example, answer, gold) and answer.parsed:
             labels, disagreements = _labels_of_gold(example), ()
@@ -76,12 +84,13 @@ class _Tally:
             verdict = judge(example, answer, gold)
             labels, disagreements = _labels(verdict), verdict.disagreements
             overlaps = [(one.matched, one.predicted, one.gold) for one in count_overlaps(verdict)]
-        for kept, each in zip(self.labels, labels, strict=True):
+        for kept, each in zip(named, labels, strict=True):
             kept += each
         for one in disagreements:
             self.disagreements[one.kind] += 1
-            if len(self.examples[one.kind]) < _EXAMPLES:
-                self.examples[one.kind].append(_as_example(row.index, one))
+            examples = self.examples.setdefault(one.kind, [])
+            if len(examples) < _EXAMPLES:
+                examples.append(_as_example(row.index, one))
         unparsable = not answer.parsed
         self.unparsable += unparsable
         unread = int(unparsable) if unread is None else unread
@@ -92,10 +101,13 @@ class _Tally:
         """Entities of each type by rule of KEYED and part."""
         types: dict[str, dict[tuple[str, str], int]] = {}
         for place, labels in zip(_KEYED_PARTS, self.labels, strict=True):
-            for label, times in Counter(labels).items():
+            for label, times in labels.items():
                 types.setdefault(label, dict.fromkeys(_KEYED_PARTS, 0))[place] = times
         return types
 
+
+# By dataset, in the order in which these come.
+Tallies = Mapping[str, Tally]
 
 # The types of the entities that a rule counts as matched, predicted and gold, in the order of _KEYED_PARTS.
 _Labels = Sequence[Sequence[str]]
@@ -138,7 +150,6 @@ def digest(example: Example) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-@uncollected()
 def score(
     rows: Sequence[Row],
     outputs: Sequence[Output],
@@ -154,7 +165,20 @@ def score(
     """
     if len(rows) != len(outputs):
         raise DataError(f"predictions: {len(outputs)} for {len(rows)} rows; one for each row is needed")
-    tallies: dict[str, _Tally] = {}
+    return summary(tally(rows, outputs, measure, drop_else, unread), "tokens" if measure else "words")
+
+
+@uncollected()
+def tally(
+    rows: Sequence[Row],
+    outputs: Sequence[Output],
+    measure: Measure | None = None,
+    drop_else: bool = True,
+    unread: Sequence[int] | None = None,
+) -> Tallies:
+    """What `score` makes its figures of."""
+    tallies: dict[str, Tally] = {}
+    named: dict[str, _Named] = {}
     several = [None] * len(rows) if unread is None else unread
     answered = list(zip(rows, outputs, several, strict=True))
     for start in range(0, len(answered), 2048):
@@ -162,38 +186,67 @@ def score(
         pairs = [texts(output, row.example) for row, output, _ in batch]
         lengths = (measure or words)([text for pair in pairs for text in pair])
         for number, (row, output, times) in enumerate(batch):
-            if (tally := tallies.get(row.dataset)) is None:
-                tally = tallies[row.dataset] = _Tally()
-            tally.add(row, output, drop_else, times, lengths[2 * number : 2 * number + 2])
-    sentences = [sentence for tally in tallies.values() for sentence in tally.sentences]
-    return _summary(tallies, "tokens" if measure else "words"), sentences
+            if (of_dataset := tallies.get(row.dataset)) is None:
+                of_dataset = tallies[row.dataset] = Tally()
+                named[row.dataset] = [[] for _ in _KEYED_PARTS]
+            span = lengths[2 * number : 2 * number + 2]
+            of_dataset.add(row, output, drop_else, times, span, named[row.dataset])
+    for dataset, labels in named.items():
+        tallies[dataset].labels = list(map(Counter, labels))
+    return tallies
 
 
-def _summary(tallies: dict[str, _Tally], unit: str) -> dict:
+def joined(parts: Iterable[Tallies]) -> Tallies:
+    """The tallies of all rows from those of some each, whichever rows each is of: as if one had gone through all."""
+    whole: dict[str, Tally] = {}
+    for part in parts:
+        for dataset, one in part.items():
+            into = whole.setdefault(dataset, Tally())
+            into.sentences += one.sentences
+            into.unparsable += one.unparsable
+            into.disagreements += one.disagreements
+            for kind, examples in one.examples.items():
+                into.examples.setdefault(kind, []).extend(examples)
+            for labels, more in zip(into.labels, one.labels, strict=True):
+                labels.update(more)
+    for one in whole.values():
+        one.sentences.sort(key=itemgetter(0))
+        for examples in one.examples.values():
+            examples.sort(key=itemgetter("index"))
+            del examples[_EXAMPLES:]
+    return dict(sorted(whole.items(), key=lambda item: item[1].sentences[0].index))
+
+
+def summary(tallies: Tallies, unit: str) -> tuple[dict, list[SentenceScore]]:
+    """What scores.json holds, and each sentence's own figures, dataset by dataset. `unit`: of lengths."""
+    return _figures_of(tallies, unit), [sentence for one in tallies.values() for sentence in one.sentences]
+
+
+def _figures_of(tallies: Tallies, unit: str) -> dict:
     import numpy as np
 
     from recipe.evaluate.intervals import SEED, f1_of, interval, resampled_sums
 
     rng = np.random.default_rng(SEED)
     datasets, sums, samples = {}, [], []
-    for name, tally in tallies.items():
-        counts = np.array([one.counts for one in tally.sentences]).reshape(-1, len(SCORED_RULES), 3)
+    for name, one in tallies.items():
+        counts = np.array([each.counts for each in one.sentences]).reshape(-1, len(SCORED_RULES), 3)
         sums.append(counts.sum(axis=0))
         samples.append(resampled_sums(counts, rng))
         lengths = {
-            f"{part}_{unit}": np.array([getattr(one, part) for one in tally.sentences])
+            f"{part}_{unit}": np.array([getattr(each, part) for each in one.sentences])
             for part in ("reasoning", "answer")
         }
         datasets[name] = {
             "sentences": len(counts),
             **_figures(sums[-1], *interval(f1_of(samples[-1]))),
-            "unparsable": tally.unparsable / len(counts),
+            "unparsable": one.unparsable / len(counts),
             **{key: float(values.mean()) for key, values in lengths.items()},
             **{f"{key}_p95": float(np.percentile(values, 95)) for key, values in lengths.items()},
             # The file keeps this name, which its readers know.
-            "errors": {kind: tally.disagreements[kind] for kind in KINDS},
-            "examples": {kind: tally.examples[kind] for kind in KINDS if kind in tally.examples},
-            "types": {label: _type_figures(of_type) for label, of_type in sorted(tally.by_type().items())},
+            "errors": {kind: one.disagreements[kind] for kind in KINDS},
+            "examples": {kind: one.examples[kind] for kind in KINDS if kind in one.examples},
+            "types": {label: _type_figures(of_type) for label, of_type in sorted(one.by_type().items())},
             "counts": {
                 rule: dict(zip(PARTS, map(_number, sums[-1][i]), strict=True)) for i, rule in enumerate(SCORED_RULES)
             },

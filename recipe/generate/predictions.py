@@ -62,7 +62,7 @@ def read_predictions(path: Path) -> dict[int, Prediction]:
             if not line.strip():
                 continue
             try:
-                prediction = _read_line(line.strip(), number)
+                prediction = read_line(line.strip(), number)
             except _CutShortError as error:
                 told = "the file ends inside it; copy the whole file, or make this prediction again"
                 if line.endswith(b"\n") and file.read(1 << 16).strip():
@@ -91,8 +91,11 @@ def _without_mark(line: bytes, path: Path) -> bytes:
     return line.removeprefix(codecs.BOM_UTF8)
 
 
-def _read_line(line: bytes, number: int) -> Prediction:
-    """The prediction of a line without its line end; DataError for none, _CutShortError for the beginning of one."""
+def read_line(line: bytes, number: int) -> Prediction:
+    """The prediction of a line without its line end. DataError for none, another ValueError for the beginning of one.
+
+    `number`: the line's place in its file, from 1.
+    """
     if line.startswith(b"["):
         raise DataError(f"a JSON list; write an object on each line (JSON Lines): {_SHAPES}")
     try:
