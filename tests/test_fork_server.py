@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -161,3 +162,16 @@ def test_a_signal_to_the_group_that_started_it_does_not_reach_it(tmp_path):
         "    print(subprocess.run([python, '-c', code], capture_output=True, text=True).stdout)\n"
     )
     assert run(sys.executable, "-c", code, start_new_session=True).stdout.strip() == "True"
+
+
+def test_where_the_temporary_folder_cannot_hold_it_there_is_none(tmp_path, monkeypatch):
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with serving(MODULES) as python:  # a socket's path has 107 bytes at most
+        assert python is None
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # as on a mount with noexec
+    with serving(MODULES) as python:
+        assert python is None
+    assert not list(folder.iterdir())

@@ -43,32 +43,45 @@ _PR_SET_PDEATHSIG = 1
 
 
 @contextlib.contextmanager
-def serving(modules: tuple[str, ...]) -> Iterator[str]:
-    """Serve while the block runs; gives the path of the command. The environment is the server's: set it before."""
-    with tempfile.TemporaryDirectory(prefix="ner-fork-") as folder:
+def serving(modules: tuple[str, ...]) -> Iterator[str | None]:
+    """Serve while the block runs; gives the path of the command. The environment is the server's: set it before.
+
+    None, and no server, where the temporary folder can't hold the command (mounted noexec) or the socket (a long path).
+    """
+    with tempfile.TemporaryDirectory(prefix="ner-fork-") as folder, socket.socket(socket.AF_UNIX) as listening:
         python = Path(folder) / "python"  # multiprocessing takes a path, not a command with arguments
         line = [sys.executable, "-I", "-S", __file__, f"{folder}/socket"]
         python.write_text(f'#!/bin/sh\nexec {shlex.join(line)} "$@"\n', encoding="utf-8")
         python.chmod(0o700)
-        with socket.socket(socket.AF_UNIX) as listening:
-            listening.bind(f"{folder}/socket")
-            listening.listen(64)  # who comes before the server is ready waits
-            code = f"from {__name__} import serve; serve({listening.fileno()}, {str(python)!r}, {modules!r})"
-            server = subprocess.Popen(
-                [sys.executable, "-c", code],
-                env={**os.environ, "PYTHONPATH": _here_first()},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[listening.fileno()],
-                start_new_session=True,  # a signal to this process's group is not meant for it
-                preexec_fn=_end_with_the_parent,
-            )
+        if not os.access(python, os.X_OK) or not _bound(listening, f"{folder}/socket"):
+            yield None
+            return
+        listening.listen(64)  # who comes before the server is ready waits
+        code = f"from {__name__} import serve; serve({listening.fileno()}, {str(python)!r}, {modules!r})"
+        server = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": _here_first()},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[listening.fileno()],
+            start_new_session=True,  # a signal to this process's group is not meant for it
+            preexec_fn=_end_with_the_parent,
+        )
+        listening.close()  # so that without the server nobody listens
         try:
             yield str(python)
         finally:
             server.kill()
             server.wait()
+
+
+def _bound(listening: socket.socket, path: str) -> bool:
+    try:
+        listening.bind(path)
+    except OSError:
+        return False
+    return True
 
 
 def _here_first() -> str:
