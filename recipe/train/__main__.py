@@ -30,6 +30,7 @@ from recipe import cpu
 from recipe.core.command_line import command_parser, exit_status, unwind_on_sigterm, verbose
 from recipe.core.entities import DataError
 from recipe.core.files import locked, write_json, write_text
+from recipe.core.processes import cores
 from recipe.generate.engine import SAMPLER
 from recipe.models import checkpoints, retention
 from recipe.models.checkpoints import TRACKER
@@ -137,10 +138,6 @@ def _join(plan: preflight.Plan, config, environment: Mapping[str, str]) -> list[
     return [*tool, "watch", *run]
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _quoted(value: str | Sequence[str]) -> str:
     """A string, or several, as a value on Hydra's command line, where commas and braces would mean something."""
     if not isinstance(value, str):
@@ -237,7 +234,7 @@ def train(
     on_cpu, stage = config.trainer.device == "cpu", experiment.stage_of(config)
     if on_cpu:
         # SFT takes a rank a core. Threads that spin while they wait would take the cores from each other.
-        threads = {"OMP_NUM_THREADS": "1" if stage == "sft" else str(_cores()), "OMP_WAIT_POLICY": "PASSIVE"}
+        threads = {"OMP_NUM_THREADS": "1" if stage == "sft" else str(cores()), "OMP_WAIT_POLICY": "PASSIVE"}
         for key, value in {**cpu.ENVIRONMENT, **threads}.items():
             os.environ.setdefault(key, value)
     forked = on_cpu and not dry_run and not os.environ.get("RAY_ADDRESS")
@@ -262,7 +259,7 @@ def _train(
 
     on_cpu, stage = config.trainer.device == "cpu", experiment.stage_of(config)
     if ranks is None:
-        ranks = _cores() if on_cpu and stage == "sft" else int(config.trainer.n_gpus_per_node)
+        ranks = cores() if on_cpu and stage == "sft" else int(config.trainer.n_gpus_per_node)
     plan = preflight.check(name, overrides, ranks * int(config.trainer.nnodes) if stage == "sft" else None)
     overrides = [*overrides, *plan.derived]
     config = experiment.compose(name, overrides)
