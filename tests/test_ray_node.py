@@ -53,6 +53,7 @@ def started(tmp_path):
     while not sleeping("43211"):
         assert node.poll() is None
     yield node, tmp_path
+    ray_node.stop(tmp_path)  # with what a killed node would leave
     for process in (node, other):
         process.kill()
         process.wait()

@@ -60,14 +60,14 @@ def test_a_signal_ends_a_run_that_is_looked_at(tmp_path, number):
     code = (
         "import sys; from pathlib import Path; from recipe.ray_cluster import supervise\n"
         "look = lambda: print('look', flush=True)\n"
-        "sys.exit(supervise.run(['bash', '-c', '(setsid sleep 43210 &); sleep 43211'], Path(sys.argv[1]), look=look))"
+        "sys.exit(supervise.run(['bash', '-c', '(setsid sleep 54310 &); sleep 54311'], Path(sys.argv[1]), look=look))"
     )
     run = subprocess.Popen([sys.executable, "-c", code, tmp_path / "log.txt"], stdout=subprocess.PIPE)
     assert run.stdout.readline() == b"look\n"
     time.sleep(0.5)
     run.send_signal(number)
     assert run.wait(timeout=30) == 128 + number
-    assert alive("43210") == alive("43211") == []
+    assert alive("54310") == alive("54311") == []
 
 
 def test_a_daemon_that_outlives_its_parent_is_ended():
