@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from recipe.core.garbage import uncollected
+
 
 @contextmanager
 def first_import_of(package: str) -> Iterator[None]:
@@ -15,9 +17,6 @@ def first_import_of(package: str) -> Iterator[None]:
     if package in sys.modules or not gc.isenabled():
         yield
         return
-    gc.disable()
-    try:
+    with uncollected():
         yield
-    finally:
         gc.freeze()
-        gc.enable()

@@ -157,12 +157,14 @@ def serve(listening: int, python: str, modules: tuple[str, ...]) -> None:
     import importlib
     import selectors
 
+    from recipe.core.garbage import uncollected
+
     accepts = socket.socket(fileno=listening)
-    for module in modules:
-        importlib.import_module(module)
+    with uncollected():
+        for module in modules:
+            importlib.import_module(module)
+        gc.freeze()  # no collection in a fork writes on, and so copies, what is shared
     assert "ray" not in sys.modules, "Ray would keep this process's settings"
-    gc.collect()
-    gc.freeze()  # no collection in a fork writes on, and so copies, what is shared
 
     woken, wakes = os.pipe()
     os.set_blocking(wakes, False)
