@@ -17,7 +17,7 @@ from recipe.core.align import Span, locate
 from recipe.core.entities import Entity, Example
 from recipe.core.metrics import published_name
 from recipe.core.text import visible
-from recipe.evaluate import scores as evaluated
+from recipe.evaluate import verdict
 from recipe.evaluate.intervals import resampled_sums
 from recipe.evaluate.rows import Row
 from recipe.evaluate.scores import digest, score
@@ -100,15 +100,15 @@ def test_a_name_without_a_choice_of_places_stands_where_it_would_be_put_among_se
 
 def plain_counts(example: Example, output: str, drop_else: bool) -> tuple[float, ...]:
     """The counts of one sentence, rule by rule, as their definitions say."""
-    verdict = compare(example, output, drop_else)
-    sides = ((verdict.answer.entities, verdict.predicted_spans), (verdict.example.entities, verdict.gold_spans))
+    judged = compare(example, output, drop_else)
+    sides = ((judged.answer.entities, judged.predicted_spans), (judged.example.entities, judged.gold_spans))
     published = [Counter({(published_name(e.name), e.type) for e in entities}) for entities, _ in sides]
     strict = [Counter((visible(e.name), e.type) for e in entities) for entities, _ in sides]
     span = [Counter((at[:2] if at else visible(e.name), e.type) for e, at in zip(*side, strict=True)) for side in sides]
     keyed = ((found & gold, found, gold) for found, gold in (published, strict, span))
     return (
         *(part.total() for parts in keyed for part in parts),
-        *(number for each in count_overlaps(verdict) for number in (each.matched, each.predicted, each.gold)),
+        *(number for each in count_overlaps(judged) for number in (each.matched, each.predicted, each.gold)),
     )
 
 
@@ -122,7 +122,7 @@ def test_scores_are_those_of_whole_verdicts(pairs, drop_else):
         assert sentence.counts == plain_counts(*pairs[sentence.index], drop_else)
     with (
         mock.patch.object(align, "_without_choice", return_value=None),
-        mock.patch.object(evaluated, "is_gold", return_value=False),
+        mock.patch.object(verdict, "_surely_agreed", return_value=(set(), set())),
     ):
         whole, _ = score(rows, outputs, drop_else=drop_else)
     assert json.dumps(quick) == json.dumps(whole)

@@ -115,17 +115,25 @@ def parse(completion: str, example: Example | None = None) -> Answer:
     else is unparsable.
     """
     reasoning, body, closed = _split_reasoning(completion)
+    by_type = _laid_out(body) if closed else None
+    if by_type is not None:
+        labelled = [(normalize_type(label), names) for label, names in by_type]
+        entities = [Entity(name, label) for label, names in labelled for name in names]
+        types = tuple([label for label, _ in labelled])
+        return Answer(_that_can_be_read(entities, body), reasoning, parsed=True, layout=True, types=types)
     read = _last_answer(body)
     if read is None:
         return Answer(reasoning=reasoning)
-    entities = tuple([entity for entity in read.entities if visible(entity.name)])
-    if "\\" in body or not body.isascii():  # a lone surrogate can't be in a sentence and can't be written to a file
+    return Answer(_that_can_be_read(read.entities, body), reasoning, parsed=True)
+
+
+def _that_can_be_read(entities: Iterable[Entity], body: str) -> tuple[Entity, ...]:
+    """Those with a name that is seen and with texts that can be written to a file."""
+    entities = [entity for entity in entities if visible(entity.name)]
+    if "\\" in body or not body.isascii():  # a lone surrogate can't be in a sentence
         broken = {label for label in {entity.type for entity in entities} if has_lone_surrogate(label)}
-        entities = tuple(e for e in entities if e.type not in broken and not has_lone_surrogate(e.name))
-    if not (closed and not read.start and not body[read.end :].strip() and _is_layout(read.value)):
-        return Answer(entities, reasoning, parsed=True)
-    types = tuple(normalize_type(label) for label, _ in read.value[0][1])
-    return Answer(entities, reasoning, parsed=True, layout=True, types=types)
+        entities = [e for e in entities if e.type not in broken and not has_lone_surrogate(e.name)]
+    return tuple(entities)
 
 
 def _split_reasoning(text: str) -> tuple[str | None, str, bool]:
@@ -270,11 +278,15 @@ def _from_item(item: object) -> list[Entity] | None:
     return _from_mapping(item) if name is None and label is None else None
 
 
-def _is_layout(value: object) -> bool:
-    """Exactly `{"entities": {str: [str, ...]}}`, no key twice."""
-    if not isinstance(value, _Pairs) or len(value) != 1 or not isinstance(value[0][1], _Pairs):
-        return False
-    inner = value[0][1]
-    return len({key for key, _ in inner}) == len(inner) and all(
-        type(names) is list and all(type(name) is str for name in names) for _, names in inner
-    )
+def _laid_out(text: str) -> list[tuple[str, list[str]]] | None:
+    """Types with their names where the text is exactly `{"entities": {str: [str, ...]}}`, no key twice; else None."""
+    value, end = _decode(text, 0) if text.startswith("{") else (None, 0)
+    if end < len(text) or type(value) is not _Pairs or len(value) != 1:
+        return None
+    key, inner = value[0]
+    if key != "entities" or type(inner) is not _Pairs or len(dict(inner)) < len(inner):
+        return None
+    for _, names in inner:
+        if type(names) is not list or not {*map(type, names)} <= {str}:
+            return None
+    return inner

@@ -47,7 +47,7 @@ _CLOSING = frozenset(')]}"”’»›>.,;:!?…。，、；：！？）」』】
 def place(sentence: str, entities: Iterable[Entity], beside: Iterable[Span | None] = ()) -> tuple[Span | None, ...]:
     """A span for each entity: where it says that it stands, else where `locate` finds it, which gets `beside`."""
     entities = tuple(entities)
-    if all(entity.start is None for entity in entities):
+    if not {entity.start for entity in entities} - {None}:
         return locate(sentence, entities, beside)
     given = [_own_place(entity) for entity in entities]
     if None not in given:
@@ -78,7 +78,7 @@ def locate(
     if not wanted:
         return ()
     beside, taken = {span for span in beside if span}, set(taken)
-    if not taken and (settled := _without_choice(sentence, wanted, beside)) is not None:
+    if (settled := _without_choice(sentence, wanted, beside, taken)) is not None:
         return settled
     text = _folded_sentence(sentence)
     anywhere = {(span.start, span.end) for span in beside}
@@ -112,39 +112,40 @@ def locate(
 
 
 def _without_choice(
-    sentence: str, wanted: Sequence[tuple[str, str]], beside: Collection[Span]
+    sentence: str, wanted: Sequence[tuple[str, str]], beside: Collection[Span], taken: Collection[Span]
 ) -> tuple[Span | None, ...] | None:
     """What `locate` gives where no name has to choose among places, as in most sentences; else None.
 
-    A name has no choice that has no more places than mentions, or for which `beside` has as many of its type as it has
-    mentions. `wanted` are folded names and types.
+    A name has no choice for which `beside` has as many places of its type as it has mentions, and none that has no
+    more places than mentions. `wanted` are folded names and types.
     """
     if not _as_folded(sentence):
         return None
-    places: dict[tuple[str, str], list[Span]] = {}
     own: dict[tuple[str, str], list[Span]] = {}
-    mentions = dict.fromkeys(wanted, 1) if len(set(wanted)) == len(wanted) else Counter(wanted)
+    for span in beside:
+        text = sentence[span[0] : span[1]]
+        if text.strip() != text:  # it is a place of what stands within it
+            return None
+        own.setdefault((text, span[2]), []).append(span)
+    marked = not sentence.isascii()
+    places: dict[tuple[str, str], list[Span]] = {}
+    mentions = dict.fromkeys(wanted, 1)
+    if len(mentions) < len(wanted):
+        mentions = Counter(wanted)
     for mention, times in mentions.items():
         name, label = mention
-        found: list[Span] = []
-        at = sentence.find(name) if name else -1
-        while at >= 0 and len(found) <= times:
-            end = at + len(name)
-            if end < len(sentence) and unicodedata.combining(sentence[end]):
-                return None
-            found.append(Span(at, end, label))
-            at = sentence.find(name, at + 1)
-        if len(found) > times:
-            if not own:
-                for span in sorted(beside):
-                    own.setdefault((sentence[span.start : span.end], span.type), []).append(span)
-            found = own.get(mention, [])
-            if len(found) != times:
-                return None
-        places[mention] = found[::-1]
-    # A place of `beside` with white space at an end is a place of what stands within it.
-    if any(sentence[start:end].strip() != sentence[start:end] for start, end, _ in beside):
-        return None
+        found = own.get(mention, ())
+        if len(found) != times:
+            found, at = [], sentence.find(name) if name else -1
+            while at >= 0:
+                end = at + len(name)
+                if len(found) == times or (marked and end < len(sentence) and unicodedata.combining(sentence[end])):
+                    return None
+                found.append(Span(at, end, label))
+                at = sentence.find(name, at + 1)
+        if taken and not taken.isdisjoint(found):
+            return None
+        places[mention] = sorted(found, reverse=True) if times > 1 else found
     return tuple([places[mention].pop() if places[mention] else None for mention in wanted])
 
 
@@ -234,6 +235,7 @@ def _in_word(character: str) -> bool:
     )
 
 
+@lru_cache(maxsize=4096)  # gold and answer have most names in common
 def folded(name: str) -> str:
     """The name as names are compared: what is seen of it (recipe.core.text), in canonical decomposition.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from recipe.core.text import visible
 
@@ -61,6 +62,7 @@ class Answer:
     types: tuple[str, ...] = field(default=(), compare=False)
 
 
+@lru_cache(maxsize=1024)  # a dataset has few
 def normalize_type(label: str) -> str:
     r"""`" Location\u200b"` -> `"location"`: lower case, as it is seen."""
     return visible(label).lower()

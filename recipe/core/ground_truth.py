@@ -63,13 +63,11 @@ def from_ground_truth(text: str) -> Example:
         value = json.loads(text)
         sentence, types, name = value["sentence"], value["types"], value.get("format", DEFAULT_FORMAT)
         entities = [Entity(entity["name"], entity["type"], entity.get("start")) for entity in value["entities"]]
-        strings = [sentence, name, *types, *(part for entity in entities for part in (entity.name, entity.type))]
-        lists = (types, value["entities"])
-        if not all(isinstance(each, list) for each in lists) or not all(isinstance(each, str) for each in strings):
+        strings = [sentence, name, *types, *[e.name for e in entities], *[e.type for e in entities]]
+        if not type(types) is type(value["entities"]) is list or set(map(type, strings)) != {str}:
             raise TypeError("a list or a string is something else")
-        for entity in entities:
-            if entity.start is not None and not _stands(sentence, entity):
-                raise ValueError("an entity does not stand where it says")
+        if not all(entity.start is None or _stands(sentence, entity) for entity in entities):
+            raise ValueError("an entity does not stand where it says")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         told = f"ground truth: {str(text)[:60]!r} is not what data_prep/to_parquet.py writes"
         raise DataError(f"{told}; write the Parquet file again") from error

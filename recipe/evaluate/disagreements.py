@@ -76,6 +76,8 @@ def classify(
 
 def _drop_matched(gold: _Located, found: _Located) -> None:
     """Take out of both what both have: the same place and type, or the same name, as it is seen, and type."""
+    if not gold or not found:
+        return
     sides = [(entities, [place_key(*item) for item in entities]) for entities in (gold, found)]
     common = shared(*(keys for _, keys in sides))
     if not common:
@@ -110,6 +112,8 @@ def _pair(gold: _Located, found: _Located) -> list[Disagreement]:
         same_place = (one.start, one.end) == (other.start, other.end)
         kinds[i, j] = 2 if same_place else int(one.type == other.type)
         overlaps[i, j] = min(one.end, other.end) - max(one.start, other.start)
+    if not kinds:
+        return []
     # A pair of one class outweighs all that could be had of the classes after it, and of shared text.
     unit, pairs = 1 + sum(overlaps.values()), 1 + min(len(gold), len(found))
     weights = [(i, j, float(unit * pairs**kind + overlaps[i, j])) for (i, j), kind in kinds.items()]

@@ -19,17 +19,20 @@ def f1_of(sums: np.ndarray) -> np.ndarray:
 
 def resampled_sums(counts: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES) -> np.ndarray:
     """(sentences, rules, 3) -> (resamples, rules, 3): sums over as many sentences, drawn with replacement."""
-    sentences, flat = len(counts), counts.reshape(len(counts), -1).astype(np.float64)
-    flat, column = np.unique(flat, axis=1, return_inverse=True)  # most rules count the same predicted and gold
+    sentences, flat = len(counts), np.ascontiguousarray(counts.reshape(len(counts), -1), np.float64)
+    # Few sentences have counts that no other one has. How often each was drawn needn't be known, only how often its
+    # counts were; these sums are of whole numbers and halves, so nothing is rounded.
+    as_bytes = flat.view(np.dtype((np.void, flat.itemsize * flat.shape[1]))).ravel()
+    _, first, kind = np.unique(as_bytes, return_index=True, return_inverse=True)
+    kind = kind.astype(np.intp)
     sums = np.empty((resamples, flat.shape[1]))
-    step = min(resamples, max(1, (1 << 22) // max(1, sentences)))  # 32 MB of weights at a time, however many sentences
-    weights = np.empty((step, sentences))
-    for start in range(0, resamples, step):
-        size = min(step, resamples - start)
-        for weight in weights[:size]:
-            weight[:] = np.bincount(rng.integers(sentences, size=sentences), minlength=sentences)
-        sums[start : start + size] = weights[:size] @ flat
-    return sums[:, column.ravel()].reshape(resamples, *counts.shape[1:])
+    drawn = np.empty((min(resamples, max(1, (1 << 22) // len(first))), len(first)))  # 32 MB, however many sentences
+    for start in range(0, resamples, len(drawn)):
+        times = drawn[: resamples - start]
+        for row in times:
+            row[:] = np.bincount(kind[rng.integers(sentences, size=sentences)], minlength=len(first))
+        sums[start : start + len(times)] = times @ flat[first]
+    return sums.reshape(resamples, *counts.shape[1:])
 
 
 def interval(samples: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ but the weights: neither on the order of the spans nor on how their types are ca
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import permutations
 
 from recipe.core.align import Span
 
@@ -51,8 +52,8 @@ def shared(found: Iterable[Hashable], gold: Iterable[Hashable]) -> list[Hashable
 
 def best(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
     """The pairs of a one-to-one pairing with the greatest sum of weights, in the order of the gold."""
-    if not pairs:
-        return []
+    if len(pairs) < 2:
+        return [(i, j) for i, j, _ in pairs]
     if len({i for i, _, _ in pairs}) == len({j for _, j, _ in pairs}) == len(pairs):  # nothing to choose
         return sorted((i, j) for i, j, _ in pairs)
     chosen = []
@@ -82,6 +83,8 @@ def _apart(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
 
 
 def _assign(part: Sequence[Pair], gold: Sequence[int], found: Sequence[int]) -> list[tuple[int, int]]:
+    if len(gold) <= _FEW and len(found) <= _FEW:
+        return _try_all(part, gold, found)
     import numpy as np
     from scipy.optimize import linear_sum_assignment
 
@@ -91,3 +94,16 @@ def _assign(part: Sequence[Pair], gold: Sequence[int], found: Sequence[int]) -> 
         weights[row[i], column[j]] = weight
     chosen = zip(*linear_sum_assignment(weights, maximize=True), strict=True)
     return [(gold[i], found[j]) for i, j in chosen if weights[i, j] > 0]
+
+
+_FEW = 4  # 24 ways to pair them; to load SciPy takes as long as 5,000 sentences
+
+
+def _try_all(part: Sequence[Pair], gold: Sequence[int], found: Sequence[int]) -> list[tuple[int, int]]:
+    weights = {(i, j): weight for i, j, weight in part}
+    few, many = (gold, found) if len(gold) <= len(found) else (found, gold)
+    ways = (list(zip(few, way, strict=True)) for way in permutations(many, len(few)))
+    if few is found:
+        ways = ([(i, j) for j, i in way] for way in ways)
+    chosen = max(ways, key=lambda way: sum(weights.get(pair, 0.0) for pair in way))
+    return [pair for pair in chosen if pair in weights]

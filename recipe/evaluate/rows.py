@@ -92,6 +92,7 @@ def first_rows(rows: Sequence[Row], limit: int) -> list[Row]:
     return [rows[position] for position in sorted(kept)]
 
 
+@uncollected()
 def by_sentence(rows: Sequence[Row]) -> list[list[int]]:
     """The positions of the rows about each sentence: one, unless a row asks about one type alone."""
     if not _about_one_type(rows):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from recipe.core.entities import DataError
 from recipe.core.files import sha256, whole
+from recipe.core.garbage import uncollected
 from recipe.evaluate.rows import AnsweredSentences, Row, read_rows, whole_sentences
 from recipe.evaluate.scores import PARTS, SentenceScore
 from recipe.evaluate.tool_answers import read_answer
@@ -89,6 +90,7 @@ def data_of(scores: dict) -> str:
     return f"{source.get('data')} (sha256 {str(source.get('data_sha256'))[:12]}...)"
 
 
+@uncollected()
 def write_sentences(path: Path, sentences: Sequence[SentenceScore]) -> None:
     """Each sentence's own counts and lengths as Parquet, whole or not at all: what recipe.compare tests models with."""
     import numpy as np

@@ -3,9 +3,9 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import NamedTuple
 
 from recipe.core.entities import DataError, Example
@@ -21,8 +21,7 @@ from recipe.evaluate.verdict import (
     Verdict,
     beside_gold,
     count_overlaps,
-    is_gold,
-    judge,
+    judge_rest,
     keys,
     texts,
 )  # fmt: skip
@@ -31,7 +30,18 @@ _EXAMPLES = 3
 SENTENCES = "sentences.parquet"  # beside scores.json
 PARTS = ("matched", "predicted", "gold")
 _KEYED_PARTS = tuple((rule, part) for rule in KEYED for part in PARTS)
-_Named = Sequence[list[str]]  # types in the order of _KEYED_PARTS, for each entity one
+
+
+class _Types(NamedTuple):
+    """The type of each entity of a dataset: those that gold and answer agree on, once by `published`, and all others.
+
+    `rest`: in the order of _KEYED_PARTS.
+    """
+
+    agreed: list[str]
+    published: list[str]
+    rest: Sequence[list[str]]
+
 
 # Lengths of some texts, in tokens or words.
 Measure = Callable[[Sequence[str]], Sequence[int]]
@@ -73,28 +83,30 @@ class Tally:
     labels: list[Counter] = field(default_factory=lambda: [Counter() for _ in _KEYED_PARTS])
 
     def add(
-        self, row: Row, output: Output, drop_else: bool, unread: int | None, lengths: Sequence[int], named: _Named
+        self, row: Row, output: Output, drop_else: bool, unread: int | None, lengths: Sequence[int], named: _Types
     ) -> None:
         """Add one sentence; `lengths`: of reasoning and answer. The types that it names go into `named`."""
         example, answer, gold = beside_gold(row.example, output, drop_else)
-        if is_gold(example, answer, gold) and answer.parsed:
-            labels, disagreements = _labels_of_gold(example), ()
-            overlaps = ((len(gold),) * 3,) * 2
-        else:
-            verdict = judge(example, answer, gold)
-            labels, disagreements = _labels(verdict), verdict.disagreements
-            overlaps = [(one.matched, one.predicted, one.gold) for one in count_overlaps(verdict)]
-        for kept, each in zip(named, labels, strict=True):
-            kept += each
-        for one in disagreements:
-            self.disagreements[one.kind] += 1
-            examples = self.examples.setdefault(one.kind, [])
-            if len(examples) < _EXAMPLES:
-                examples.append(_as_example(row.index, one))
+        agreed, rest = judge_rest(example, answer, gold)
+        published = set(RULES["published"](agreed))
+        named.agreed.extend([entity.type for entity in agreed])
+        named.published.extend([label for _, label in published])
+        number = len(agreed)
+        counts = (len(published),) * 3 + (number,) * 12
+        if rest:
+            labels = _labels(rest, published)
+            for kept, each in zip(named.rest, labels, strict=True):
+                kept += each
+            overlaps = [(one.matched, one.predicted, one.gold) for one in count_overlaps(rest)]
+            counts = tuple(map(add, counts, (*map(len, labels), *overlaps[0], *overlaps[1])))
+            for one in rest.disagreements:
+                self.disagreements[one.kind] += 1
+                examples = self.examples.setdefault(one.kind, [])
+                if len(examples) < _EXAMPLES:
+                    examples.append(_as_example(row.index, one))
         unparsable = not answer.parsed
         self.unparsable += unparsable
         unread = int(unparsable) if unread is None else unread
-        counts = (*map(len, labels), *overlaps[0], *overlaps[1])
         self.sentences.append(SentenceScore(row.index, row.dataset, digest(example), counts, unread, *lengths))
 
     def by_type(self) -> dict[str, dict[tuple[str, str], int]]:
@@ -109,22 +121,23 @@ class Tally:
 # By dataset, in the order in which these come.
 Tallies = Mapping[str, Tally]
 
-# The types of the entities that a rule counts as matched, predicted and gold, in the order of _KEYED_PARTS.
-_Labels = Sequence[Sequence[str]]
 
+def _labels(verdict: Verdict, apart: Collection[tuple]) -> Sequence[list[str]]:
+    """The types of the entities that a rule counts as matched, predicted and gold, in the order of _KEYED_PARTS.
 
-def _labels_of_gold(example: Example) -> _Labels:
-    """Of an answer that is the gold (recipe.evaluate.verdict.is_gold)."""
-    labels = [entity.type for entity in example.entities]
-    published = [label for _, label in RULES["published"](example.entities)]
-    return (*(published,) * 3, *(labels,) * 6)
-
-
-def _labels(verdict: Verdict) -> _Labels:
-    labels: list[Sequence[str]] = []
+    `apart`: keys of the rule `published`, which takes each once, that are counted elsewhere.
+    """
+    labels: list[list[str]] = []
+    every = [[entity.type for entity in side.entities] for side in (verdict.answer, verdict.example)]
     for rule in KEYED:
-        predicted, gold = keys(verdict, rule)
-        labels += [[key[-1] for key in entities] for entities in (shared(predicted, gold), predicted, gold)]
+        matched, found = [], every  # of all rules but `published` all entities have a key
+        if all(every) or rule == "published":
+            sides = keys(verdict, rule)
+            if rule == "published":
+                sides = [[key for key in side if key not in apart] for side in sides]
+                found = [[label for _, label in side] for side in sides]
+            matched = [key[-1] for key in shared(*sides)]
+        labels += [matched, *found]
     return labels
 
 
@@ -133,7 +146,7 @@ def _as_example(index: int, disagreement: Disagreement) -> dict:
     return {"index": index, **{side: [e.name, e.type] if e else None for side, e in sides.items()}}
 
 
-_quote = json.JSONEncoder().encode
+_quote = json.encoder.encode_basestring_ascii  # what json.dumps has for text
 
 
 def digest(example: Example) -> str:
@@ -144,7 +157,7 @@ def digest(example: Example) -> str:
     """
     types = ", ".join(map(_quote, sorted(example.types)))
     gold = sorted((entity.name, entity.type) for entity in example.entities)
-    names = ", ".join(f"[{_quote(name)}, {_quote(label)}]" for name, label in gold)
+    names = ", ".join([f"[{_quote(name)}, {_quote(label)}]" for name, label in gold])
     # The text is json.dumps([sentence, types, gold]), which takes twice as long over it.
     text = f"[{_quote(example.sentence)}, [{types}], [{names}]]"
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
@@ -178,7 +191,7 @@ def tally(
 ) -> Tallies:
     """What `score` makes its figures of."""
     tallies: dict[str, Tally] = {}
-    named: dict[str, _Named] = {}
+    named: dict[str, _Types] = {}
     several = [None] * len(rows) if unread is None else unread
     answered = list(zip(rows, outputs, several, strict=True))
     for start in range(0, len(answered), 2048):
@@ -188,11 +201,13 @@ def tally(
         for number, (row, output, times) in enumerate(batch):
             if (of_dataset := tallies.get(row.dataset)) is None:
                 of_dataset = tallies[row.dataset] = Tally()
-                named[row.dataset] = [[] for _ in _KEYED_PARTS]
+                named[row.dataset] = _Types([], [], [[] for _ in _KEYED_PARTS])
             span = lengths[2 * number : 2 * number + 2]
             of_dataset.add(row, output, drop_else, times, span, named[row.dataset])
-    for dataset, labels in named.items():
-        tallies[dataset].labels = list(map(Counter, labels))
+    for dataset, types in named.items():
+        for (rule, _), labels, rest in zip(_KEYED_PARTS, tallies[dataset].labels, types.rest, strict=True):
+            labels.update(types.published if rule == "published" else types.agreed)
+            labels.update(rest)
     return tallies
 
 
@@ -217,6 +232,7 @@ def joined(parts: Iterable[Tallies]) -> Tallies:
     return dict(sorted(whole.items(), key=lambda item: item[1].sentences[0].index))
 
 
+@uncollected()
 def summary(tallies: Tallies, unit: str) -> tuple[dict, list[SentenceScore]]:
     """What scores.json holds, and each sentence's own figures, dataset by dataset. `unit`: of lengths."""
     return _figures_of(tallies, unit), [sentence for one in tallies.values() for sentence in one.sentences]

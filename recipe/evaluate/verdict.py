@@ -18,11 +18,12 @@ shared, which it doesn't call an overlap.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from recipe import answers
-from recipe.core.align import Span, place
-from recipe.core.entities import IGNORED_TYPES, Answer, Example
+from recipe.core.align import Span, folded, locate, place
+from recipe.core.entities import IGNORED_TYPES, Answer, Entity, Example
 from recipe.core.metrics import RULES, Counts
 from recipe.evaluate.disagreements import Disagreement, classify, place_key
 from recipe.evaluate.pairing import best, overlapping
@@ -76,22 +77,66 @@ def beside_gold(example: Example, output: Output, drop_else: bool) -> Sides:
 
 def judge(example: Example, answer: Answer, gold: tuple[Span | None, ...]) -> Verdict:
     """The verdict on an answer, from what `beside_gold` returns."""
-    predicted = place(example.sentence, answer.entities, beside=gold)
+    return _verdict(example, answer, gold, place(example.sentence, answer.entities, beside=gold))
+
+
+def _verdict(
+    example: Example, answer: Answer, gold: tuple[Span | None, ...], predicted: tuple[Span | None, ...]
+) -> Verdict:
     return Verdict(example, answer, gold, predicted, tuple(classify(example, answer, gold, predicted)))
 
 
-def is_gold(example: Example, answer: Answer, gold: tuple[Span | None, ...]) -> bool:
-    """True for an answer that names the gold and nothing else, where each gold entity has a place of its own.
+def judge_rest(example: Example, answer: Answer, gold: tuple[Span | None, ...]) -> tuple[list[Entity], Verdict | None]:
+    """The entities that gold and answer surely have in common, and the verdict on the others; None for no others.
 
-    No further look is needed: its entities take those places, and every rule counts each as matched.
+    Most entities are such, and need no further look: every rule counts them as matched and pairs the others with each
+    other alone. An answer that can't be read always has a verdict.
     """
-    named = answer.entities
-    return (
-        len(named) == len(gold) == len(set(gold))
-        and None not in gold
-        and all(entity.start is None for entity in named)
-        and sorted((e.type, e.name) for e in named) == sorted((e.type, e.name) for e in example.entities)
-    )
+    agreed, named = _surely_agreed(example, answer, gold)
+    common = [example.entities[number] for number in agreed]
+    if answer.parsed and len(common) == len(gold) == len(answer.entities):
+        return common, None
+    if not common:
+        return [], judge(example, answer, gold)
+    missing = [number for number in range(len(gold)) if number not in agreed]
+    others = [entity for number, entity in enumerate(answer.entities) if number not in named]
+    left, places = tuple([gold[number] for number in missing]), [gold[number] for number in agreed]
+    predicted = locate(example.sentence, others, gold, places) if others else ()
+    if left and others and any(overlapping(places, left + predicted)):  # other pairs may then be worth more
+        return [], judge(example, answer, gold)
+    rest = Example(example.sentence, example.types, tuple([example.entities[number] for number in missing]))
+    return common, _verdict(rest, Answer(tuple(others), parsed=True), left, predicted)
+
+
+def _surely_agreed(example: Example, answer: Answer, gold: tuple[Span | None, ...]) -> tuple[set[int], set[int]]:
+    """The positions of entities in the gold, and of as many in the answer, that take their places.
+
+    These are the names that both give with one type as often, where each has a place in the gold: `locate` gives that
+    place to no other name of the answer, and to this one before any other place.
+    """
+    agreed, named = set(), set()
+    if {entity.start for entity in answer.entities} - {None}:
+        return agreed, named
+    wanted = _positions(example.entities)
+    for key, positions in _positions(answer.entities).items():
+        of_gold = wanted.get(key, ())
+        if len(of_gold) != len(positions):
+            continue
+        places, names = {gold[number] for number in of_gold}, [example.entities[number].name for number in of_gold]
+        if None in places or len(places) < len(of_gold):
+            continue
+        if sorted(names) == sorted([answer.entities[number].name for number in positions]):
+            agreed.update(of_gold)
+            named.update(positions)
+    return agreed, named
+
+
+def _positions(entities: Iterable[Entity]) -> dict[tuple[str, str], list[int]]:
+    """Of each name, as `locate` compares them, and type."""
+    positions: dict[tuple[str, str], list[int]] = {}
+    for number, entity in enumerate(entities):
+        positions.setdefault((folded(entity.name), entity.type), []).append(number)
+    return positions
 
 
 def texts(output: Output, example: Example) -> tuple[str, str]:
@@ -115,6 +160,8 @@ def count_overlaps(verdict: Verdict) -> tuple[Counts, Counts]:
     total = (len(found), len(gold))
     if gold == found and None not in gold:
         return Counts(len(gold), *total), Counts(len(gold), *total)
+    if not gold or not found:
+        return Counts(0, *total), Counts(0, *total)
     names, of_types = _without_place(verdict)
     pairs = list(overlapping(gold, found))
     if not pairs:
