@@ -88,7 +88,7 @@ class _Content(str):
 
     def __new__(cls, text: str, told: list, take: Callable[[str], str] | None) -> _Content:
         self = super().__new__(cls, text)
-        self.told, self.take = told, take
+        self._told, self._take = told, take
         return self
 
     def __add__(self, other: object) -> _Content:
@@ -100,12 +100,12 @@ class _Content(str):
     def _joined(self, *parts: object) -> _Content:
         if not all(type(part) in (str, _Content) for part in parts):
             raise _LookedInto
-        return _Content("".join(map(str, parts)), self.told, None)
+        return _Content("".join(map(str, parts)), self._told, None)
 
     def strip(self, chars: str | None = None) -> _Content:
-        if self.take is None or chars is not None:
+        if self._take is None or chars is not None:
             raise _LookedInto
-        return _Content(_STRIPPED, self.told, str.strip)
+        return _Content(_STRIPPED, self._told, str.strip)
 
     def startswith(self, prefix: str) -> bool:
         return self._tell(lambda text: text.startswith(prefix))
@@ -120,10 +120,10 @@ class _Content(str):
         return self._tell(bool)
 
     def _tell(self, holds: Callable[[str], bool]) -> bool:
-        if self.take is None:
+        if self._take is None:
             raise _LookedInto
-        result, take = holds(str(self)), self.take
-        self.told.append((lambda content: holds(take(content)), result))
+        result, take = holds(str(self)), self._take
+        self._told.append((lambda content: holds(take(content)), result))
         return result
 
 
