@@ -42,9 +42,12 @@ from pathlib import Path
 
 if __name__ == "__main__":  # run as a script, from anywhere: Python put this folder first, not the repository
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from recipe.core.imports import Without
+
     gc.set_threshold(50_000)  # records hold no cycles, and there are many
-    # transformers would load it for a tokenizer's sake, which takes seconds and has no use for it.
+    # transformers would load torch for a tokenizer's sake, pyarrow pandas to see that a list is none of its series.
     sys.modules.setdefault("torch", None)
+    sys.meta_path.insert(0, Without("pandas"))
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it would miss it aloud
 
 from data_prep.arguments import check, parser, read_tags
@@ -61,6 +64,7 @@ from recipe.answers.prompt import check_template
 from recipe.core.command_line import exit_status
 from recipe.core.entities import DataError, Example
 from recipe.core.files import sha256
+from recipe.core.imports import first_import_of
 from recipe.corpora import Columns, Reading
 from recipe.corpora.dataset import Dataset
 from recipe.corpora.datasets import sentence_files, sentences
@@ -175,7 +179,8 @@ def _overlap_files(args: argparse.Namespace) -> list[Path]:
 
 
 def _load_tokenizer(folder: Path) -> object:
-    from transformers import AutoTokenizer
+    with first_import_of("transformers"):
+        from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)

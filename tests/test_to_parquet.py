@@ -1189,7 +1189,7 @@ def test_refusals_are_counted_whole_where_few_rows_are_drawn(grpo, corpus, recor
     assert facts["written"] == 2
 
 
-def test_the_command_loads_no_torch_for_a_tokenizer(corpus, tokenizer_folder, tmp_path):
+def test_the_command_loads_neither_torch_for_a_tokenizer_nor_pandas_for_arrow(corpus, tokenizer_folder, tmp_path):
     command = ["to_parquet.py", "sft", "--corpora", str(corpus), "--datasets", "d", "--no-cot"]
     command += [
         "--out",
@@ -1205,7 +1205,8 @@ def test_the_command_loads_no_torch_for_a_tokenizer(corpus, tokenizer_folder, tm
         f"import runpy, sys; sys.argv = {command!r}\n"
         "try:\n    runpy.run_path('data_prep/to_parquet.py', run_name='__main__')\n"
         "except SystemExit as end:\n    assert end.code == 0\n"
-        "assert 'transformers' in sys.modules and not sys.modules['torch']"
+        "assert {'transformers', 'pyarrow'} <= sys.modules.keys() and not sys.modules['torch']\n"
+        "assert 'pandas' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""The import of packages of thousands of modules, without the garbage collector walking over them again and again."""
+"""The import of large packages: without the garbage collector walking over them again and again, or not at all."""
 
 import gc
 import sys
@@ -20,3 +20,18 @@ def first_import_of(package: str) -> Iterator[None]:
     with uncollected():
         yield
         gc.freeze()
+
+
+class Without:
+    """A finder for the front of `sys.meta_path`, to which a package is as good as not installed.
+
+    None in `sys.modules` says so too, but code that Cython compiled, as pyarrow's, takes it for the package.
+    """
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """ModuleNotFoundError for the package; None, so that others are asked, for all else."""
+        if name == self.package:
+            raise ModuleNotFoundError(f"No module named {name!r}: left out", name=name)

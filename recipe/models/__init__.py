@@ -1,1 +1,1 @@
-"""Model folders and checkpoints: chat template, lengths, shards, adapters, card."""
+"""Model folders and checkpoints: chat template, frame, lengths, shards, adapters, card."""

@@ -5,15 +5,17 @@ encode_prompt(tokenizer, [{"role": "user", "content": "..."}])   # the ids that 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from recipe.answers.control_tokens import CONTROL_TOKEN, THINK_TAGS, find_control_tokens, token_ids
 from recipe.core.entities import DataError
+from recipe.models.frame import frame_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+_FEW = 3  # conversations that are rendered sooner than a frame is found
 
 
 def encode_prompt(
@@ -68,20 +70,52 @@ def rendered_prompts(
     from jinja2 import TemplateError
 
     _check_has_template(tokenizer)
-    asked = {"add_generation_prompt": True, "tokenize": False, **template_kwargs}
-    if not conversations:
-        return []
-    with contextlib.suppress(TemplateError):
-        return tokenizer.apply_chat_template(list(conversations), **asked)
-    rendered = []
-    for at, messages in enumerate(conversations):  # which one was it
+    asked = {"add_generation_prompt": True, **template_kwargs}
+
+    rendered = _framed(tokenizer, conversations, **asked)
+    left = [at for at, text in enumerate(rendered) if text is None]
+    if not left:
+        return rendered
+    try:
+        texts = tokenizer.apply_chat_template([list(conversations[at]) for at in left], tokenize=False, **asked)
+    except TemplateError:
+        texts = None
+    for at in left if texts is None else ():  # which one was it
         try:
-            rendered.append(tokenizer.apply_chat_template(messages, **asked))
+            tokenizer.apply_chat_template(list(conversations[at]), tokenize=False, **asked)
         except TemplateError as error:
             name = f"{names[at]}: " if names else ""
             message = f"{name}the chat template refuses its messages ({error}); write it anew"
             raise DataError(message) from error
+    for at, text in zip(left, texts, strict=True):
+        rendered[at] = text
     return rendered
+
+
+def _framed(
+    tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Sequence[Mapping[str, str]]], **asked: object
+) -> list[str | None]:
+    """The rendered conversations that are a question in the template's frame; None for others."""
+    none: list[str | None] = [None] * len(conversations)
+    contents = [_only_content(messages) for messages in conversations]
+    if len(contents) - contents.count(None) <= _FEW:
+        return none
+    frame = frame_of(tokenizer, "user", **asked)
+    if frame is None:
+        return none
+    framed = [None if content is None else frame(content) for content in contents]
+    at = next((at for at, text in enumerate(framed) if text is not None), None)
+    if at is None or tokenizer.apply_chat_template(list(conversations[at]), tokenize=False, **asked) != framed[at]:
+        return none  # transformers renders otherwise than we suppose
+    return framed
+
+
+def _only_content(messages: Sequence[Mapping[str, str]]) -> str | None:
+    """The text of a user's message that is the only one."""
+    if len(messages) != 1 or len(messages[0]) != 2 or messages[0].get("role") != "user":
+        return None
+    content = messages[0].get("content")
+    return content if type(content) is str else None
 
 
 def _check_has_template(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -1,9 +1,10 @@
 """Time and memory of data preparation: a sample for GRPO, all rows for SFT, and a sample with a limit in tokens.
 
-    python tests/benchmarks/preparation.py [--rows 20000]
+    python tests/benchmarks/preparation.py [--rows 20000] [--only grpo] [--out more.json]
 
-Makes a corpus of so many records, prepares it by the command itself, prints a table and writes preparation.json beside
-this file. `seconds` are of the processor; rows a second are records read a second of these.
+Makes a corpus of so many records, prepares it by the command itself, prints a table and writes it to --out, which is
+preparation.json beside this file by default. `seconds` are of the processor; rows a second are records read a second of
+these.
 """
 
 from __future__ import annotations
@@ -73,12 +74,16 @@ def measure(command: list[str]) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--only", choices=COMMANDS, nargs="+", default=list(COMMANDS), help="not all of the commands")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     args = parser.parse_args()
     result = {"rows": args.rows, "commands": {}}
     with tempfile.TemporaryDirectory() as folder:
         write_corpus(Path(folder) / "synthetic", args.rows)
         print(f"{'':12} {'rows/s':>9} {'seconds':>9} {'peak MB':>9}")
         for name, options in COMMANDS.items():
+            if name not in args.only:
+                continue
             if name == "grpo, half":
                 options = (*options, "--num-samples", str(args.rows // 2))
             where = ("--corpora", f"{folder}/synthetic", "--out", f"{folder}/out")
@@ -91,7 +96,7 @@ def main() -> None:
             }
             result["commands"][name] = facts
             print(f"{name:12} {rate:>9,} {seconds:>9.2f} {peak:>9.0f}", flush=True)
-    write_json(Path(__file__).with_suffix(".json"), result)
+    write_json(args.out, result)
 
 
 if __name__ == "__main__":
