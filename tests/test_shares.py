@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,9 @@ from recipe.core.entities import Entity, Example
 from recipe.core.ground_truth import to_ground_truth
 from recipe.core.processes import shared_out
 from recipe.evaluate import __main__ as command
-from recipe.evaluate import shares
+from recipe.evaluate import scores, shares
+from recipe.evaluate.rows import Row
+from recipe.evaluate.scores import score
 from recipe.evaluate.shares import score_shares
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no process is forked")
@@ -195,3 +198,17 @@ def test_no_process_is_forked_beside_a_thread(monkeypatch):
     assert not processes.may_fork()
     waits.set()
     thread.join()
+
+
+@given(st.lists(answered(), min_size=3, max_size=12), st.booleans())
+@settings(max_examples=10, deadline=None)
+def test_rows_scored_by_three_processes_have_the_scores_of_one(pairs, drop_else):
+    rows = [Row(number, f"set {number % 2}", (), example) for number, (example, _) in enumerate(pairs)]
+    outputs = [output for _, output in pairs]
+    alone = score(rows, outputs, drop_else=drop_else)
+    with (
+        mock.patch.multiple(scores, LEAST=1, cores=lambda: 3, may_fork=lambda: True),
+        mock.patch.object(scores, "shared_out", wraps=shared_out) as sharing,
+    ):
+        assert score(rows, outputs, drop_else=drop_else) == alone
+        assert len(sharing.call_args.args[1]) == 3

@@ -5,12 +5,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from operator import add, itemgetter
 from typing import NamedTuple
 
 from recipe.core.entities import DataError, Example
 from recipe.core.garbage import uncollected
 from recipe.core.metrics import RULES, Counts
+from recipe.core.processes import cores, may_fork, shared_out
 from recipe.evaluate.disagreements import KINDS, Disagreement
 from recipe.evaluate.pairing import shared
 from recipe.evaluate.rows import Row
@@ -178,7 +180,30 @@ def score(
     """
     if len(rows) != len(outputs):
         raise DataError(f"predictions: {len(outputs)} for {len(rows)} rows; one for each row is needed")
-    return summary(tally(rows, outputs, measure, drop_else, unread), "tokens" if measure else "words")
+    tallies = None if measure else _shared_tallies(rows, outputs, drop_else, unread)
+    if tallies is None:
+        tallies = tally(rows, outputs, measure, drop_else, unread)
+    return summary(tallies, "tokens" if measure else "words")
+
+
+LEAST = 10_000  # sentences of a share: fewer are scored sooner than a process is started
+
+
+def _shared_tallies(
+    rows: Sequence[Row], outputs: Sequence[Output], drop_else: bool, unread: Sequence[int] | None
+) -> Tallies | None:
+    """What `tally` gives, by as many processes as there are cores; None where that is not sooner or can't be done."""
+    shares = min(cores(), len(rows) // LEAST)
+    indices = [row.index for row in rows]
+    if shares < 2 or not may_fork() or indices != sorted(indices):
+        return None
+
+    def share(part: slice) -> Tallies:
+        return tally(rows[part], outputs[part], None, drop_else, None if unread is None else unread[part])
+
+    bounds = [len(rows) * number // shares for number in range(shares + 1)]
+    parts = shared_out(share, [slice(*pair) for pair in pairwise(bounds)])
+    return None if parts is None else joined(parts)
 
 
 @uncollected()

@@ -15,10 +15,8 @@ from recipe.core.entities import DataError, Example
 from recipe.core.garbage import uncollected
 from recipe.core.processes import cores, may_fork, shared_out
 from recipe.evaluate.rows import Row, gold_row, output_of, read_gold
-from recipe.evaluate.scores import SentenceScore, Tallies, joined, summary, tally
+from recipe.evaluate.scores import LEAST, SentenceScore, Tallies, joined, summary, tally
 from recipe.generate.predictions import check_origin, read_line
-
-_LEAST = 10_000  # sentences of a share: fewer are scored sooner than a process is started
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class Scored:
     questions: dict | None = None
 
 
-def score_shares(data: Path, predictions: Path, drop_else: bool, least: int = _LEAST) -> Scored | None:
+def score_shares(data: Path, predictions: Path, drop_else: bool, least: int = LEAST) -> Scored | None:
     """The scores of the predictions of all rows of `data`, by several processes; lengths are in words.
 
     None where that can't be done: where there are too few rows or cores, where rows ask about single types, and for

@@ -5,6 +5,7 @@ encode_prompt(tokenizer, [{"role": "user", "content": "..."}])   # the ids that 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -76,19 +77,18 @@ def rendered_prompts(
     left = [at for at, text in enumerate(rendered) if text is None]
     if not left:
         return rendered
-    try:
+    with contextlib.suppress(TemplateError):
         texts = tokenizer.apply_chat_template([list(conversations[at]) for at in left], tokenize=False, **asked)
-    except TemplateError:
-        texts = None
-    for at in left if texts is None else ():  # which one was it
+        for at, text in zip(left, texts, strict=True):
+            rendered[at] = text
+        return rendered
+    for at in left:  # which one was it
         try:
-            tokenizer.apply_chat_template(list(conversations[at]), tokenize=False, **asked)
+            rendered[at] = tokenizer.apply_chat_template(list(conversations[at]), tokenize=False, **asked)
         except TemplateError as error:
             name = f"{names[at]}: " if names else ""
             message = f"{name}the chat template refuses its messages ({error}); write it anew"
             raise DataError(message) from error
-    for at, text in zip(left, texts, strict=True):
-        rendered[at] = text
     return rendered
 
 
