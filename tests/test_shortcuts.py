@@ -17,7 +17,7 @@ from recipe.core.align import Span, locate
 from recipe.core.entities import Entity, Example
 from recipe.core.metrics import published_name
 from recipe.core.text import visible
-from recipe.evaluate import verdict
+from recipe.evaluate import pairing, verdict
 from recipe.evaluate.intervals import resampled_sums
 from recipe.evaluate.rows import Row
 from recipe.evaluate.scores import digest, score
@@ -144,3 +144,19 @@ def test_a_digest_is_of_the_json_text(pair):
     gold = sorted([entity.name, entity.type] for entity in example.entities)
     text = json.dumps([example.sentence, sorted(example.types), gold])
     assert digest(example) == hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+PAIRS = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 3), st.sampled_from([0.5, 1.0, 2.0])), unique_by=lambda p: p[:2]
+)
+
+
+@given(PAIRS)
+def test_few_spans_are_paired_as_well_as_by_scipy(pairs):
+    def worth(chosen):
+        return sum(weight for i, j, weight in pairs if (i, j) in chosen)
+
+    tried = pairing.best(pairs)
+    assert len({i for i, _ in tried}) == len({j for _, j in tried}) == len(tried)
+    with mock.patch.object(pairing, "_FEW", 0):
+        assert worth(tried) == worth(pairing.best(pairs))
