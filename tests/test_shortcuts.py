@@ -152,6 +152,7 @@ PAIRS = st.lists(
 
 
 @given(PAIRS)
+@settings(deadline=None)  # SciPy is loaded
 def test_few_spans_are_paired_as_well_as_by_scipy(pairs):
     def worth(chosen):
         return sum(weight for i, j, weight in pairs if (i, j) in chosen)
