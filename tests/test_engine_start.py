@@ -2,11 +2,14 @@
 
 import gc
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from recipe import cpu
+from recipe.core.entities import DataError
 from recipe.core.imports import first_import_of
 from recipe.generate import engine as generate
 
@@ -50,6 +53,32 @@ def test_a_collector_that_the_caller_switched_off_stays_off(collector):
     with first_import_of("a_package_that_is_not_there_yet"):
         pass
     assert not gc.isenabled()
+
+
+ENDS = """
+from recipe.core.entities import DataError
+from recipe.core.imports import first_import_of
+class Kept:
+    def __del__(self):
+        print("collected")
+with first_import_of("a_package_that_is_not_there_yet"):
+    kept = Kept()
+    kept.itself = kept
+del kept
+"""
+
+
+def test_what_was_left_alone_is_collected_before_the_process_ends():
+    done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, check=True)
+    assert done.stdout == "collected\n"
+
+
+@pytest.mark.parametrize(
+    ("size", "gpus", "said"), [(3, 0, "4 attention heads"), (2, 1, "1 GPU here"), (4, 2, "2 GPUs")]
+)
+def test_a_model_that_so_many_gpus_cannot_share_is_refused(size, gpus, said):
+    with pytest.raises(DataError, match=f"--tensor-parallel-size {size}: .*{said}"):
+        generate._check_sharing(TINY, size, gpus)
 
 
 @pytest.mark.vllm

@@ -2,8 +2,8 @@
 
 import pytest
 
-from recipe.train import failure
-from recipe.train.failure import find_cause, last_words
+from recipe.core import failure
+from recipe.core.failure import find_cause, last_words
 
 
 def said_by(process, text):
@@ -223,3 +223,30 @@ def test_of_a_long_log_the_end_is_read_and_lines_are_counted_from_its_beginning(
     monkeypatch.setattr(failure, "_READ", 2000)
     (tmp_path / "log.txt").write_text("a line\n" * 1000 + PORT_IN_USE)
     assert find_cause(tmp_path / "log.txt").line == 1005
+
+
+PYDANTIC = """\
+Traceback (most recent call last):
+  File "/v/lib/python3.11/site-packages/pydantic/_internal/_dataclasses.py", line 121, in __init__
+    s.__pydantic_validator__.validate_python(ArgsKwargs(args, kwargs), self_instance=s)
+pydantic_core._pydantic_core.ValidationError: {count} for VllmConfig
+{field}  {wrong} [type={type}, input_value=ArgsKwargs((), {{'model_co...}}), input_type=ArgsKwargs]
+    For further information visit https://errors.pydantic.dev/2.14/v/value_error
+"""
+
+
+@pytest.mark.parametrize(
+    ("count", "field", "wrong", "said"),
+    [
+        ("1 validation error", "", "Value error, 4 heads for 3 GPUs", "Value error, 4 heads for 3 GPUs"),
+        (
+            "2 validation errors",
+            "max_num_seqs\n",
+            "Input should be 1 or more",
+            "max_num_seqs Input should be 1 or more",
+        ),
+    ],
+)
+def test_of_a_wrong_setting_it_says_what_is_wrong_with_it(tmp_path, count, field, wrong, said):
+    (tmp_path / "log.txt").write_text(PYDANTIC.format(count=count, field=field, wrong=wrong, type="value_error"))
+    assert find_cause(tmp_path / "log.txt").what.endswith(f"{count} for VllmConfig: {said}")

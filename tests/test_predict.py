@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -538,6 +539,27 @@ def test_help_shows_examples():
 # -------------------------------------------------------------------------------------------------------- with vLLM
 
 OPTIONS = ("--max-new-tokens", "24", "--dtype", "float32", "--types", "person,place")
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_what_vllm_prints_is_kept_only_where_it_tells_of_a_failure(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+
+    def logs():
+        return list((tmp_path / "temporary").glob("recipe.predict.*"))
+
+    status, out, err = run(model, *OPTIONS, "--text", "Ann met Bob .")
+    assert (status, json.loads(out)[0]["sentence"], logs()) == (0, "Ann met Bob .", []), err
+    assert [line for line in err.splitlines() if not line.startswith("predict: ")] == []
+    broken = shutil.copytree(model, tmp_path / "broken")
+    os.truncate(broken / "model.safetensors", (broken / "model.safetensors").stat().st_size - 8)
+    status, out, err = run(broken, *OPTIONS, "--text", "Ann met Bob .")
+    cause, _, log = err.splitlines()
+    assert (status, out, "SafetensorError" in cause) == (1, "", True)
+    assert log.startswith(f"log        {logs()[0]}, line ")
+    assert "Traceback" in logs()[0].read_text()
 
 
 @pytest.mark.slow

@@ -4,11 +4,19 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from recipe.core.entities import DataError
 
-WRONG_INPUT, INTERRUPTED, READER_GONE, TERMINATED = 2, 130, 141, 143
+FAILED, WRONG_INPUT, INTERRUPTED, READER_GONE, TERMINATED = 1, 2, 130, 141, 143
+
+
+class Failed(Exception):
+    """Something went wrong that the input isn't to blame for. `lines`: the cause in a few lines, for people."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = list(lines)
 
 
 def command_parser(program: str, description: str, *examples: str) -> argparse.ArgumentParser:
@@ -37,7 +45,7 @@ count, positive = at_least(0), at_least(1)
 
 
 def exit_status(program: str, run: Callable[[], int | None], interrupted: str = "interrupted") -> int:
-    """What `run` returns, or 0; 2 for a DataError or OSError, 130 after Ctrl-C, 141 if nobody reads the output."""
+    """What `run` returns, or 0; 1 where it Failed, 2 for a DataError or OSError, 130 after Ctrl-C, 141 unread."""
     try:
         return run() or 0
     except BrokenPipeError:
@@ -46,6 +54,9 @@ def exit_status(program: str, run: Callable[[], int | None], interrupted: str = 
     except (DataError, OSError) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return WRONG_INPUT
+    except Failed as failed:
+        print("\n".join(failed.lines), file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print(f"{program}: {interrupted}", file=sys.stderr)
         return INTERRUPTED

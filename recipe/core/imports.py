@@ -1,5 +1,6 @@
 """The import of large packages: without the garbage collector walking over them again and again, or not at all."""
 
+import atexit
 import gc
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ def first_import_of(package: str) -> Iterator[None]:
     with uncollected():
         yield
         gc.freeze()
+        atexit.register(gc.unfreeze)  # or Triton's C++ tells at the end of all that was never collected
 
 
 class Without:

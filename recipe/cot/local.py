@@ -107,10 +107,10 @@ class Prompts:
 
 
 class Local:
-    """The teacher."""
+    """The teacher. What vLLM prints goes to the file `log`, if there is one."""
 
-    def __init__(self, model: TeacherModel, meter: Meter) -> None:
-        self.model, self.meter = model, meter
+    def __init__(self, model: TeacherModel, meter: Meter, log: Path | None = None) -> None:
+        self.model, self.meter, self.log = model, meter, log
         self.tokenizer = model.tokenizer
 
     def answers(self, feed: Feed) -> Iterator[Reply]:
@@ -121,7 +121,7 @@ class Local:
         asked, model = _Requests(self.model, self.meter, feed), self.model
         if asked.wait_for_one():
             with (
-                Engine(model.folder, model.decoding, model.stop_ids, model.tokenizer) as engine,
+                Engine(model.folder, model.decoding, model.stop_ids, model.tokenizer, self.log) as engine,
                 closing(engine.run(asked)) as predictions,
             ):
                 for prediction in predictions:

@@ -18,6 +18,7 @@ from recipe.core.entities import DataError
 from recipe.cot import store
 from recipe.cot.questions import Feed, Meter, Question, Reply
 from recipe.generate.bar import bar
+from recipe.generate.engine import LOG
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -71,7 +72,7 @@ def _folder(args: argparse.Namespace, models: tuple[str, ...], meter: Meter) -> 
     # One teacher, wherever it runs: what was begun on one machine goes on on a cluster.
     settings = {"teacher": VLLM, **model.settings}
     if args.teacher == VLLM:
-        return Local(model, meter), settings
+        return Local(model, meter, args.work / LOG), settings
     from recipe.cot.ray_data import OnRay
 
     return OnRay(model, meter, args.replicas), settings

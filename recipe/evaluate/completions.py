@@ -12,7 +12,7 @@ from recipe.core.entities import DataError
 from recipe.core.files import fingerprint, sha256
 from recipe.evaluate.rows import Row
 from recipe.generate.bar import bar
-from recipe.generate.engine import Decoding, Engine, Request
+from recipe.generate.engine import LOG, Decoding, Engine, Request
 from recipe.generate.predictions import Prediction, journal, package_versions
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def generate(
 ) -> dict[int, Prediction]:
     """The predictions of all rows of the file `data`, by index; those in OUT/predictions.jsonl are not made again.
 
+    What vLLM prints goes to OUT/log.txt.
     DataError for a prompt that the model has no room for, and for predictions in OUT that were made otherwise.
     """
     from recipe.eos import wanted_eos
@@ -41,7 +42,7 @@ def generate(
         todo = [Request(index, ids) for index, ids in prompts.items() if index not in done]
         with bar(len(prompts), len(prompts) - len(todo), "completions", "row") as shown:
             if todo:
-                with Engine(folder, decoding, stop_ids, tokenizer) as engine:
+                with Engine(folder, decoding, stop_ids, tokenizer, out / LOG) as engine:
                     for prediction in engine.run(todo):
                         save(prediction)
                         done[prediction.index] = prediction

@@ -11,7 +11,7 @@ import math
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from recipe.answers import Grammar
 from recipe.answers.think import CLOSE
-from recipe.core.command_line import positive
+from recipe.core.command_line import positive, verbose
+from recipe.core.console import logged
 from recipe.core.entities import DataError
 from recipe.core.imports import first_import_of
 from recipe.generate.predictions import Prediction
@@ -29,6 +30,8 @@ from recipe.models.folder import MAX_MODEL_LEN, MAX_NEW_TOKENS, model_config
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
     from vllm import CompletionOutput, LLMEngine, SamplingParams
+
+LOG = "log.txt"  # of what vLLM prints, in a command's folder
 
 # The sampler that vLLM prefers is compiled when it first starts, which takes nvcc and ninja; its own is as good here.
 SAMPLER = {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
@@ -84,25 +87,41 @@ class _AnswerStep:
 
 
 class Engine(AbstractContextManager):
-    """vLLM with one model, for as many requests as there are. Leaving it ends vLLM's processes."""
+    """vLLM with one model, for as many requests as there are. Leaving it ends vLLM's processes.
+
+    With a `log`, all that this process prints meanwhile goes there, but for what is written to the terminal()
+    (recipe.core.console). A failure within is then Failed, with its cause.
+    """
 
     def __init__(
-        self, folder: Path, decoding: Decoding, stop_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase
+        self,
+        folder: Path,
+        decoding: Decoding,
+        stop_ids: Sequence[int],
+        tokenizer: PreTrainedTokenizerBase,
+        log: Path | None = None,
     ) -> None:
         self.decoding, self.stop_ids, self.tokenizer = decoding, list(stop_ids), tokenizer
         self.closed_by_limit = 0
         self._number = 0
         self._under_way: dict[str, tuple[Request | _AnswerStep, deque[Prediction]]] = {}
-        self._llm = _start(folder, decoding)
+        self._llm = None
+        with ExitStack() as held:
+            held.enter_context(logged(log))
+            self._llm = _start(folder, decoding, log is not None)
+            held.callback(self._shut_down)
+            self._held = held.pop_all()
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, *error: object) -> None:
+        self._held.__exit__(*error)
 
     def close(self) -> None:
         """End vLLM's processes. Iterators that are still open are over with it."""
-        if self._llm:
-            self._llm.engine_core.shutdown()
-            self._llm = None
+        self._held.close()
+
+    def _shut_down(self) -> None:
+        self._llm.engine_core.shutdown()
+        self._llm = None
 
     def run(self, requests: Iterable[Request]) -> Iterator[Prediction]:
         """Completions of the requests, `index` being the request's key, in the order in which they finish.
@@ -231,9 +250,9 @@ def engine_args(folder: Path, decoding: Decoding, on_cpu: bool) -> dict[str, obj
     }
 
 
-def _start(folder: Path, decoding: Decoding) -> LLMEngine:
+def _start(folder: Path, decoding: Decoding, to_log: bool = False) -> LLMEngine:
     """vLLM's engine as its `LLM` makes it, without the chat, pooling and server code that importing `LLM` brings."""
-    on_cpu = _prepare(folder, decoding)
+    on_cpu = _prepare(folder, decoding, to_log)
     with first_import_of("vllm"):  # not around the start: a process that it forks is to collect its garbage
         from vllm import EngineArgs, LLMEngine
         from vllm.usage.usage_lib import UsageContext
@@ -242,10 +261,11 @@ def _start(folder: Path, decoding: Decoding) -> LLMEngine:
     return LLMEngine.from_engine_args(args, usage_context=UsageContext.LLM_CLASS)  # it sizes the steps for batches
 
 
-def _prepare(folder: Path, decoding: Decoding) -> bool:
+def _prepare(folder: Path, decoding: Decoding, to_log: bool = False) -> bool:
     """Set what vLLM reads from the environment, unless the user did. True without a GPU.
 
-    DataError without a GPU where vLLM is the build for one.
+    What vLLM tells of itself is wanted in a log, and by who asks for it; elsewhere its errors are enough.
+    DataError without a GPU where vLLM is the build for one, and for a model that so many GPUs can't share.
     """
     import torch
 
@@ -257,7 +277,9 @@ def _prepare(folder: Path, decoding: Decoding) -> bool:
             "this environment's vLLM is the one for GPUs, and PyTorch sees none here; run `bash launch/setup.sh cpu`, "
             "or `bash launch/setup.sh gpu --without-gpu` for the same versions"
         )
-    defaults = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_LOGGING_STREAM": "ext://sys.stderr", "VLLM_NO_USAGE_STATS": "1"}
+    _check_sharing(folder, decoding.tensor_parallel_size, 0 if on_cpu else torch.cuda.device_count())
+    level = "INFO" if to_log or verbose() else "ERROR"
+    defaults = {"VLLM_LOGGING_LEVEL": level, "VLLM_LOGGING_STREAM": "ext://sys.stderr", "VLLM_NO_USAGE_STATS": "1"}
     defaults |= SAMPLER
     if decoding.tensor_parallel_size == 1:
         # The engine within this process: it starts sooner, and nothing can outlive a Ctrl-C or a kill.
@@ -267,6 +289,13 @@ def _prepare(folder: Path, decoding: Decoding) -> bool:
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     return on_cpu
+
+
+def _check_sharing(folder: Path, size: int, gpus: int) -> None:
+    if 0 < gpus < size:
+        raise DataError(f"--tensor-parallel-size {size}: PyTorch sees {gpus} GPU{'s' if gpus > 1 else ''} here")
+    if (heads := model_config(folder)["num_attention_heads"]) % size:
+        raise DataError(f"--tensor-parallel-size {size}: doesn't divide the model's {heads} attention heads")
 
 
 def _cache_gib(folder: Path, decoding: Decoding) -> int:

@@ -3,19 +3,19 @@
     python -m recipe.predict models/grpo --types person,location --input texts.txt --output found.jsonl
 
 An output file has the folder `found.jsonl.run` beside it: every answer of the model as it was made, and how
-(recipe.generate.predictions). The same command goes on from there after an interruption; the file itself is written at
-the end, whole or not at all. Without --output, results are written in the texts' order as soon as they are there;
-nothing else is ever written to standard output.
+(recipe.generate.predictions), and what vLLM printed, in log.txt. The same command goes on from there after an
+interruption; the file itself is written at the end, whole or not at all. Without --output, results are written in the
+texts' order as soon as they are there; nothing else is ever written to standard output.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import hashlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from recipe import answers
-from recipe.core.command_line import exit_status, unwind_on_sigterm
+from recipe.core.command_line import Failed, exit_status, unwind_on_sigterm
+from recipe.core.console import sent, terminal
 from recipe.core.entities import DataError
 from recipe.core.files import fingerprint
 from recipe.corpora.texts import Record, piped, read_records, split_types
 from recipe.generate.bar import bar
-from recipe.generate.engine import Decoding, add_options
+from recipe.generate.engine import LOG, Decoding, add_options
 from recipe.generate.predictions import journal, package_versions
 from recipe.predict import Predictor, Settings, load
 from recipe.predict.output_formats import FORMATS, write
@@ -45,8 +46,9 @@ def _run(args: argparse.Namespace, out: TextIO) -> None:
     settings, records = _settings(args), _records(args)
     if args.output:
         _check_output(args.output)
-    decoding = {name: getattr(args, name) for name in Decoding.__slots__}
-    with load(args.model, **decoding, **{name: getattr(settings, name) for name in Settings.__slots__}) as predictor:
+    options = {name: getattr(args, name) for name in Decoding.__slots__}
+    options |= {name: getattr(settings, name) for name in Settings.__slots__}
+    with _log(args.output) as log, load(args.model, log=log, **options) as predictor:
         inquiries = _inquiries(predictor, records, args)
         if not args.output:
             for piece in write(
@@ -123,14 +125,14 @@ def _counted(results: Iterable[Result], predictor: Predictor) -> Iterator[Result
         yield result
     if errors:
         first = f"record {errors[0].index}: {errors[0].error}"
-        print(f"predict: {len(errors)} texts were not asked about, the first is {first}", file=sys.stderr)
+        print(f"predict: {len(errors)} texts were not asked about, the first is {first}", file=terminal())
     for count, what in (
         (unparsable, "answers could not be read"),
         (cut, "answers were cut off by the token limit"),
         (predictor.closed_by_limit, "think blocks were closed at the limit"),
     ):
         if count:
-            print(f"predict: {count} {what}", file=sys.stderr)
+            print(f"predict: {count} {what}", file=terminal())
 
 
 # ------------------------------------------------------------------------------------------------------ output file
@@ -138,6 +140,24 @@ def _counted(results: Iterable[Result], predictor: Predictor) -> Iterator[Result
 
 def _journal(output: Path) -> Path:
     return output.with_name(output.name + ".run")
+
+
+@contextmanager
+def _log(output: Path | None) -> Iterator[Path]:
+    """The file for what vLLM prints: with the answers, else a temporary one, which stays if it tells of a failure."""
+    if output:
+        yield _journal(output) / LOG
+        return
+    descriptor, name = tempfile.mkstemp(prefix="recipe.predict.", suffix=f".{LOG}")
+    os.close(descriptor)
+    try:
+        yield Path(name)
+    except Failed:
+        raise
+    except BaseException:
+        os.unlink(name)
+        raise
+    os.unlink(name)
 
 
 def _check_output(output: Path) -> None:
@@ -236,17 +256,8 @@ def _parser() -> argparse.ArgumentParser:
 @contextmanager
 def _own_stdout() -> Iterator[TextIO]:
     """Standard output for results alone: what any library prints goes to standard error meanwhile."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with os.fdopen(kept, "w", encoding="utf-8", newline="\n", closefd=False) as out:
-            yield out
-    finally:
-        sys.stdout.flush()
-        ctypes.CDLL(None).fflush(None)  # what C code printed and still holds back
-        os.dup2(kept, 1)
-        os.close(kept)
+    with sent(2, 1) as (kept,), open(kept, "w", encoding="utf-8", newline="\n", closefd=False) as out:
+        yield out
 
 
 def main(argv: Iterable[str] | None = None) -> int:

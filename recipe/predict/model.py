@@ -31,13 +31,17 @@ CLOSING_ROOM = 16  # tokens that closing a think block may take, more than enoug
 
 @dataclass
 class Predictor(AbstractContextManager):
-    """A model folder, and how it is asked. vLLM is started by the first question; `close` ends its processes."""
+    """A model folder, and how it is asked. vLLM is started by the first question; `close` ends its processes.
+
+    With a `log`, all that is printed between goes there (recipe.generate.engine).
+    """
 
     folder: Path
     settings: Settings
     decoding: Decoding
     tokenizer: PreTrainedTokenizerBase
     stop_ids: Sequence[int]
+    log: Path | None = None
     _engine: Engine | None = field(default=None, init=False, repr=False)
 
     def __call__(self, text: str, types: Iterable[str]) -> Result:
@@ -57,8 +61,10 @@ class Predictor(AbstractContextManager):
             self._engine.close()
             self._engine = None
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, *error: object) -> None:
+        engine, self._engine = self._engine, None
+        if engine:
+            engine.__exit__(*error)
 
     # ---------------------------------------------------------------------------------------------------- questions
 
@@ -150,7 +156,7 @@ class Predictor(AbstractContextManager):
     ) -> Iterator[Prediction]:
         """What the model writes, `index` being the request's number, in the order in which it finishes."""
         if self._engine is None:
-            self._engine = Engine(self.folder, self.decoding, self.stop_ids, self.tokenizer)
+            self._engine = Engine(self.folder, self.decoding, self.stop_ids, self.tokenizer, self.log)
         for prediction in self._engine.run(requests):
             if save:
                 save(prediction)
@@ -190,9 +196,12 @@ def load(
     dtype: str = "auto",
     tensor_parallel_size: int = 1,
     batch: int = 256,
+    log: Path | None = None,
     **settings: object,
 ) -> Predictor:
     """A model folder, or a model of the hub, ready to be asked. `settings` are the fields of `Settings`.
+
+    What vLLM prints goes to the file `log`; without one its errors are printed here.
 
     DataError for a folder that is no model, and for settings that don't go together.
     """
@@ -214,4 +223,4 @@ def load(
         )
     tokenizer = load_tokenizer(folder)
     decoding = Decoding(max_model_len, longest, dtype, tensor_parallel_size, batch)
-    return Predictor(folder, chosen, decoding, tokenizer, wanted_eos(folder, tokenizer))
+    return Predictor(folder, chosen, decoding, tokenizer, wanted_eos(folder, tokenizer), log)

@@ -29,6 +29,7 @@ from pathlib import Path
 from recipe import cpu
 from recipe.core.command_line import command_parser, exit_status, unwind_on_sigterm, verbose
 from recipe.core.entities import DataError
+from recipe.core.failure import find_cause, last_words
 from recipe.core.files import locked, write_json, write_text
 from recipe.core.processes import cores
 from recipe.generate.engine import SAMPLER
@@ -40,7 +41,6 @@ from recipe.ray_cluster.join import join
 from recipe.train import checks as preflight
 from recipe.train import config as experiment
 from recipe.train import derived, fork_server
-from recipe.train.failure import find_cause, last_words
 from recipe.train.progress import Progress
 from recipe.train.rendezvous import Rendezvous, rendezvous, wait_for_the_first_node
 

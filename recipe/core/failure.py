@@ -27,6 +27,9 @@ _LEVEL = re.compile(r"(?:ERROR|CRITICAL|WARNING|INFO) \d\d-\d\d \d\d:\d\d:\d\d \
 _TRACEBACK = "Traceback (most recent call last):"
 _FRAME = re.compile(r'\s*File "([^"]+)", line (\d+), in (\S+)')
 _RAISED = re.compile(r"((?:\w+\.)*\w+)(?:\((?:\w+)\))?(?:: ?(.*))?$")
+# Of pydantic a line that says nothing, then perhaps the field's name, then what is wrong with it.
+_INVALID = re.compile(r"\d+ validation errors? for \w+$")
+_WRONG = re.compile(r"\s+(.+?) \[type=")
 _ACTOR = re.compile(r"ray::(\w+)[^ ]*\(\) \(pid=(\d+)")
 _STEP = re.compile(r"(?:.*\s)?step:\d+ - ")  # of verl's console logger
 _HYDRAS = re.compile(r"(\w*(?:Error|Exception))\((['\"].*)\)$")  # without HYDRA_FULL_ERROR=1 it shows this alone
@@ -143,7 +146,7 @@ def _exceptions(lines: list[tuple[int, str, str]]) -> Iterator[_Raised]:
     """What was raised with a traceback, each process's lines for themselves, as they may be mixed."""
     frames: dict[str, str] = {}  # of each process within a traceback its last frame
     actors: dict[str, str] = {}  # and whose traceback it passes on
-    for number, process, text in lines:
+    for at, (number, process, text) in enumerate(lines):
         if text.startswith(_TRACEBACK):
             frames[process] = ""
         elif found := _FRAME.match(text):
@@ -153,9 +156,21 @@ def _exceptions(lines: list[tuple[int, str, str]]) -> Iterator[_Raised]:
             yield _Raised(process, found[1], found[2].strip("'\""), "", number)
         elif process in frames and text and not text[0].isspace() and (found := _RAISED.match(text)):
             message = (found[2] or "").strip()
+            if _INVALID.match(message):
+                message = f"{message}: {_invalid(said for _, by, said in lines[at + 1 : at + 9] if by == process)}"
             yield _Raised(actors.pop(process, process), found[1], message, frames.pop(process), number)
             if actor := _ACTOR.match(message):  # the frames of the worker follow, and what it raised
                 frames[process], actors[process] = "", f"{actor[1]} pid={actor[2]}"
+
+
+def _invalid(lines: Iterator[str]) -> str:
+    """What pydantic finds wrong first, and of which field, in the lines after the one that names the class."""
+    field = ""
+    for line in lines:
+        if found := _WRONG.match(line):
+            return f"{field} {found[1]}".strip()
+        field = line.strip()
+    return field
 
 
 def _killed_rank(lines: list[tuple[int, str, str]]) -> Cause | None:
