@@ -1,10 +1,12 @@
 """How a command begins and ends: its parser and the numbers it takes, its exit status, and one line of complaint."""
 
 import argparse
+import atexit
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from recipe.core.entities import DataError
 
@@ -55,11 +57,16 @@ def exit_status(program: str, run: Callable[[], int | None], interrupted: str = 
         print(f"{program}: {error}", file=sys.stderr)
         return WRONG_INPUT
     except Failed as failed:
-        print("\n".join(failed.lines), file=sys.stderr)
-        return FAILED
+        if not _interrupted:
+            print("\n".join(failed.lines), file=sys.stderr)
+            return FAILED
+    except Exception:
+        if not _interrupted:
+            raise
     except KeyboardInterrupt:
-        print(f"{program}: {interrupted}", file=sys.stderr)
-        return INTERRUPTED
+        pass
+    print(f"{program}: {interrupted}", file=sys.stderr)
+    return INTERRUPTED
 
 
 def verbose() -> bool:
@@ -70,3 +77,51 @@ def verbose() -> bool:
 def unwind_on_sigterm() -> None:
     """Have a job scheduler's SIGTERM raise SystemExit(143), so that what is half-made is removed on the way out."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+
+
+_is_command = _interrupted = False
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    """As Python does on Ctrl-C, but remembered: a C extension that is being loaded makes an ImportError of it."""
+    global _interrupted
+    _interrupted = True
+    raise KeyboardInterrupt
+
+
+def is_command() -> bool:
+    """True where this process runs a command that it ends with."""
+    return _is_command
+
+
+def end_with(main: Callable[[], int]) -> NoReturn:
+    """Run a command and end the process with its status, as soon as all is written and all exit handlers have run.
+
+    Python would first take to pieces what is in memory, for two seconds where PyTorch and vLLM are loaded.
+    """
+    global _is_command
+    _is_command = True
+    status = [FAILED]
+    atexit.register(_end, status)  # the first is called last
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+    try:
+        status[0] = main()
+    except SystemExit as end:
+        status[0] = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+    except KeyboardInterrupt:
+        status[0] = INTERRUPTED
+        raise
+    sys.exit(status[0])
+
+
+def _end(status: Sequence[int]) -> None:
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        os._exit(READER_GONE)
+    except OSError:
+        os._exit(FAILED)  # a full disk
+    os._exit(status[0])

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from recipe.core.command_line import exit_status, unwind_on_sigterm
+from recipe.core.command_line import end_with, exit_status, unwind_on_sigterm
 from recipe.cot import annotate, export, funnel, judge, validate
 from recipe.cot.questions import BudgetSpent
 
@@ -80,4 +80,4 @@ def main(argv: Iterable[str] | None = None) -> int:
 
 if __name__ == "__main__":
     unwind_on_sigterm()  # vLLM's and Ray's processes end before this one
-    sys.exit(main())
+    end_with(main)

@@ -35,12 +35,11 @@ closed or not, and of the rest, in tokens of the model; without a model they are
 """
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from recipe.core.command_line import command_parser, exit_status, positive, unwind_on_sigterm
+from recipe.core.command_line import command_parser, end_with, exit_status, positive, unwind_on_sigterm
 from recipe.core.entities import DataError
 from recipe.core.files import sha256, write_json
 from recipe.evaluate.completions import generate
@@ -182,4 +181,4 @@ def main(argv: Iterable[str] | None = None) -> int:
 
 if __name__ == "__main__":
     unwind_on_sigterm()  # vLLM's processes end before this one
-    sys.exit(main())
+    end_with(main)

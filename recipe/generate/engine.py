@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from recipe.answers import Grammar
 from recipe.answers.think import CLOSE
-from recipe.core.command_line import positive, verbose
+from recipe.core.command_line import is_command, positive, verbose
 from recipe.core.console import logged
 from recipe.core.entities import DataError
 from recipe.core.imports import first_import_of
@@ -132,7 +132,9 @@ class Engine(AbstractContextManager):
         self._held.close()
 
     def _shut_down(self) -> None:
-        self._llm.engine_core.shutdown()
+        # An engine in this process ends with it; to give its memory back takes vLLM more than a second.
+        if self.decoding.tensor_parallel_size > 1 or not is_command():
+            self._llm.engine_core.shutdown()
         self._llm = None
 
     def run(self, requests: Iterable[Request]) -> Iterator[Prediction]:

@@ -14,7 +14,6 @@ import argparse
 import hashlib
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from recipe import answers
-from recipe.core.command_line import Failed, exit_status, unwind_on_sigterm
+from recipe.core.command_line import Failed, end_with, exit_status, unwind_on_sigterm
 from recipe.core.console import sent, terminal
 from recipe.core.entities import DataError
 from recipe.core.files import fingerprint
@@ -280,4 +279,4 @@ def main(argv: Iterable[str] | None = None) -> int:
 
 if __name__ == "__main__":
     unwind_on_sigterm()  # vLLM's processes end before this one
-    sys.exit(main())
+    end_with(main)
