@@ -323,6 +323,17 @@ def test_figures_of_cot_throughput():
     assert run["ratio"] == round(run["seconds"] / run["ideal_seconds"], 2)
 
 
+def test_figures_of_cpu_bf16():
+    told, run = beside("cpu_bf16"), measured("cpu_bf16")
+    assert f"on one with {' and '.join(f'`{flag}`' for flag in run['flags'])}" in told
+    tiny, small = (model["mixed_precision bf16"]["old"] for model in run["models"].values())
+    against, own = (tiny["fp32"], small["fp32"]), (tiny["own"], small["own"])
+    assert "{:.2f} times as fast with the tiny model and {:.2f}".format(*(old["gain"] for old in against)) in told
+    assert "cosine to fp32's is {:.4f} and {:.4f}".format(*(old["cosine"] for old in against)) in told
+    assert "it is {:.4f} and {:.4f}".format(*(old["cosine"] for old in own)) in told
+    assert "at {:.2f} and {:.2f} times the speed".format(*(old["gain"] for old in own)) in told
+
+
 def test_figures_of_plan_against_measurement():
     told, rows = beside("plan_against_measurement"), measured("plan_against_measurement")["rows"]
     assert f"within {max(abs(row['off']) for row in rows):.0%}".replace("%", " %") in told
