@@ -157,3 +157,32 @@ def test_losses_gradients_and_log_probabilities_are_those_of_verls_engine(tmp_pa
         for key in ("losses", "norms"):
             assert ours[key] == pytest.approx(verls[key], rel=1e-4)
         assert ours["read"] == pytest.approx(verls["read"], abs=1e-4)
+
+
+@pytest.fixture
+def products():
+    """The precision of products as it was, whatever a test does to it."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+def test_products_are_made_otherwise_and_still_in_fp32(engine, products):
+    assert engine.faster_products() == (torch.get_float32_matmul_precision() == "medium")
+    drawn = torch.Generator().manual_seed(1)
+    left, right = torch.randn(300, 700, generator=drawn), torch.randn(700, 900, generator=drawn)
+    assert ((left @ right).double() - left.double() @ right.double()).abs().max() < 1e-3
+
+
+def rounded(left, right):
+    """A product as a CPU makes it that has taken leave to use bf16."""
+    if left.dtype == torch.float32:
+        return left.bfloat16().mm(right.bfloat16()).float()
+    return left.mm(right)
+
+
+def test_products_that_would_be_rounded_are_left_alone(engine, products, monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
+    assert not engine.faster_products()
+    assert torch.get_float32_matmul_precision() == "highest"
