@@ -12,11 +12,10 @@ on until the length limit. SFT's and GRPO's start-up checks and `recipe.merge` a
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipe.core.command_line import command_parser, exit_status
+from recipe.core.command_line import command_parser, end_with, exit_status
 from recipe.core.entities import DataError
 from recipe.core.files import read_json, write_json
 
@@ -139,4 +138,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -13,12 +13,11 @@ A `dynamic` rope_scaling is left out: it changes nothing within max_position_emb
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recipe.core.command_line import command_parser, exit_status, unwind_on_sigterm
+from recipe.core.command_line import command_parser, end_with, exit_status, unwind_on_sigterm
 from recipe.core.entities import DataError
 from recipe.core.files import read_json, staged, write_json
 from recipe.eos import read_eos, write_eos
@@ -189,4 +188,4 @@ def main(argv: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     unwind_on_sigterm()
-    sys.exit(main())
+    end_with(main)

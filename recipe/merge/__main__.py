@@ -27,7 +27,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from recipe.core.command_line import command_parser, exit_status, unwind_on_sigterm, verbose
+from recipe.core.command_line import command_parser, end_with, exit_status, unwind_on_sigterm, verbose
 from recipe.core.entities import DataError
 from recipe.core.files import read_json, staged, write_json
 from recipe.eos import end_ids, read_eos, write_eos
@@ -290,4 +290,4 @@ def main(argv: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     unwind_on_sigterm()
-    sys.exit(main())
+    end_with(main)

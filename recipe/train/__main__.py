@@ -27,7 +27,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from recipe import cpu
-from recipe.core.command_line import command_parser, exit_status, unwind_on_sigterm, verbose
+from recipe.core.command_line import command_parser, end_with, exit_status, unwind_on_sigterm, verbose
 from recipe.core.entities import DataError
 from recipe.core.failure import find_cause, last_words
 from recipe.core.files import locked, write_json, write_text
@@ -411,4 +411,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     unwind_on_sigterm()  # the fork server and its folder end before this process
-    sys.exit(main())
+    end_with(main)

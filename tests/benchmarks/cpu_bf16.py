@@ -20,12 +20,12 @@ from cpu_update import ROOT, grpo_batch, grpo_loss, in_a_process, jagged, rows, 
 
 FLAGS = ("avx512_bf16", "amx_bf16")  # what makes a CPU multiply in bf16 itself
 BF16 = {"param_dtype": "bf16", "reduce_dtype": "fp32", "buffer_dtype": "fp32"}
-# name: what is set of `actor_rollout_ref.actor.fsdp_config`; what PyTorch is told of products in fp32
+# name: what is set of `actor_rollout_ref.actor.fsdp_config`; what PyTorch is told of fp32 after the engine told it
 PRECISIONS = {
-    "fp32": ({}, "highest"),
-    "fp32, oneDNN's products": ({}, "medium"),  # in bf16 where the CPU has AMX, else in oneDNN's fp32, not MKL's
-    "mixed_precision bf16": ({"mixed_precision": BF16}, "highest"),
-    "mixed_precision and model_dtype bf16": ({"mixed_precision": BF16, "model_dtype": "bf16"}, "highest"),
+    "fp32": ({}, None),
+    "fp32, MKL's products": ({}, "highest"),
+    "mixed_precision bf16": ({"mixed_precision": BF16}, None),
+    "mixed_precision and model_dtype bf16": ({"mixed_precision": BF16, "model_dtype": "bf16"}, None),
 }
 OLD = ("fp32", "own")  # whose log-probabilities the ratio is taken to
 LONGEST = 128  # tokens of an answer
@@ -69,8 +69,9 @@ def measure(model: str, work: Path, precision: str, prompts: int, answers: int) 
     from verl.workers.utils.padding import no_padding_2_padding
 
     settings, products = PRECISIONS[precision]
-    torch.set_float32_matmul_precision(products)
     engine = train_engine(model, lr=0.0, **settings)
+    if products:
+        torch.set_float32_matmul_precision(products)
     first = precision == "fp32"
     if first:
         asked, _ = rows(engine.model_config.tokenizer, prompts, answers)
