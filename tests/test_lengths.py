@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from recipe.models.chat import encode_prompt
-from recipe.models.lengths import _CUTS, _PIECES, Lengths
+from recipe.models.lengths import _CUTS, Lengths, _pieces
 
 BASE = Path(__file__).resolve().parent.parent / "recipe" / "tiny_model" / "base"
 _TEXT = "Ada a the é e\u0301 你好 ١٢ 123 !? ... 's 'S \u0d4a \u01c4 🇫🇷 <|im_end|> _ ﬁ"
@@ -48,7 +48,7 @@ def test_pieces_add_up_and_bytes_are_no_less(counted, several):
     assert counted._of_pieces(several) == whole
     assert all(most >= length for most, length in zip(counted._at_most(several), whole, strict=True))
     assert all(counted._bytes(text) >= length for text, length in zip(several, whole, strict=True))
-    assert all("".join(_PIECES.split(text)) == text for text in several)
+    assert all("".join(_pieces(text)) == text for text in several)
 
 
 @settings(max_examples=100, deadline=None)

@@ -22,7 +22,7 @@ from recipe.models.chat import rendered_prompts
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_PIECES = re.compile(r"(?<=\n)(?=[A-Za-z])")
+_CUT = re.compile(r"\n(?=[A-Za-z])")  # begins with a character, so that most of a text is passed over at once
 _KNOWN_PIECES = 10_000
 # How text is cut before byte pairs are merged: in all of these white space up to a line feed is one piece, whatever
 # follows, and no piece goes on from there to a letter.
@@ -95,7 +95,7 @@ class Lengths:
         """No less than the tokens of each text: of pieces that several have, the tokens, of others, the bytes."""
         if not self._known:
             return [math.inf] * len(texts)
-        cut = [_PIECES.split(text) for text in texts]
+        cut = list(map(_pieces, texts))
         times = Counter(chain.from_iterable(cut))
         self._learn([piece for piece, n in times.items() if n > 1 and piece not in self._pieces])
         known, most = self._pieces, self._bytes
@@ -105,7 +105,7 @@ class Lengths:
         """Tokens of each text."""
         if not self._known:
             return self.count(texts)
-        cut = [_PIECES.split(text) for text in texts]
+        cut = list(map(_pieces, texts))
         new = [piece for piece in dict.fromkeys(chain.from_iterable(cut)) if piece not in self._pieces]
         lengths = {**self._pieces, **dict(zip(new, self.count(new), strict=True))}
         return [sum(map(lengths.__getitem__, pieces)) for pieces in cut]
@@ -114,6 +114,12 @@ class Lengths:
         if len(self._pieces) + len(pieces) > _KNOWN_PIECES:
             self._pieces = {}
         self._pieces.update(zip(pieces, self.count(pieces), strict=True))
+
+
+def _pieces(text: str) -> list[str]:
+    """The text in order, cut behind each line feed before a letter."""
+    *whole, last = _CUT.split(text)
+    return [*[line + "\n" for line in whole], last]
 
 
 def _adds_up(state: dict) -> bool:
