@@ -22,7 +22,7 @@ from recipe import answers
 from recipe.answers.control_tokens import CONTROL_TOKEN, THINK_TAGS, begin_alike, find_control_tokens
 from recipe.core.entities import DataError, Example
 from recipe.core.metrics import count
-from recipe.models.lengths import Lengths
+from recipe.models.lengths import Around, Lengths
 
 _KNOWN = 1000  # texts around sentences that are remembered
 _OPENED = re.compile(r"[<＜\[]\S*\Z")  # a control token may have begun here: none holds white space
@@ -38,12 +38,13 @@ class _Around:
     """What is known of every prompt with the same text around the sentence.
 
     `parts`: that text, None where it isn't known. `sound`: types and text hold no control token. `ends`: what follows a
-    sentence can't complete a token that begins in it.
+    sentence can't complete a token that begins in it. `lengths`: what is known of their numbers of tokens.
     """
 
     parts: list[str] | None
     sound: bool = False
     ends: bool = False
+    lengths: Around | None = None
 
 
 class Refusals:
@@ -108,11 +109,12 @@ class Refusals:
 
     def _look_around(self, example: Example, template: str | None) -> _Around:
         parts = answers.prompt_around(example, template, self.rules.add_source)
+        lengths = None if parts is None or self._lengths is None else self._lengths.around(parts)
         if parts is None or any(map(_OPENED.search, parts[:-1])):
-            return _Around(parts)
+            return _Around(parts, lengths=lengths)
         found = find_control_tokens(parts, self.rules.tokenizer, THINK_TAGS)
         found += find_control_tokens(["\n".join(example.types)], self.rules.tokenizer)
-        return _Around(parts, not any(found), all(part[:1].isspace() or not part for part in parts[1:]))
+        return _Around(parts, not any(found), all(part[:1].isspace() or not part for part in parts[1:]), lengths)
 
     def _tokens(self, examples: Sequence[Example]) -> list[str | None]:
         """A control token of each example or its prompt."""
@@ -128,11 +130,19 @@ class Refusals:
         return [own or thought or prompt for own, thought, prompt in zip(*found, strict=True)]
 
     def _refuse_long(self, examples: Sequence[Example], reasons: list[str | None]) -> None:
-        rules = self.rules
-        left = [at for at, reason in enumerate(reasons) if reason is None]
-        prompts = [self._prompt(examples[at]) for at in left]
-        texts = None if rules.max_tokens is None else [answers.render_answer(examples[at]) for at in left]
-        over = self._lengths.over(prompts, rules.max_prompt_tokens, texts, rules.max_tokens)
+        rules, lengths = self.rules, self._lengths
+        left, prompts, texts = [], [], []
+        for at, example in enumerate(examples):
+            if reasons[at] is not None:
+                continue
+            prompt = self._prompt(example)
+            text = None if rules.max_tokens is None else answers.render_answer(example)
+            most = lengths.at_most(self._around_of(example).lengths, prompt, example.sentence)
+            if not lengths.surely_fit(most, rules.max_prompt_tokens, text, rules.max_tokens):
+                left.append(at)
+                prompts.append(prompt)
+                texts.append(text)
+        over = lengths.over(prompts, rules.max_prompt_tokens, texts, rules.max_tokens)
         for at, is_long in zip(left, over, strict=True):
             if is_long:
                 reasons[at] = "too_long"

@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import os
 import platform
 import sys
 from collections import ChainMap, Counter
@@ -42,13 +41,10 @@ from pathlib import Path
 
 if __name__ == "__main__":  # run as a script, from anywhere: Python put this folder first, not the repository
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    from recipe.core.imports import Without
+    from data_prep.light_imports import leave_out
 
     gc.set_threshold(50_000)  # records hold no cycles, and there are many
-    # transformers would load torch for a tokenizer's sake, pyarrow pandas to see that a list is none of its series.
-    sys.modules.setdefault("torch", None)
-    sys.meta_path.insert(0, Without("pandas"))
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it would miss it aloud
+    leave_out()
 
 from data_prep.arguments import check, parser, read_tags
 from data_prep.origins import Origins, locate

@@ -13,6 +13,7 @@ from recipe.answers.queries import ask
 from recipe.core import ground_truth
 from recipe.core.entities import DataError, Entity, Example
 from recipe.core.metrics import count
+from recipe.models.chat import encode_prompt
 
 TEMPLATES = [
     None,
@@ -70,6 +71,23 @@ def test_what_is_certain_is_what_trying_finds(batch, template, add_source):
 def test_so_it_is_with_a_tokenizer(tokenizer, batch, template):
     rules = RowRules(template=template, tokenizer=tokenizer)
     assert Refusals(rules)(batch) == [tried(example, rules) for example in batch]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(examples, max_size=4), st.sampled_from(TEMPLATES), st.none() | st.integers(20, 60), st.integers(40, 140)
+)
+def test_too_long_is_what_counting_the_tokens_finds(tokenizer, batch, template, most, in_all):
+    rules = RowRules(template=template, tokenizer=tokenizer, max_prompt_tokens=most, max_tokens=in_all)
+
+    def found(example):
+        if reason := tried(example, rules):
+            return reason
+        prompt = len(encode_prompt(tokenizer, [{"role": "user", "content": rules.prompt(example)}]))
+        answer = len(tokenizer(answers.render_answer(example), add_special_tokens=False)["input_ids"])
+        return "too_long" if prompt > (most or prompt) or prompt + answer + 1 > in_all else None
+
+    assert Refusals(rules)(batch) == [found(example) for example in batch]
 
 
 @pytest.mark.parametrize("name", answers.FORMATS)

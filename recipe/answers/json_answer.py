@@ -90,7 +90,7 @@ def _layout(by_type: Iterable[tuple[str, list[str]]]) -> str:
     return f'{{\n  "entities": {inner}\n}}'
 
 
-_quote = json.JSONEncoder(ensure_ascii=False).encode
+_quote = json.encoder.encode_basestring  # what json.dumps(..., ensure_ascii=False) has for text
 
 
 def grammar(types: Sequence[str], text: str | None = None, reasoning: bool = False) -> Grammar:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import lru_cache
 
 from recipe.core.entities import DataError, Example
 
@@ -18,6 +19,11 @@ def check_template(template: str) -> str:
 
 def fill(example: Example, template: str, add_source: bool = False) -> str:
     """The prompt for one sentence; with `add_source`, a line that names its dataset goes first."""
-    fields = {"SCHEMA": json.dumps(list(example.types), ensure_ascii=False), "SENTENCE": example.sentence}
+    fields = {"SCHEMA": _schema(tuple(example.types)), "SENTENCE": example.sentence}
     prompt = _PLACEHOLDER.sub(lambda match: fields[match.group(1)], template)
     return f"Source: {example.dataset}\n{prompt}" if add_source and example.dataset else prompt
+
+
+@lru_cache(maxsize=1024)  # a dataset has few
+def _schema(types: tuple[str, ...]) -> str:
+    return json.dumps(list(types), ensure_ascii=False)

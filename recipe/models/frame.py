@@ -50,10 +50,13 @@ class Frame:
 
     def __call__(self, content: str) -> str | None:
         """The rendered conversation; None where the conditions don't hold, and the template has to be rendered."""
-        for holds, result in self.conditions:
-            if holds(content) is not result:
-                return None
+        if not self.holds(content):
+            return None
         return self.before + (content.strip() if self.strips else content) + self.behind
+
+    def holds(self, content: str) -> bool:
+        """True where the conditions hold."""
+        return all(holds(content) is result for holds, result in self.conditions) if self.conditions else True
 
 
 def frame_of(tokenizer: PreTrainedTokenizerBase, role: str, **template_kwargs: object) -> Frame | None:

@@ -14,16 +14,20 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from recipe.models.chat import rendered_prompts
+from recipe.models.frame import Frame, frame_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_PIECES = re.compile(r"(?<=\n)(?=[A-Za-z])")
+_CUT = re.compile(r"\n(?=[A-Za-z])")  # begins with a character, so that most of a text is passed over at once
 _KNOWN_PIECES = 10_000
+_PROBE = "\0"  # stands for a sentence; no prompt has it
 # How text is cut before byte pairs are merged: in all of these white space up to a line feed is one piece, whatever
 # follows, and no piece goes on from there to a letter.
 _SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -36,6 +40,18 @@ _CUTS = frozenset(
         rf" ?[a-z]{{1,3}}(?!\p{{L}})|\p{{L}}+|\p{{N}}|{_SIGNS}|{_SPACES}",  # recipe.tiny_model
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """Prompts that are alike but for a sentence: how the template frames them, and the tokens of what they share.
+
+    `fixed`: no less than these tokens. `copies`: how often the sentence stands in a prompt.
+    """
+
+    frame: Frame
+    fixed: float
+    copies: int
 
 
 class Lengths:
@@ -85,6 +101,42 @@ class Lengths:
                 of_answers[at] = length
         return [not fits(at) for at in range(len(texts))]
 
+    def around(self, parts: Sequence[str]) -> Around | None:
+        """What is known of all prompts that are these parts with a sentence between each two; None for nothing."""
+        if not self._known or not self.tokenizer.chat_template:
+            return None
+        probe = _PROBE.join(parts)
+        text = None if self._frame is None else self._frame(probe)
+        if text is None:
+            return None
+        fixed = list(map(_pieces, text.split(_PROBE)))
+        open_ = [pieces.pop() for pieces in fixed[:-1]]  # goes on in a sentence
+        open_ += [pieces.pop(0) for pieces in fixed[1:] if pieces]  # begins in one
+        whole = list(chain.from_iterable(fixed))
+        self._learn([piece for piece in dict.fromkeys(whole) if piece not in self._pieces])
+        return Around(self._frame, self._most(whole) + sum(map(self._bytes, open_)), len(parts) - 1)
+
+    @cached_property
+    def _frame(self) -> Frame | None:
+        """The frame of a question, if transformers renders one in it."""
+        frame = frame_of(self.tokenizer, "user", add_generation_prompt=True)
+        text = None if frame is None else frame(_PROBE)
+        if text is None or text != rendered_prompts(self.tokenizer, [[{"role": "user", "content": _PROBE}]])[0]:
+            return None
+        return frame
+
+    def at_most(self, around: Around | None, prompt: str, sentence: str) -> float:
+        """No less than the tokens of a prompt, in the chat template; infinite where nothing is known of it."""
+        if around is None or not sentence.strip() or not around.frame.holds(prompt):
+            return math.inf
+        return around.fixed + around.copies * self._bytes(sentence)
+
+    def surely_fit(self, most: float, max_prompt: int | None, answer: str | None, max_total: int | None) -> bool:
+        """True where a prompt of at most so many tokens, and it with its answer, is certain to be within the limits."""
+        if max_prompt is not None and most > max_prompt:
+            return False
+        return max_total is None or most + self._bytes(answer) + 1 <= max_total
+
     def _bytes(self, text: str) -> float:
         """No less than the tokens of the text."""
         if not self._known:
@@ -95,17 +147,20 @@ class Lengths:
         """No less than the tokens of each text: of pieces that several have, the tokens, of others, the bytes."""
         if not self._known:
             return [math.inf] * len(texts)
-        cut = [_PIECES.split(text) for text in texts]
+        cut = list(map(_pieces, texts))
         times = Counter(chain.from_iterable(cut))
         self._learn([piece for piece, n in times.items() if n > 1 and piece not in self._pieces])
+        return list(map(self._most, cut))
+
+    def _most(self, pieces: Sequence[str]) -> float:
         known, most = self._pieces, self._bytes
-        return [sum(known[piece] if piece in known else most(piece) for piece in pieces) for pieces in cut]
+        return sum([known[piece] if piece in known else most(piece) for piece in pieces])
 
     def _of_pieces(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text."""
         if not self._known:
             return self.count(texts)
-        cut = [_PIECES.split(text) for text in texts]
+        cut = list(map(_pieces, texts))
         new = [piece for piece in dict.fromkeys(chain.from_iterable(cut)) if piece not in self._pieces]
         lengths = {**self._pieces, **dict(zip(new, self.count(new), strict=True))}
         return [sum(map(lengths.__getitem__, pieces)) for pieces in cut]
@@ -114,6 +169,12 @@ class Lengths:
         if len(self._pieces) + len(pieces) > _KNOWN_PIECES:
             self._pieces = {}
         self._pieces.update(zip(pieces, self.count(pieces), strict=True))
+
+
+def _pieces(text: str) -> list[str]:
+    """The text in order, cut behind each line feed before a letter."""
+    *whole, last = _CUT.split(text)
+    return [*[line + "\n" for line in whole], last]
 
 
 def _adds_up(state: dict) -> bool:
