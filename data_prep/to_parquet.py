@@ -57,7 +57,7 @@ from data_prep.wordings import KEPT_OUT, choose_wordings
 from recipe import answers
 from recipe.answers.control_tokens import THINK_TAGS, find_control_token
 from recipe.answers.prompt import check_template
-from recipe.core.command_line import exit_status
+from recipe.core.command_line import end_with, exit_status
 from recipe.core.entities import DataError, Example
 from recipe.core.files import sha256
 from recipe.core.imports import first_import_of
@@ -331,4 +331,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)
