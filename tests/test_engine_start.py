@@ -13,6 +13,7 @@ from recipe import cpu
 from recipe.core.entities import DataError, Example
 from recipe.core.imports import first_import_of
 from recipe.generate import engine as generate
+from recipe.models.folder import fit_lengths
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ROOT / "recipe" / "tiny_model" / "base"
@@ -73,6 +74,18 @@ del kept
 def test_what_was_left_alone_is_collected_before_the_process_ends():
     done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, check=True)
     assert done.stdout == "collected\n"
+
+
+def test_a_model_whose_file_has_other_names_is_sized_as_well(tmp_path):
+    """GPT-2's: n_head, n_embd, n_layer, n_positions."""
+    from transformers import GPT2Config
+
+    GPT2Config(n_head=16, n_embd=1024, n_layer=24, n_positions=512).save_pretrained(tmp_path)
+    assert fit_lengths(tmp_path, None, None) == (512, 511)
+    # Four sequences of 512 tokens, 24 layers, key and value of 1,024 numbers of four bytes: 384 MiB.
+    assert generate._cache_gib(tmp_path, generate.Decoding(512)) == 1
+    with pytest.raises(DataError, match="the model's 16 attention heads"):
+        generate._check_sharing(tmp_path, 3, 0)
 
 
 SPIN = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")

@@ -28,7 +28,7 @@ from recipe.generate.think_block import Begun, end_block
 from recipe.models.folder import MAX_MODEL_LEN, MAX_NEW_TOKENS, model_config
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
     from vllm import CompletionOutput, LLMEngine, SamplingParams
 
 LOG = "log.txt"  # of what vLLM prints, in a command's folder
@@ -308,13 +308,21 @@ def _prepare(folder: Path, decoding: Decoding, to_log: bool = False) -> bool:
 def _check_sharing(folder: Path, size: int, gpus: int) -> None:
     if 0 < gpus < size:
         raise DataError(f"--tensor-parallel-size {size}: PyTorch sees {gpus} GPU{'s' if gpus > 1 else ''} here")
-    if (heads := model_config(folder)["num_attention_heads"]) % size:
+    if size > 1 and (heads := _config(folder).num_attention_heads) % size:
         raise DataError(f"--tensor-parallel-size {size}: doesn't divide the model's {heads} attention heads")
 
 
 def _cache_gib(folder: Path, decoding: Decoding) -> int:
     """GiB of key-value cache for four sequences of full length, at four bytes a number."""
-    config = model_config(folder)
-    heads = config["num_attention_heads"]
-    width = (config.get("head_dim") or config["hidden_size"] // heads) * (config.get("num_key_value_heads") or heads)
-    return math.ceil(4 * decoding.max_model_len * config["num_hidden_layers"] * 2 * width * 4 / 2**30)
+    config = _config(folder)
+    heads = config.num_attention_heads
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+    width = head_dim * (getattr(config, "num_key_value_heads", None) or heads)
+    return math.ceil(4 * decoding.max_model_len * config.num_hidden_layers * 2 * width * 4 / 2**30)
+
+
+def _config(folder: Path) -> PretrainedConfig:
+    """transformers' configuration of the language model: one name for what GPT-2's file calls `n_head`."""
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder).get_text_config()

@@ -13,6 +13,8 @@ from recipe.eos import read_eos
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+# GPT-2's and GPT-J's files name it their own way, MPT's and those of early ports too.
+_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 MAX_MODEL_LEN, MAX_NEW_TOKENS = 8192, 4096  # the published evaluation's
 
 
@@ -68,8 +70,8 @@ def fit_lengths(folder: Path, max_model_len: int | None, max_new_tokens: int | N
 
 def positions(folder: Path) -> int:
     """How many tokens a model holds, a large number where its configuration doesn't say."""
-    value = model_config(folder).get("max_position_embeddings")
-    return value if isinstance(value, int) else 1 << 30
+    config = model_config(folder)
+    return next((config[name] for name in _POSITIONS if isinstance(config.get(name), int)), 1 << 30)
 
 
 def model_config(folder: Path) -> dict:
