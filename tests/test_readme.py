@@ -326,12 +326,17 @@ def test_figures_of_cot_throughput():
 def test_figures_of_cpu_bf16():
     told, run = beside("cpu_bf16"), measured("cpu_bf16")
     assert f"on one with {' and '.join(f'`{flag}`' for flag in run['flags'])}" in told
-    tiny, small = (model["mixed_precision bf16"]["old"] for model in run["models"].values())
-    against, own = (tiny["fp32"], small["fp32"]), (tiny["own"], small["own"])
-    assert "{:.2f} times as fast with the tiny model and {:.2f}".format(*(old["gain"] for old in against)) in told
-    assert "cosine to fp32's is {:.4f} and {:.4f}".format(*(old["cosine"] for old in against)) in told
-    assert "it is {:.4f} and {:.4f}".format(*(old["cosine"] for old in own)) in told
-    assert "at {:.2f} and {:.2f} times the speed".format(*(old["gain"] for old in own)) in told
+    mkl, bf16 = (
+        [model[precision]["old"] for model in run["models"].values()]
+        for precision in ("fp32, MKL's products", "mixed_precision bf16")
+    )
+    tiny, small = (1 / old["fp32"]["gain"] for old in mkl)
+    assert f"{tiny:.2f} times as fast as MKL's with the tiny model and {small:.2f} times with SmolLM2-135M" in told
+    assert {old["fp32"]["cosine"] for old in mkl} == {1.0}, "the same gradient"
+    assert "another {:.2f} and {:.2f} times as fast".format(*(old["fp32"]["gain"] for old in bf16)) in told
+    assert "cosine to fp32's is {:.4f} and {:.4f}".format(*(old["fp32"]["cosine"] for old in bf16)) in told
+    assert "it is {:.4f} and {:.4f}".format(*(old["own"]["cosine"] for old in bf16)) in told
+    assert "at {:.2f} and {:.2f} times the".format(*(old["own"]["gain"] for old in bf16)) in told
 
 
 def test_figures_of_plan_against_measurement():

@@ -62,7 +62,7 @@ def share_cores() -> None:
     """Without a GPU, have the threads of PyTorch and vLLM give up a core soon where they wait for each other.
 
     By default they hold it for milliseconds. With any other work on the machine they then wait for those of them that
-    it keeps from running, and a run takes several times as long; with none, both take the same time
+    it keeps from running, and a run takes several times as long. On an idle one, giving up costs about a twentieth
     (tests/benchmarks/evaluation_speed.json). To be called before PyTorch is loaded; what the user set stays.
     """
     # Not recipe.cpu, which loads PyTorch where VERL_PLATFORM is set.
