@@ -2,10 +2,10 @@
 
     torchrun --nproc_per_node 8 -m sft.train --config-dir hydra_configs --config-name sft_qwen3_8b
 
-The trainer is verl's own. Added to it: the loss that the configuration's `loss` describes (sft/losses.py), the removal
-of checkpoints that verl forgot at a resume (recipe/models/retention.py), and a guard against verl's resume at the end
-of an epoch, where the restored data loader is already exhausted, the next epoch is skipped and the run still exits 0
-(verl issue 7401).
+The trainer is verl's own. Added to it: the loss that the configuration's `loss` describes (sft/losses.py), a seed for
+the order of the rows, the removal of checkpoints that verl forgot at a resume (recipe/models/retention.py), and a guard
+against verl's resume at the end of an epoch, where the restored data loader is already exhausted, the next epoch is
+skipped and the run still exits 0 (verl issue 7401).
 """
 
 from pathlib import Path
@@ -29,6 +29,10 @@ class AnswerTrainer(SFTTrainer):
         if self.own_loss:  # one setting for both: the loss, and the field that it needs
             OmegaConf.update(self.config, f"data.{BEGIN_MASK}", True, force_add=True)
         super()._build_dataset()
+
+    def _build_dataloader(self) -> None:
+        super()._build_dataloader()
+        self.train_sampler.seed = self.config.trainer.seed  # verl's has no seed: one order of the rows for every run
 
     def _build_engine(self) -> None:
         super()._build_engine()  # with verl's loss, whatever the configuration

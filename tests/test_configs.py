@@ -28,6 +28,7 @@ OPEN = (
     "trainer.v1.sampler.sampler_kwargs",
     "loss.",  # ours alone: read by sft/train.py
     "variant",  # ours alone: a part of the run's name
+    "seed",  # ours alone: other seeds refer to it
 )
 
 

