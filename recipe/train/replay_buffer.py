@@ -61,7 +61,7 @@ def _side_by_side(buffer: type[ReplayBuffer]) -> type[ReplayBuffer]:
             prompts = [hashlib.sha256(prompt.numpy().tobytes()).digest() for prompt in data["prompts"].unbind()]
             if trains:
                 scores = [score.sum().item() for score in data["rm_scores"].unbind()]
-                parts = [told.get("reward_extra_info", {}) for told in data["extra_fields"].tolist()]
+                parts = [getattr(told, "data", told).get("reward_extra_info", {}) for told in data["extra_fields"]]
                 metrics = {**metrics, **answer_figures(scores, parts, [key.split("_")[0] for key in batch.keys])}
             batch.reorder(sorted(range(len(prompts)), key=lambda place: (prompts[place], *_place(batch.keys[place]))))
             return batch, metrics
