@@ -1,4 +1,4 @@
-"""What a run shows while it trains: lines from verl's metrics and dumps, in a pipe and on a terminal."""
+"""What a run shows while it trains: lines from verl's metrics, in a pipe and on a terminal."""
 
 import io
 import json
@@ -11,11 +11,9 @@ import pytest
 
 from recipe.answers import render_answer
 from recipe.core.entities import Entity, Example
-from recipe.core.ground_truth import to_ground_truth
 from recipe.generate.bar import bar
-from recipe.models.rollout_dump import read_dump
 from recipe.train import progress
-from recipe.train.progress import Progress, Tail, duration, read_answers, step_line, validation_line
+from recipe.train.progress import Progress, Tail, duration, step_line, validation_line
 
 GOLD = Example("Rome hired Ann .", ("city", "person"), (Entity("Rome", "city"), Entity("Ann", "person")))
 RIGHT = "<think>\nRome is a city.\n</think>\n" + render_answer(GOLD)
@@ -30,19 +28,13 @@ def grpo(step, reward=7.5, seconds=25.0):
     return metrics(step, critic__score__mean=reward, response_length__mean=49.4, timing_s__step=seconds)
 
 
-def dump(path, *outputs):
-    path.parent.mkdir(exist_ok=True)
-    lines = [{"input": "?", "output": output, "gts": to_ground_truth(GOLD), "score": 1.0} for output in outputs]
-    path.write_text("".join(json.dumps({**line, "step": int(path.stem)}) + "\n" for line in lines))
-
-
 class Watched:
     """A run whose files and clock the test moves; `said` are the lines since the last time that it was asked."""
 
-    def __init__(self, run, stage, steps, done=0, dumps=None):
+    def __init__(self, run, stage, steps, done=0):
         self.run, self.now, self.stream = run, 0.0, io.StringIO()
         self.metrics, self.log = run / "figures.jsonl", run / "log.txt"
-        self.view = Progress(stage, steps, done, run, self.metrics, self.log, dumps, self.stream, lambda: self.now)
+        self.view = Progress(stage, steps, done, run, self.metrics, self.log, self.stream, lambda: self.now)
 
     def write(self, text, path=None):
         with (path or self.metrics).open("a") as file:
@@ -69,57 +61,19 @@ def test_the_last_step_has_nothing_left(tmp_path):
     assert step_line(3, 3, {"train/loss": 1.0}, seconds=12.0, left=0.0) == "step 3/3  loss  1.0000  12 s"
 
 
-def test_a_step_of_grpo_waits_for_its_dump_and_says_what_its_answers_are(tmp_path):
-    run = Watched(tmp_path, "grpo", 30, dumps=tmp_path / "rollouts")
+def test_a_step_of_grpo_says_what_its_answers_are(tmp_path):
+    run = Watched(tmp_path, "grpo", 30)
+    answers = {"answers__f1": 2 / 3, "answers__names_nothing": 0.125, "answers__unparsable": 0.25}
+    run.write(metrics(1, critic__score__mean=7.5, response_length__mean=49.4, timing_s__step=25.0, **answers))
+    (line,) = run.said(25)
+    assert line.startswith("step  1/30  reward   7.50  F1 0.667  silent 0.12  readable 0.75  answer  49 tokens  25 s")
+
+
+def test_a_reward_without_these_parts_is_shown_without_them(tmp_path):
+    run = Watched(tmp_path, "grpo", 30)
     run.write(grpo(1))
-    assert run.said(25) == []
-    dump(tmp_path / "rollouts" / "1.jsonl", RIGHT, HALF, "no answer", RIGHT)
     (line,) = run.said()
-    assert line.startswith("step  1/30  reward   7.50  F1 0.667  readable 0.75  answer  49 tokens  25 s")
-
-
-def test_the_answers_of_a_step_are_read_as_the_reward_reads_them(tmp_path):
-    from reward_fns.ner import compute_score
-
-    dump(tmp_path / "1.jsonl", *(outputs := (RIGHT, HALF, "no answer", RIGHT + RIGHT)))
-    scored = [compute_score("x", output, to_ground_truth(GOLD)) for output in outputs]
-    read = read_answers(read_dump(tmp_path / "1.jsonl"))
-    assert read.f1 == pytest.approx(sum(one["f1"] for one in scored) / 4)
-    assert read.readable == pytest.approx(1 - sum(one["unparsable"] for one in scored) / 4)
-
-
-def test_without_a_dump_a_step_is_shown_without_its_figures(tmp_path):
-    for folder, waits in ((None, 0), (tmp_path / "never", 4)):
-        run = Watched(tmp_path, "grpo", 30, dumps=folder)
-        run.metrics.unlink(missing_ok=True)
-        run.write(grpo(1))
-        (line,) = run.said() or run.said(waits)
-        assert ("F1" in line, "reward   7.50" in line) == (False, True)
-
-
-def test_a_dump_of_an_earlier_start_or_one_that_is_being_written_is_not_read(tmp_path):
-    old, cut = tmp_path / "rollouts" / "1.jsonl", tmp_path / "rollouts" / "2.jsonl"
-    dump(old, RIGHT)
-    os.utime(old, (1, 1))
-    run = Watched(tmp_path, "grpo", 30, dumps=old.parent)
-    run.write(grpo(1))
-    assert run.said() == []
-    assert "F1" not in run.said(4)[0]
-    dump(cut, RIGHT)
-    cut.write_text(cut.read_text()[:-1])
-    run.write(grpo(2))
-    assert run.said() == []
-    cut.write_text(cut.read_text() + "\n")
-    assert "F1 1.000" in run.said(1)[0]
-
-
-def test_steps_stay_in_their_order_where_a_dump_is_late(tmp_path):
-    run = Watched(tmp_path, "grpo", 30, dumps=tmp_path / "rollouts")
-    run.write(grpo(1) + grpo(2))
-    dump(tmp_path / "rollouts" / "2.jsonl", RIGHT)
-    assert run.said() == []
-    dump(tmp_path / "rollouts" / "1.jsonl", HALF)
-    assert [line[:10] for line in run.said()] == ["step  1/30", "step  2/30"]
+    assert ("F1" in line, "silent" in line, "reward   7.50" in line) == (False, False, True)
 
 
 def test_a_validation_has_a_line_with_f1_by_dataset(tmp_path):
@@ -195,14 +149,6 @@ def test_the_tail_of_a_file_that_is_not_there_is_empty(tmp_path):
     assert Tail(tmp_path / "none").lines() == []
 
 
-def test_at_the_end_a_dump_is_not_waited_for(tmp_path):
-    run = Watched(tmp_path, "grpo", 30, dumps=tmp_path / "never")
-    run.write(grpo(1))
-    assert run.said() == []
-    run.view.close()
-    assert "step  1/30" in run.stream.getvalue()
-
-
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.62, "0.6 s"), (9.96, "10 s"), (59.6, "1 min 00 s"), (3599.7, "1 h 00 min"), (7620, "2 h 07 min")],
@@ -234,7 +180,7 @@ from pathlib import Path
 from recipe.train.progress import Progress
 run, now = Path(sys.argv[1]), [0.0]
 figures = run / "figures.jsonl"
-view = Progress("sft", 40, 0, run, figures, run / "log.txt", None, sys.stdout, lambda: now[0])
+view = Progress("sft", 40, 0, run, figures, run / "log.txt", sys.stdout, lambda: now[0])
 view.look()
 figures.touch()
 for step in range(1, 41):

@@ -34,9 +34,28 @@ _CURVES = (
         ("validation", r"val-aux/(.+)/score/mean@\d+"),
         ("training", r"critic/score/mean"),
     )),
-    ("F1", "mean over validation sentences, the reward's own part", (("validation", r"val-aux/(.+)/f1/mean@\d+"),)),
-    ("Schema", "share of validation answers in the layout, with types of the schema alone", (
+    ("F1", "mean over validation sentences, and over the rollouts of a step by whether there is something to name", (
+        ("validation", r"val-aux/(.+)/f1/mean@\d+"),
+        ("training, with entities", r"answers/f1_with_entities"),
+        ("training, without", r"answers/f1_without_entities"),
+    )),
+    ("Precision and recall", "of the entities of a step's rollouts, pooled", (
+        ("precision", r"answers/precision"),
+        ("recall", r"answers/recall"),
+    )),
+    ("Silence", "share of a step's rollouts that name nothing, of those with something to name", (
+        ("names nothing", r"answers/names_nothing"),
+    )),
+    ("Unreadable", "share of a step's rollouts that can't be read, and that were cut off", (
+        ("can't be read", r"answers/unparsable"),
+        ("cut off", r"response_length/clip_ratio"),
+    )),
+    ("Flat groups", "share of a step's prompts whose answers all have one score, which teach nothing", (
+        ("flat", r"answers/flat_groups"),
+    )),
+    ("Schema", "share of the answers in the layout, with types of the schema alone", (
         ("validation", r"val-aux/(.+)/schema/mean@\d+"),
+        ("training", r"answers/schema"),
     )),
     ("Response length", "tokens, mean over the rollouts of a step", (("training", r"response_length/mean"),)),
     ("KL", "divergence from the reference model", (

@@ -327,7 +327,13 @@ def _train(
         begins = log.stat().st_size if log.is_file() else 0
         with log.open("a", encoding="utf-8") as file:
             file.write(f"$ {started}\n")
-        view = None if whole else _view(config, plan, done, log, Path(environment["VERL_FILE_LOGGER_PATH"]))
+        view = (
+            None
+            if whole
+            else Progress(
+                plan.stage, plan.steps, done, plan.run, Path(environment["VERL_FILE_LOGGER_PATH"]), log, sys.stdout
+            )
+        )
         status = supervise.run(line, log, stall, {**os.environ, **environment}, watcher, view and view.look)
         if view:
             view.close()
@@ -338,13 +344,6 @@ def _train(
             print(said)
         print(f"{plan.run}: {_ended(status, plan, Path(environment['VERL_FILE_LOGGER_PATH']), config.trainer.nnodes)}")
     return status
-
-
-def _view(config, plan: preflight.Plan, done: int, log: Path, metrics: Path) -> Progress:
-    """What is shown of the run in place of its whole output."""
-    dumps = config.trainer.get("rollout_data_dir")
-    folder = Path(dumps).expanduser() if dumps else None
-    return Progress(plan.stage, plan.steps, done, plan.run, metrics, log, folder, sys.stdout)
 
 
 def _why(status: int, log: Path, begins: int) -> list[str]:

@@ -2,11 +2,11 @@
 
     waits      loading the model, 30 s since the start
     step  0/30  validation F1 0.346 (Broad Tweet Corpus 0.383, bc5cdr 0.309), readable 0.84
-    step  1/30  reward  7.50  F1 0.402  readable 0.93  answer  49 tokens  25 s, 12 min 05 s left
+    step  1/30  reward  7.50  F1 0.402  silent 0.12  readable 0.93  answer  49 tokens  25 s, 12 min 05 s left
     step 10/30  saved outputs/quickstart/grpo/global_step_10
 
-The figures are those of verl's `file` logger (recipe.models.run_log shows a line); F1 and the readable share of a GRPO
-step are counted in its dump, as the reward counts them. On a terminal a bar shows every step and the time, and a line
+The figures are those of verl's `file` logger (recipe.models.run_log shows a line; recipe.train.answer_figures those of
+a GRPO step's answers). On a terminal a bar shows every step and the time, and a line
 stays every fifteen seconds at most; elsewhere every step has its line, and what is waited for has one each 30 s.
 """
 
@@ -17,24 +17,19 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, TextIO
 
-from recipe import answers
-from recipe.core.entities import DataError
-from recipe.core.metrics import count
 from recipe.models import checkpoints
-from recipe.models.rollout_dump import Answered, read_dump
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
 APART = 15.0  # seconds between two lines of steps that stay on a terminal
 _PATIENCE = 30.0  # seconds between two lines about what is waited for, where no line can be overwritten
-_DUMP = 3.0  # seconds in which a step's dump may follow its figures
 _RECENT = 20  # steps, of whose time the rest of the run is judged
 
 # What of the trainer's own output says which part of its start comes next. A text that changed costs a phase its name.
@@ -58,24 +53,6 @@ _PHASES = {
 # ------------------------------------------------------------------------------------------------------------- lines
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What a step's answers say: mean F1 of a sentence, and the share that can be read, both in [0, 1]."""
-
-    f1: float
-    readable: float
-
-
-def read_answers(dump: Iterable[Answered]) -> Read | None:
-    """Of the answers of a dump, as the reward reads them; None without any."""
-    f1, readable = [], []
-    for answered in dump:
-        answer = answers.parse(answered.output, answered.example)
-        readable.append(answer.parsed)
-        f1.append(count(answer.entities, answered.example.entities).f1 if answer.parsed else 0.0)
-    return Read(fmean(f1), fmean(readable)) if f1 else None
-
-
 def duration(seconds: float) -> str:
     """`"0.6 s"`, `"12 s"`, `"1 min 05 s"`, `"2 h 07 min"`."""
     if seconds < 9.95:
@@ -96,17 +73,20 @@ def step_line(
     step: int,
     steps: int,
     figures: Mapping[str, float],
-    read: Read | None = None,
     seconds: float | None = None,
     left: float | None = None,
 ) -> str:
-    """One step of training, of what is known of it."""
+    """One step of training, of what is known of it; `silent` is the share that names nothing where there is a name."""
     parts = [_of(step, steps)]
     for name, key, form in (("reward", "critic/score/mean", "6.2f"), ("loss", "train/loss", "7.4f")):
         if key in figures:
             parts.append(f"{name} {figures[key]:{form}}")
-    if read:
-        parts += [f"F1 {read.f1:.3f}", f"readable {read.readable:.2f}"]
+    if "answers/f1" in figures:
+        parts.append(f"F1 {figures['answers/f1']:.3f}")
+    if "answers/names_nothing" in figures:
+        parts.append(f"silent {figures['answers/names_nothing']:.2f}")
+    if "answers/unparsable" in figures:
+        parts.append(f"readable {1 - figures['answers/unparsable']:.2f}")
     if "response_length/mean" in figures:
         parts.append(f"answer {figures['response_length/mean']:3.0f} tokens")
     seconds = figures.get("timing_s/step", seconds)
@@ -174,15 +154,6 @@ def _record(line: str) -> tuple[int, dict[str, float]] | None:
     return step, {name: value for name, value in figures.items() if isinstance(value, (int, float))}
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether its last line is ended; verl writes a dump beside the training."""
-    with path.open("rb") as file:
-        if not file.seek(0, os.SEEK_END):
-            return False
-        file.seek(-1, os.SEEK_CUR)
-        return file.read() == b"\n"
-
-
 # ----------------------------------------------------------------------------------------------------------- the view
 
 
@@ -200,7 +171,7 @@ def _bar(steps: int, done: int, stream: TextIO) -> tqdm:
 class Progress:
     """The view of one start of a run: `look` shows what is new, `close` what is left and the end of the bar.
 
-    `done` are the steps of earlier starts. `dumps` is the folder of the rollouts, None where the run leaves none.
+    `done` are the steps of earlier starts.
     """
 
     stage: str
@@ -209,10 +180,8 @@ class Progress:
     run: Path
     metrics: Path
     log: Path
-    dumps: Path | None
     stream: TextIO
     clock: Callable[[], float] = time.monotonic
-    _pending: deque = field(default_factory=deque)
     _times: deque = field(default_factory=lambda: deque(maxlen=_RECENT))
 
     def __post_init__(self) -> None:
@@ -220,7 +189,6 @@ class Progress:
         self._log = Tail(self.log, self.log.stat().st_size if self.log.is_file() else 0)
         self._phase, self._begun, self._said = _PHASES[self.stage][0][1], self.clock(), self.clock()
         self._ready, self._last, self._stayed, self._drawn = None, self.clock(), -math.inf, -math.inf
-        self._since = time.time() - 1  # a file's time may be coarse
         self._saved, self._step = checkpoints.newest(self.run), self.done
         self._bar = _bar(self.steps, self.done, self.stream) if self.stream.isatty() else None
 
@@ -234,7 +202,6 @@ class Progress:
             self._ready = self._last = now  # the logger's file is made right before the first step
         if self._step == self.done:
             self._wait(now)
-        self._show(now)
         if (saved := checkpoints.newest(self.run)) != self._saved:
             self._saved = saved
             self._write(f"{_of(saved, self.steps)}  saved {self.run}/global_step_{saved}")
@@ -242,9 +209,8 @@ class Progress:
             self._draw(now)
 
     def close(self) -> None:
-        """Show the last of it; a dump that hasn't come is not waited for."""
+        """Show the last of it."""
         self.look()
-        self._show(math.inf)
         if self._bar is not None:
             self._bar.close()
 
@@ -257,35 +223,14 @@ class Progress:
                 self._times.append(seconds)
                 left = fmean(self._times) * (self.steps - step)
             self._step = step
-        self._last = now
-        self._pending.append((now, step, figures, seconds, left, trained))
-
-    def _show(self, now: float) -> None:
-        """The steps whose dumps are there, or will not come, in their order."""
-        while self._pending:
-            came, step, figures, seconds, left, trained = self._pending[0]
-            read = None
-            if trained and self.dumps is not None:
-                read = self._read(self.dumps / f"{step}.jsonl")
-                if read is None and now - came < _DUMP:
-                    return
-            self._pending.popleft()
-            if trained:
-                line = step_line(step, self.steps, figures, read, seconds, left)
-                if self._bar is None or now - self._stayed >= APART or step in (self.done + 1, self.steps):
-                    self._write(line)
-                    self._stayed = now
-            if line := validation_line(step, self.steps, figures):
+        self._last = self._said = now
+        if trained:
+            line = step_line(step, self.steps, figures, seconds, left)
+            if self._bar is None or now - self._stayed >= APART or step in (self.done + 1, self.steps):
                 self._write(line)
-
-    def _read(self, dump: Path) -> Read | None:
-        """None for a dump that isn't whole yet, or is of an earlier start, which ended before the step's figures."""
-        try:
-            if dump.stat().st_mtime < self._since or not _is_whole(dump):
-                return None
-            return read_answers(read_dump(dump))
-        except (OSError, DataError):
-            return None
+                self._stayed = now
+        if line := validation_line(step, self.steps, figures):
+            self._write(line)
 
     def _wait(self, now: float) -> None:
         for line in self._log.lines():

@@ -1,14 +1,16 @@
 """verl's replay buffer, quicker to see that a batch is there, with the answers to a prompt side by side and looked at.
 
 By itself verl looks every two seconds, gives the answers in the order in which they came, and keeps the parts of their
-reward to itself. `trainer.v1.sampler` in
-hydra_configs/method/grpo_loop.yaml names this one. Its `sampler_kwargs` hold the interval and what verl gives its own
-buffer, but no other: how groups without spread are filtered, and how failed ones are replaced.
+reward to itself. `trainer.v1.sampler` in hydra_configs/method/grpo_loop.yaml names this one. Its `sampler_kwargs` hold
+the interval and what verl gives its own buffer, but no other: how groups without spread are filtered, and how failed
+ones are replaced. verl's buffer replaces groups without spread for as long as it takes; here
+`filter_groups.max_num_gen_batches` ends it, which that buffer doesn't read.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +36,8 @@ def replay_buffer(*, trainer_mode: str, sampler_kwargs: Mapping[str, Any], **giv
     if trainer_mode != "sync":
         return _side_by_side(ReplayBufferAsync)(trainer_mode=trainer_mode, **given)
     batch = sampler_kwargs["train_batch_size"]
-    return _side_by_side(ReplayBuffer)(
+    most = batch * int(groups.get("max_num_gen_batches") or 0)
+    return _side_by_side(ReplayBuffer, most)(
         trainer_mode=trainer_mode,
         train_batch_size=batch,
         gen_batch_size=1 if metric or refills else sampler_kwargs["gen_batch_size"] or batch,
@@ -43,17 +46,21 @@ def replay_buffer(*, trainer_mode: str, sampler_kwargs: Mapping[str, Any], **giv
     )
 
 
-def _side_by_side(buffer: type[ReplayBuffer]) -> type[ReplayBuffer]:
+def _side_by_side(buffer: type[ReplayBuffer], most_flat: int = 0) -> type[ReplayBuffer]:
     """The buffer, giving the answers to one prompt one after another: they can share a micro-batch and its work.
 
     The prompts stand in an order that the prompts themselves give, not the time at which their answers came: a run can
-    be repeated. A training step's answers add their figures to the step's.
+    be repeated. A training step's answers add their figures to the step's. Once `most_flat` groups without spread were
+    replaced in a step, those that follow are taken as they are; 0: all are replaced, as long as it takes.
     """
 
     class SideBySide(buffer):
+        replaced = 0
+
         def sample(self, *args, **kwargs):
             import transfer_queue as tq
 
+            self.replaced = 0
             batch, metrics = super().sample(*args, **kwargs)
             trains = batch.partition_id == "train"
             fields = ["prompts", "rm_scores", "extra_fields"] if trains else ["prompts"]
@@ -65,6 +72,15 @@ def _side_by_side(buffer: type[ReplayBuffer]) -> type[ReplayBuffer]:
                 metrics = {**metrics, **answer_figures(scores, parts, [key.split("_")[0] for key in batch.keys])}
             batch.reorder(sorted(range(len(prompts)), key=lambda place: (prompts[place], *_place(batch.keys[place]))))
             return batch, metrics
+
+        def _dapo_filtered_keys(self, partition_id):
+            if most_flat and self.replaced >= most_flat:
+                return set(), Counter()
+            return super()._dapo_filtered_keys(partition_id)
+
+        def _evict_terminal_groups(self, global_steps, partition_id, eviction_reasons):
+            self.replaced += len(eviction_reasons[1])
+            return super()._evict_terminal_groups(global_steps, partition_id, eviction_reasons)
 
     return SideBySide
 
