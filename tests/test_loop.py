@@ -195,8 +195,23 @@ def grpo(data, merged):
     return run
 
 
+def answers(run):
+    """What was asked and answered in each step of a run."""
+    dumps = [(run / "rollouts" / f"{step}.jsonl").read_text().splitlines() for step in (1, 2)]
+    return [sorted((line["input"], line["output"]) for line in map(json.loads, dump)) for dump in dumps]
+
+
 @pytest.mark.long
-def test_a_killed_grpo_run_leaves_no_process_and_goes_on_from_its_checkpoint(data, merged):
+def test_another_seed_gives_other_answers(data, merged, grpo):
+    run = data / "runs" / "another_seed"
+    python(*two_steps(data, merged, run), "seed=1")
+    assert not {output for _, output in answers(run)[0]} & {output for _, output in answers(grpo)[0]}
+
+
+@pytest.mark.long
+def test_a_killed_grpo_run_leaves_no_process_and_goes_on_from_its_checkpoint_with_the_answers_of_one_that_ran_through(
+    data, merged, grpo
+):
     """kill -9 after the first step, and the same command again."""
     run = data / "runs" / "killed"
     command = two_steps(data, merged, run)
@@ -212,6 +227,7 @@ def test_a_killed_grpo_run_leaves_no_process_and_goes_on_from_its_checkpoint(dat
     assert "goes on after step 1 of 2" in python(*command).stdout
     assert newest_step(run) == 2
     assert steps(run) == [2], "the first start's checkpoint, which verl forgot"
+    assert answers(run) == answers(grpo)
 
 
 def test_of_the_checkpoints_as_many_stay_as_are_to_be_kept(grpo):
