@@ -3,7 +3,7 @@
     torchrun --nproc_per_node 8 -m sft.train --config-dir hydra_configs --config-name sft_qwen3_8b
 
 The trainer is verl's own. Added to it: the loss that the configuration's `loss` describes (sft/losses.py), a seed for
-the order of the rows, the removal of checkpoints that verl forgot at a resume (recipe/models/retention.py), and a guard
+the order of the rows, which checkpoints stay and whether a run ends early (recipe/models/retention.py), and a guard
 against verl's resume at the end of an epoch, where the restored data loader is already exhausted, the next epoch is
 skipped and the run still exits 0 (verl issue 7401).
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
+from torch.distributed import broadcast_object_list
 from verl.trainer.sft_trainer import SFTTrainer
 from verl.utils.device import auto_set_device
 from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
@@ -21,8 +22,12 @@ from recipe.models.retention import AfterSave
 from sft.losses import BEGIN_MASK, configured_loss
 
 
+class StopsEarly(Exception):
+    """Leaves verl's loop, which has no other way out before its last step; it says why."""
+
+
 class AnswerTrainer(SFTTrainer):
-    """verl's trainer with the configured loss; it removes old checkpoints, and resumes well at an epoch's end."""
+    """verl's trainer with the configured loss; it keeps the best checkpoint, and resumes well at an epoch's end."""
 
     def _build_dataset(self) -> None:
         self.own_loss = configured_loss(self.config.get("loss"))
@@ -40,6 +45,7 @@ class AnswerTrainer(SFTTrainer):
             self.training_client.set_loss_fn(self.own_loss)
 
     def _build_ckpt_handler(self) -> None:
+        after_save = AfterSave(self.config)  # before verl's own removal is set up, which it switches off
         super()._build_ckpt_handler()
         load, save = self.ckpt_handler.load_checkpoint, self.ckpt_handler.save_checkpoint
 
@@ -53,15 +59,25 @@ class AnswerTrainer(SFTTrainer):
         def save_checkpoint(step: int) -> None:
             save(step)
             if self.rank == 0:
-                AfterSave(self.config).on_save()
+                after_save.on_save()
+            if after_save.patience and step < self.total_training_steps:  # validation comes before
+                why = [after_save.why_to_stop() if self.rank == 0 else None]
+                broadcast_object_list(why, src=0)  # all ranks end, or none
+                if why[0]:
+                    raise StopsEarly(f"stops after step {step}: {why[0]}")
 
         self.ckpt_handler.load_checkpoint, self.ckpt_handler.save_checkpoint = load_checkpoint, save_checkpoint
 
     def fit(self) -> None:
-        """Train; RuntimeError if the last planned step has no checkpoint."""
-        super().fit()
-        if self.rank == 0:
-            check_complete(self.config.trainer.default_local_dir, self.total_training_steps)
+        """Train; RuntimeError if the last planned step has no checkpoint, unless the run's patience was exhausted."""
+        try:
+            super().fit()
+        except StopsEarly as stop:
+            if self.rank == 0:
+                print(stop, flush=True)
+        else:
+            if self.rank == 0:
+                check_complete(self.config.trainer.default_local_dir, self.total_training_steps)
 
 
 def check_complete(run: str, planned: int) -> None:

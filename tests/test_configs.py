@@ -152,6 +152,11 @@ def test_verl_accepts_it(name):
     validate_config(config, need_reference_policy(config), use_critic=False)
 
 
+@pytest.mark.parametrize("name", GRPO)
+def test_what_is_saved_is_validated_so_that_there_is_a_best_checkpoint(name):
+    assert composed(name).trainer.save_freq == composed(name).trainer.test_freq
+
+
 @pytest.mark.parametrize("name", SFT)
 def test_sft_sections_become_verls_dataclasses(name):
     from verl.utils.config import omega_conf_to_dataclass

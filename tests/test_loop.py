@@ -140,6 +140,16 @@ def test_a_finished_run_is_left_alone_and_not_mixed_with_other_settings(sft, cap
     assert "another optim.lr;" in capsys.readouterr().err
 
 
+def test_an_sft_run_whose_loss_rises_ends_early_on_all_ranks_and_keeps_the_best(data, model):
+    run = data / "runs" / "rising"
+    settings = [f"data.train_files={data / 'sft' / 'train.parquet'}", f"data.val_files={data / 'sft' / 'dev.parquet'}"]
+    settings += [f"model.path={model}", f"trainer.default_local_dir={run}", "data.train_batch_size=4", "optim.lr=0.3"]
+    settings += ["trainer.save_freq=1", "trainer.test_freq=1", "trainer.max_ckpt_to_keep=1"]
+    said = python("-m", "recipe.train", "sft_tiny", "--ranks", 2, *settings, "--patience", 2).stdout
+    assert "ended early after step 3 of 8: 2 validations in a row were not better than step 1's loss" in said
+    assert steps(run) == [1, 3]
+
+
 @pytest.fixture(scope="module")
 def merged(sft, data):
     python("-m", "recipe.merge", sft["run"], "--out", data / "models" / "sft")
@@ -188,11 +198,17 @@ def two_steps(data, model, run):
 
 
 @pytest.fixture(scope="module")
-def grpo(data, merged):
-    """A GRPO run with a Ray of its own."""
-    run = data / "runs" / "grpo"
-    python(*two_steps(data, merged, run))
-    return run
+def early(data, merged):
+    """The command of a GRPO run with a Ray of its own, which was done, and what it said."""
+    command = [*two_steps(data, merged, data / "runs" / "grpo"), "trainer.total_training_steps=3"]
+    command += ["trainer.test_freq=1", "--patience", "1"]  # an F1 of 0 becomes no better in the second step
+    return {"command": command, "said": python(*command).stdout}
+
+
+@pytest.fixture(scope="module")
+def grpo(data, early):
+    """The folder of that run, of two steps."""
+    return data / "runs" / "grpo"
 
 
 def answers(run):
@@ -230,8 +246,16 @@ def test_a_killed_grpo_run_leaves_no_process_and_goes_on_from_its_checkpoint_wit
     assert answers(run) == answers(grpo)
 
 
-def test_of_the_checkpoints_as_many_stay_as_are_to_be_kept(grpo):
-    assert steps(grpo) == [2]
+def test_of_the_checkpoints_as_many_stay_as_are_to_be_kept_and_the_best(grpo):
+    assert steps(grpo) == [1, 2]
+
+
+def test_a_grpo_run_without_a_better_validation_ends_in_good_order_and_is_left_alone(grpo, early, capsys):
+    assert f"{grpo}: ended early after step 2 of 3: one validation was not better than step 1's F1 " in early["said"]
+    assert json.loads((grpo / "run.json").read_text())["state"].startswith("ended early after step 2 of 3: ")
+    assert train.main(early["command"][2:]) == 0
+    assert "; without --patience the same command goes on" in capsys.readouterr().out
+    assert newest_step(grpo) == 2
 
 
 def test_vllm_samples_from_the_weights_that_are_trained(grpo):

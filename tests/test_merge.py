@@ -38,8 +38,8 @@ def merged(runs):
     return {name: _merge(runs / name) for name in ("sft", "grpo", "lora")}
 
 
-def _merge(run):
-    assert merge.main([str(run)]) == 0
+def _merge(run, *options):
+    assert merge.main([str(run), *options]) == 0
     return run / "merged" / "global_step_1"
 
 
@@ -249,15 +249,18 @@ def test_a_full_fine_tuning_has_no_adapter_to_export(runs, capsys):
     assert "not a LoRA run; export the model without --adapter-only" in capsys.readouterr().err
 
 
-def test_the_card_tells_base_data_configuration_and_validation(runs, tmp_path):
+def test_the_card_tells_base_data_configuration_and_validation(runs, tmp_path, capsys):
     run = Path(shutil.copytree(runs / "sft", tmp_path / "run", ignore=shutil.ignore_patterns("merged")))
     (run / "config.yaml").write_text("model: {path: Qwen/Qwen3-8B-Base}\ndata: {train_files: x/train.parquet}\n")
     (run / "manifest.json").write_text(json.dumps({"train.parquet": {"rows": 128, "sha256": "ab" * 32}}))
-    rows = [{"step": 1, "data": {"val/loss": 1.5, "train/loss": 2}}, {"step": 9, "data": {"val/loss": 0.5}}]
+    rows = [{"step": 1, "data": {"val/loss": 1.5, "train/loss": 2}}, {"step": 9, "data": {"val/loss": 2.5}}]
     (run / "metrics").mkdir()
     (run / "metrics" / "20260102T030405.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    card = (_merge(run) / "README.md").read_text()
+    card = (_merge(run, "--step", "best") / "README.md").read_text()
+    said = "merge: step 1 is the best by validation: loss 1.5000; the last, step 9: loss 2.5000"
+    assert said in capsys.readouterr().err.splitlines()
     assert "base_model: Qwen/Qwen3-8B-Base" in card
+    assert "| step | 1, the best of 2 validations |\n| precision |" in card
     assert "| `val/loss` | 1.5 |" in card
     assert "| train.parquet | 128 | abababababababab |" in card
     assert {"training_config.yaml", "data_manifest.json"} < {

@@ -249,6 +249,13 @@ def test_a_checkpoint_is_12_bytes_a_parameter():
     assert plan.disk == 3 * 12 * plan.model.parameters
 
 
+def test_a_run_that_is_validated_keeps_the_best_checkpoint_besides():
+    validated = settings("sft_qwen3_8b", "data.val_files=dev.parquet", "trainer.test_freq=after_each_epoch")
+    for plan in (validated, settings("grpo_qwen3_8b")):
+        assert (plan.keep.number, plan.disk) == (2, 4 * plan.checkpoint)
+    assert settings("grpo_qwen3_8b", "trainer.test_freq=-1").disk == 3 * plan.checkpoint
+
+
 # ---------------------------------------------------------------------------------------------------------- command
 @pytest.mark.parametrize(("gpus", "status", "end"), [("8", 0, "it fits"), ("1", 1, "does not fit: update needs")])
 def test_the_command_says_whether_it_fits(gpus, status, end, capsys):

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from random_model import make_random
+from run_folders import save, validate
 
 from recipe.answers import bio, render_prompt
 from recipe.answers.json_answer import render_entities
@@ -167,10 +168,11 @@ def test_checkpoints_take_as_much_whatever_the_weights_are_stored_in(grpo, model
     folder = Path(shutil.copytree(model, tmp_path / "stored"))
     loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
     loaded.save_pretrained(folder)
-    two = 2 * 12 * loaded.num_parameters()  # fp32 weights and two moments, the kept one and the next
+    room = 3 * 12 * loaded.num_parameters()  # fp32 weights and two moments; the best, the kept one and the next
     overrides = grpo(folder=folder, **{"trainer.max_actor_ckpt_to_keep": 1})
-    for free, enough in ((two, True), (two - 1, False)):
-        monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _, free=free: shutil._ntuple_diskusage(two, 0, free))
+    for free, enough in ((room, True), (room - 1, False)):
+        usage = shutil._ntuple_diskusage(room, 0, free)
+        monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _, usage=usage: usage)
         if enough:
             preflight.check("grpo_tiny", overrides)
         else:
@@ -207,6 +209,18 @@ def test_a_run_that_is_done_needs_no_disk(grpo, tmp_path, monkeypatch):
     (tmp_path / "run" / "latest_checkpointed_iteration.txt").write_text("2")
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
     assert preflight.check("grpo_tiny", overrides).steps == 2
+
+
+def test_a_run_that_ended_early_is_left_alone_and_needs_no_disk(grpo, tmp_path, monkeypatch, capsys):
+    overrides = [*grpo(), "trainer.test_freq=1"]
+    (tmp_path / "run").mkdir()
+    validate(save(tmp_path / "run", 1), {0: 0.5, 1: 0.4})
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
+    assert "GB free" in problem("grpo_tiny", overrides), "without patience it goes on"
+    assert train.main(["grpo_tiny", *overrides, "--patience", "1"]) == 0
+    assert f"{tmp_path / 'run'}: ended early after step 1 of 2: one validation was not" in capsys.readouterr().out
+    assert train.main(["grpo_tiny", *overrides, "--patience", "1", "trainer.test_freq=-1"]) == 2
+    assert "counts validations, and this run has none on its way" in capsys.readouterr().err
 
 
 def test_a_gpu_experiment_where_there_is_none(monkeypatch):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import errno
-import json
-import zipfile
 from pathlib import Path
 
 import pytest
+from run_folders import save, validate
 
 from recipe.models import retention
 from recipe.models.retention import AfterSave, Kept, kept, replaced, tidy
@@ -21,17 +20,7 @@ def make(tmp_path):
     """`make(4, 8, tracked=8)`: checkpoints as GRPO leaves them, the tracker file at the last, or at `tracked`."""
 
     def make(*numbers, tracked=None, actor="actor"):
-        for number in numbers:
-            folder = tmp_path / f"global_step_{number}" / actor
-            (folder / "huggingface").mkdir(parents=True)
-            for name in ("config.json", "tokenizer_config.json"):
-                (folder / "huggingface" / name).write_text("{}")
-            (folder / "fsdp_config.json").write_text(json.dumps({"FSDP_version": 2, "world_size": 1}))
-            for name in ("model", "optim", "extra_state"):
-                zipfile.ZipFile(folder / f"{name}_world_size_1_rank_0.pt", "w").close()
-            (tmp_path / f"global_step_{number}" / "data.pt").write_bytes(b"1234")
-        (tmp_path / "latest_checkpointed_iteration.txt").write_text(str(tracked or numbers[-1]))
-        return tmp_path
+        return save(tmp_path, *numbers, tracked=tracked, actor=actor)
 
     return make
 
@@ -50,7 +39,7 @@ def test_what_a_run_before_the_resume_left_goes_but_for_the_newest(make, actor):
 def test_a_run_that_keeps_all_loses_nothing(make):
     run = make(10, 20, 30)
     (run / "global_step_10" / "actor" / "fsdp_config.json").unlink()
-    assert tidy(run, kept({"max_actor_ckpt_to_keep": None})) == tidy(run, kept({})) == []
+    assert tidy(run, kept({"trainer": {"max_actor_ckpt_to_keep": None}})) == tidy(run, kept({"trainer": {}})) == []
     assert there(run) == [10, 20, 30]
 
 
@@ -140,3 +129,41 @@ def test_what_can_not_be_removed_is_said_and_ends_nothing(make, monkeypatch):
     run = make(10, 20, 30)
     monkeypatch.setattr(retention.shutil, "rmtree", lambda _: (_ for _ in ()).throw(OSError("busy")))
     assert [line.split()[0] for line in tidy(run, TWO)] == ["kept"]
+
+
+# ----------------------------------------------------------------------------------------------------------- the best
+def test_the_best_by_validation_stays_beside_the_newest(make):
+    run = make(10, 20, 30, 40, 50)
+    validate(run, {0: 0.9, 10: 0.3, 20: 0.5, 30: 0.5, 40: 0.4})  # GRPO's newest is validated after it is saved
+    tidy(run, TWO)
+    assert there(run) == [20, 40, 50]
+
+
+def test_of_a_loss_the_least_is_the_best(make):
+    run = make(10, 20, 30, 40, actor="")
+    validate(run, {10: 2.0, 20: 1.0, 30: 1.5, 40: 1.2}, "val/loss")
+    tidy(run, Kept(1, ""))
+    assert there(run) == [20, 40]
+
+
+def test_a_run_loses_no_best_one_from_save_to_save(make, tmp_path):
+    """As verl's GRPO goes: a checkpoint, then its validation."""
+    figures = {10: 0.3, 20: 0.6, 30: 0.5, 40: 0.2, 50: 0.7, 60: 0.1, 70: 0.2}
+    most = 0
+    for step, figure in figures.items():
+        make(step)
+        most = max(most, len(there(tmp_path)))
+        tidy(tmp_path, keep := Kept(1, "", best=True))
+        validate(tmp_path, {step: figure})
+        best = max(figures, key=lambda one: figures[one] if one <= step else 0)
+        assert set(there(tmp_path)) >= {best, step}
+    assert (there(tmp_path), most) == ([50, 70], keep.most)
+
+
+def test_verl_itself_removes_none(tmp_path):
+    settings = config.compose("grpo_tiny", [f"trainer.default_local_dir={tmp_path}"])
+    assert AfterSave(settings).keep == Kept(2, "trainer.max_actor_ckpt_to_keep", best=True)
+    assert settings.trainer.max_actor_ckpt_to_keep is None
+    settings = config.compose("sft_tiny", [f"trainer.default_local_dir={tmp_path}"])
+    assert AfterSave(settings).keep == Kept(2, "trainer.max_ckpt_to_keep", best=False)
+    assert settings.trainer.max_ckpt_to_keep is None

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from run_folders import save, validate
 
 from data_prep.output import write_parquet
 from data_prep.rows import RowRules, question_row, row_schema
@@ -184,6 +185,7 @@ def test_how_many_checkpoints_are_kept_may_change_at_a_resume(tmp_path):
         "checkpoint_callback_class": "recipe.models.retention.AfterSave",
     }
     assert train.differences(tmp_path, {"trainer": now}) == []
+    assert train.differences(tmp_path, {"trainer": now, "patience": 2}) == []
 
 
 def test_two_runs_with_a_ray_of_their_own_do_not_share_a_host(tmp_path, monkeypatch):
@@ -236,9 +238,19 @@ def test_a_run_with_another_logger_or_from_anothers_checkpoint_has_lost_nothing(
 
 def test_a_run_that_keeps_no_checkpoint_is_done_all_the_same(tmp_path):
     metrics(tmp_path, "1.jsonl", 1, 2)
-    assert train._done(tmp_path, 2) == f"{tmp_path}: 2 steps done; no checkpoint, as trainer.save_freq has it"
+    assert train._done(tmp_path, 2) == "2 steps done; no checkpoint, as trainer.save_freq has it"
     (tmp_path / train.TRACKER).write_text("2")
-    assert train._done(tmp_path, 2) == f"{tmp_path}: 2 steps done; next: python -m recipe.merge {tmp_path}"
+    assert train._done(tmp_path, 2) == f"2 steps done; next: python -m recipe.merge {tmp_path}"
+
+
+def test_a_run_that_ended_early_says_why_and_what_to_merge(tmp_path):
+    validate(save(tmp_path, 10, 20), {10: 0.5, 20: 0.4})
+    assert train._done(tmp_path, 60, 1) == (
+        "ended early after step 20 of 60: one validation was not better than step 10's F1 0.500; the last, step 20: "
+        f"F1 0.400; next: python -m recipe.merge {tmp_path} --step best"
+    )
+    assert train._done(tmp_path, 60, 2).startswith("20 steps done")
+    assert train._done(tmp_path, 20, 1).startswith("20 steps done")
 
 
 def test_a_half_written_line_is_passed_over(tmp_path):

@@ -56,6 +56,9 @@ from recipe.models.lora import (
     stands_alone,
     write_adapter,
 )
+from recipe.models.validation import best_checkpoint
+
+_BEST = "best"
 
 
 def merge(checkpoint: Checkpoint, target: Path) -> None:
@@ -238,12 +241,23 @@ def _say(text: str) -> None:
     print(f"merge: {text}", file=sys.stderr, flush=True)
 
 
-def _step(text: str) -> int | None:
+def _step(text: str) -> int | str | None:
     if text == "latest":
         return None
+    if text == _BEST:
+        return text
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'latest'")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number, 'latest' nor {_BEST!r}")
     return int(text)
+
+
+def _find(run: Path, step: int | str | None) -> Checkpoint:
+    if step != _BEST:
+        return find_checkpoint(run, step)
+    checkpoint, lines = best_checkpoint(run)
+    for line in lines:
+        _say(line)
+    return checkpoint
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -253,12 +267,15 @@ def main(argv: list[str] | None = None) -> int:
         __doc__.split("\n", 1)[0],
         "python -m recipe.merge outputs/sft_tiny",
         "python -m recipe.merge outputs/grpo_qwen3_8b --step 40 --out models/ner-8b",
+        "python -m recipe.merge outputs/grpo_qwen3_8b --step best       # by validation",
         "python -m recipe.merge outputs/grpo_qwen3_8b --device cuda",
         "python -m recipe.merge outputs/grpo_qwen3_8b --dtype fp32",
         "python -m recipe.merge outputs/sft_qwen3_8b_lora --adapter-only",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder that holds global_step_N")
-    parser.add_argument("--step", type=_step, default=None, metavar="N|latest", help="default latest")
+    parser.add_argument(
+        "--step", type=_step, default=None, metavar="N|latest|best", help="best by validation; default latest"
+    )
     parser.add_argument("--out", type=Path, help="the folder to make (default RUN/merged or RUN/adapter/global_step_N)")
     parser.add_argument(
         "--dtype", choices=list(BITS), help="how weights are stored (default: the precision of the run's policy)"
@@ -269,7 +286,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def run() -> int:
-        checkpoint = find_checkpoint(args.run, args.step)
+        checkpoint = _find(args.run, args.step)
         kind = "adapter" if args.adapter_only else "merged"
         out = args.out or checkpoint.run / kind / f"global_step_{checkpoint.step}"
         if out.exists() and not args.overwrite:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from recipe.models.run_log import read_metrics
+from recipe.models.validation import best, validations
 
 CONFIGS = ("config.yaml", ".hydra/config.yaml", "run.json")
 
@@ -27,6 +28,7 @@ class RunRecord:
     manifest: dict[str, Any] = field(default_factory=dict)
     validation_step: int | None = None
     validation: dict[str, float] = field(default_factory=dict)
+    best_of: int = 0  # validations, if this step's is the best of the run's
 
     @property
     def base(self) -> str | None:
@@ -51,7 +53,9 @@ def read_run(run: Path, step: int) -> RunRecord:
     candidates = [run / "manifest.json", *(Path(f).parent / "manifest.json" for f in _train_files(config))]
     manifest_file = next((path for path in candidates if path.is_file()), None)
     validation_step, validation = _last_validation(run, step)
-    return RunRecord(config_file, config, manifest_file, _read_mapping(manifest_file), validation_step, validation)
+    found, manifest = validations(run), _read_mapping(manifest_file)
+    best_of = len(found) if best(found) == step else 0
+    return RunRecord(config_file, config, manifest_file, manifest, validation_step, validation, best_of)
 
 
 def render(record: RunRecord, step: int, layout: str, facts: dict[str, str], library: str = "transformers") -> str:

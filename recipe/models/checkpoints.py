@@ -126,6 +126,14 @@ def open_checkpoint(run: Path, step: int) -> Checkpoint:
     return checkpoint
 
 
+def is_whole(run: Path, step: int) -> bool:
+    """Whether a step has a checkpoint with all its files. OSError where they can't be read now."""
+    try:
+        return bool(open_checkpoint(run, step))
+    except DataError:
+        return False
+
+
 def _is_zip(path: Path) -> bool:
     """OSError for a file that can't be read now, which zipfile takes for one that is no archive."""
     with path.open("rb") as file:

@@ -196,7 +196,7 @@ def load(
         gpus=world,
         device=target,
         batch=batch_size(tree, world),
-        keep=kept(trainer),
+        keep=kept(tree),
         epochs=int(trainer["total_epochs"]),
         limit=trainer["total_training_steps"],
         data=str(tree["data"]["train_files"]),

@@ -7,10 +7,11 @@ It shows a line a step, and why a run failed. What verl, Ray and vLLM print goes
 command itself, so that the same can be run by hand; NER_VERBOSE=1 shows all of it, `--dry-run` the command alone. On a
 cluster (RAY_ADDRESS; for SFT a rendezvous of its nodes, RDZV_ENDPOINT) every node is compared with this one first
 (`recipe.ray_cluster.nodes` says what must be visible where), and a run that loses one ends, to be resumed. A run's
-folder then holds `config.yaml`, `run.json` (experiment, overrides, versions, state), `manifest.json` (of the data; of a
-second folder's `manifest_2.json`), `log.txt`, `metrics/*.jsonl` (one file a start), `rollouts/` and `validation/`
-(GRPO), and verl's `global_step_N/`. The same command again resumes an interrupted run and does nothing for a finished
-one.
+folder then holds `config.yaml`, `run.json` (experiment, overrides, versions, and from its end on the state),
+`manifest.json` (of the data; of a second folder's `manifest_2.json`), `log.txt`, `metrics/*.jsonl` (one file a start),
+`rollouts/` and `validation/` (GRPO), and verl's `global_step_N/`. The same command again resumes an interrupted run and
+does nothing for a finished one. With `--patience N` a run ends after N validations in a row that were not better than
+the best before them, once a checkpoint holds them; without it the same command goes on from there.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from recipe import cpu
-from recipe.core.command_line import command_parser, end_with, exit_status, unwind_on_sigterm, verbose
+from recipe.core.command_line import command_parser, end_with, exit_status, positive, unwind_on_sigterm, verbose
 from recipe.core.entities import DataError
 from recipe.core.failure import find_cause, last_words
 from recipe.core.files import locked, write_json, write_text
@@ -36,6 +37,7 @@ from recipe.generate.engine import SAMPLER
 from recipe.models import checkpoints, retention
 from recipe.models.checkpoints import TRACKER
 from recipe.models.run_log import last_step, lost_steps
+from recipe.models.validation import PATIENCE, early_stop, patience_of
 from recipe.ray_cluster import placement, supervise
 from recipe.ray_cluster.join import join
 from recipe.train import checks as preflight
@@ -55,6 +57,7 @@ _ASKED = {130: "Ctrl-C", 143: "SIGTERM"}  # statuses of a run that somebody ende
 _MAY_CHANGE = (
     *("trainer.total_epochs", "trainer.total_training_steps", "trainer.save_freq", "trainer.test_freq"),
     *("trainer.max_ckpt_to_keep", "trainer.max_actor_ckpt_to_keep", "trainer.checkpoint_callback_class"),
+    PATIENCE,
 )
 
 
@@ -270,6 +273,7 @@ def _train(
     first = not gathering or gathering.node == 0
     settings = OmegaConf.to_container(config, resolve=True)
     changed, done = differences(plan.run, settings, root), newest_step(plan.run)
+    stopped = early_stop(plan.run, patience_of(config))
     if changed and done and first:
         raise DataError(
             f"{plan.run}: holds {done} steps of a run with another {', '.join(changed[:4])}; set "
@@ -285,7 +289,7 @@ def _train(
     environment |= {key: os.environ.get(key, value) for key, value in SAMPLER.items()}
     for_cpu = [*cpu.ENVIRONMENT, "OMP_NUM_THREADS", "OMP_WAIT_POLICY"] if on_cpu else []
     given = {key: os.environ[key] for key in for_cpu if key in os.environ}
-    watcher = _join(plan, config, environment) if stage == "grpo" and done < plan.steps else None
+    watcher = _join(plan, config, environment) if stage == "grpo" and done < plan.steps and not stopped else None
     line = command(plan, name, overrides, ranks, {**given, **environment}, gathering)
     started = shlex.join([f"VERL_FILE_LOGGER_PATH={environment['VERL_FILE_LOGGER_PATH']}", *line])
     if dry_run or verbose():
@@ -294,6 +298,9 @@ def _train(
         return 0
     if done >= plan.steps:
         print(f"{plan.run}: all {plan.steps} steps are done already")
+        return 0
+    if stopped:
+        print(f"{plan.run}: {_early(done, plan.steps, stopped)}; without --patience the same command goes on")
         return 0
     if done:
         print(f"{plan.run}: goes on after step {done} of {plan.steps}{_lost(plan.run, done)}", flush=True)
@@ -317,7 +324,7 @@ def _train(
             held.enter_context(_alone_in(plan.run))
             _write_record(plan.run, settings, record)
             if newest_is_next:
-                for said in retention.tidy(plan.run, retention.kept(config.trainer)):
+                for said in retention.tidy(plan.run, retention.kept(config)):
                     print(said, flush=True)
         else:
             wait_for_the_first_node(plan.run / "run.json", record)
@@ -337,12 +344,15 @@ def _train(
         status = supervise.run(line, log, stall, {**os.environ, **environment}, watcher, view and view.look)
         if view:
             view.close()
-    if status == 0:
-        print(_done(plan.run, plan.steps))
-    else:
-        for said in _why(status, log, begins):
-            print(said)
-        print(f"{plan.run}: {_ended(status, plan, Path(environment['VERL_FILE_LOGGER_PATH']), config.trainer.nnodes)}")
+        if status == 0:
+            state = _done(plan.run, plan.steps, patience_of(config))
+        else:
+            for said in _why(status, log, begins):
+                print(said)
+            state = _ended(status, plan, Path(environment["VERL_FILE_LOGGER_PATH"]), config.trainer.nnodes)
+        print(f"{plan.run}: {state}")
+        if first:
+            write_json(plan.run / "run.json", {**record, "state": state})
     return status
 
 
@@ -367,11 +377,17 @@ def _ended(status: int, plan: preflight.Plan, metrics: Path, nodes: int) -> str:
     return f"{ended} after step {last} of {plan.steps}; {again}"
 
 
-def _done(run: Path, steps: int) -> str:
-    """What is said of a run that came to its end."""
+def _early(step: int, steps: int, why: str) -> str:
+    return f"ended early after step {step} of {steps}: {why}"
+
+
+def _done(run: Path, steps: int, patience: int | None = None) -> str:
+    """What is said of a run that came to its end, be it an early one."""
     saved = checkpoints.newest(run)
+    if saved < steps and (why := early_stop(run, patience)):
+        return f"{_early(saved, steps, why)}; next: python -m recipe.merge {run} --step best"
     to_do = f"next: python -m recipe.merge {run}" if saved else "no checkpoint, as trainer.save_freq has it"
-    return f"{run}: {saved or steps} steps done{_lost(run, steps)}; {to_do}"
+    return f"{saved or steps} steps done{_lost(run, steps)}; {to_do}"
 
 
 def _write_record(run: Path, settings: dict, record: dict) -> None:
@@ -395,6 +411,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "Run one experiment of hydra_configs with verl.",
         "python -m recipe.train sft_tiny data.train_files=data/sft/train.parquet",
         "python -m recipe.train grpo_qwen3_8b method=grpo_verl actor_rollout_ref.model.path=models/sft",
+        "python -m recipe.train grpo_tiny --patience 3          # validations without a better one, then it ends",
         "RAY_ADDRESS=10.0.0.1:6379 python -m recipe.train grpo_qwen3_8b trainer.nnodes=4",
         "RDZV_ENDPOINT=node01:29400 NODE_RANK=1 python -m recipe.train sft_qwen3_8b trainer.nnodes=2",
     )
@@ -402,12 +419,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", help="Hydra overrides: key=value")
     parser.add_argument("--ranks", type=int, help="SFT's processes a node (default: its GPUs, or the cores)")
     parser.add_argument("--stall", type=float, default=1800, help="seconds without output before giving up (0: never)")
+    parser.add_argument(
+        "--patience", type=positive, metavar="N", help="end after N validations in a row without a better one"
+    )
     parser.add_argument("--root", type=Path, help="the folder that relative paths are from (default: the current one)")
     parser.add_argument("--dry-run", action="store_true", help="check, print the command, and stop")
     args = parser.parse_intermixed_args(argv)
+    overrides = [*args.overrides, *([f"++{PATIENCE}={args.patience}"] if args.patience else [])]
     return exit_status(
-        "train",
-        lambda: train(args.experiment, args.overrides, args.ranks, args.stall, args.dry_run, args.root),
+        "train", lambda: train(args.experiment, overrides, args.ranks, args.stall, args.dry_run, args.root)
     )
 
 

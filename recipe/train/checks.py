@@ -28,6 +28,7 @@ from recipe.models import retention
 from recipe.models.chat import encode_prompts
 from recipe.models.checkpoints import newest
 from recipe.models.folder import model_config, positions
+from recipe.models.validation import early_stop, patience_of
 from recipe.models.weight_bucket import Model
 from recipe.train import backbone, derived
 from recipe.train import config as experiment
@@ -94,7 +95,7 @@ def check(name: str, overrides: Sequence[str] = (), ranks: int | None = None) ->
             f"trainer.total_training_steps={steps}, but {rows} rows in batches of {batch} over {epochs} epochs "
             f"are {most} steps; raise trainer.total_epochs"
         )
-    done = newest(run) >= steps  # nothing more is written
+    done = newest(run) >= steps or bool(early_stop(run, patience_of(config)))  # nothing more is written
     need = 0 if done else _check_disk(run, folder, config, bool(section.get("lora_rank")))
     lines = (
         f"stage      {stage}, {steps} steps of {batch} rows, {world} rank(s) on {config.trainer.device}",
@@ -252,7 +253,7 @@ def _check_grpo(config: DictConfig) -> None:
 
 def _check_disk(run: Path, folder: Path, config: DictConfig, lora: bool) -> int:
     """Bytes that checkpoints take at their most, an adapter left out; DataError if the disk hasn't as much."""
-    parameters, kept = backbone.parameters(folder), retention.kept(config.trainer)
+    parameters, kept = backbone.parameters(folder), retention.kept(config)
     need = kept.most * retention.checkpoint_bytes(parameters, 0 if lora else parameters)
     at = run.absolute()
     while not at.exists():

@@ -24,6 +24,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, TextIO
 
 from recipe.models import checkpoints
+from recipe.models.validation import by_dataset, validation
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -98,28 +99,14 @@ def step_line(
 
 def validation_line(step: int, steps: int, figures: Mapping[str, float]) -> str | None:
     """What a step's validation says: GRPO's F1 by dataset and their mean, SFT's loss; None without a validation."""
-    if "val/loss" in figures:
-        return f"{_of(step, steps)}  validation loss {figures['val/loss']:.4f}"
-    f1 = _by_dataset(figures, "/f1/mean@1") or _by_dataset(figures, "/acc/mean@1")
-    scores = f1 or _by_dataset(figures, "/reward/mean@1")
-    if not scores:
+    found = validation(figures)
+    if found is None:
         return None
-    name, form = ("F1", ".3f") if f1 else ("reward", ".2f")
-    each = ", ".join(f"{dataset} {value:{form}}" for dataset, value in sorted(scores.items())[:4])
-    each += f", {len(scores) - 4} more" if len(scores) > 4 else ""
-    line = f"{_of(step, steps)}  validation {name} {fmean(scores.values()):{form}}"
-    line += f" ({each})" if len(scores) > 1 else ""
-    unparsable = _by_dataset(figures, "/unparsable/mean@1")
+    each = ", ".join(f"{dataset} {found.shown(value)}" for dataset, value in sorted(found.datasets.items())[:4])
+    each += f", {len(found.datasets) - 4} more" if len(found.datasets) > 4 else ""
+    line = f"{_of(step, steps)}  validation {found}" + (f" ({each})" if len(found.datasets) > 1 else "")
+    unparsable = by_dataset(figures, "/unparsable/mean@1")
     return f"{line}, readable {1 - fmean(unparsable.values()):.2f}" if unparsable else line
-
-
-def _by_dataset(figures: Mapping[str, float], end: str) -> dict[str, float]:
-    """Dataset -> the figure that `val-core/DATASET` or `val-aux/DATASET` and this end name."""
-    return {
-        key.removesuffix(end).partition("/")[2]: value
-        for key, value in figures.items()
-        if key.startswith(("val-core/", "val-aux/")) and key.endswith(end)
-    }
 
 
 # -------------------------------------------------------------------------------------------------------------- files
