@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from recipe.core.files import sha256, whole
 from recipe.core.output import read_manifest, write_manifest
 from recipe.core.output import staged as published
 from recipe.difficulty.scores import Difficulty
+from recipe.evaluate.rows import Row, read_rows
 from recipe.generate.samples import FILE, settings_of
 
 if TYPE_CHECKING:
@@ -105,6 +106,16 @@ def read_scoring(folder: Path) -> Scoring:
     if scoring.sampling != sampling:
         raise DataError(f"{folder / ROWS}: of other samples than {FILE} holds; {remedy}")
     return scoring
+
+
+def read_sampled(folder: Path) -> tuple[list[Row], Scoring]:
+    """The rows of a folder's rows.parquet, `index` being the place in their own file, and how they were scored."""
+    from pyarrow import parquet
+
+    scoring, path = read_scoring(folder), folder / ROWS
+    places = parquet.read_table(path, columns=["index"])["index"].to_pylist()
+    rows = read_rows(path, step="grpo")
+    return [replace(row, index=place) for row, place in zip(rows, places, strict=True)], scoring
 
 
 def write_train(
