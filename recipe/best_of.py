@@ -5,8 +5,9 @@
 
 The samples are recipe.difficulty's. An answer can be chosen if it ended by itself, is the layout alone with nothing to
 repair, names only types that were asked for, and scores an F1 above 0 and of --min-f1 or more; that nothing is named
-where there is nothing to find scores 1. The one of highest F1 is chosen; of several, the shortest, or the first with
---ties first. A row has the columns of data_prep's for SFT:
+where there is nothing to find scores 1. The one of highest F1 is chosen, and of several the shortest. With --ties
+reasoned it is the one whose reasoning names most of what it answers, which short reasoning may not, with --ties first
+the first. A row has the columns of data_prep's for SFT:
 
     {"data_source": "bc5cdr", "messages": [{"role": "user", "content": "You are ..."},
      {"role": "assistant", "content": "<think>\\n\\"Naloxone\\" is ..."}], "ability": "ner",
@@ -14,7 +15,8 @@ where there is nothing to find scores 1. The one of highest F1 is chosen; of sev
      "types": ["chemical", "disease"], "cot": "sampled"}}
 
 `cot` is "none" for an answer without reasoning. `empty %` in the table is the share of rows whose answer names nothing,
-beside that of prompts whose gold is empty: an empty answer is the easiest one to get right.
+beside that of prompts whose gold is empty: an empty answer is the easiest one to get right. `reasoned %` is how much of
+what the answers name their reasoning names, too (recipe.answers.think.reasoned).
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from recipe.answers.control_tokens import THINK_TAGS, find_control_token
-from recipe.answers.think import OPEN
+from recipe.answers.think import OPEN, reasoned
 from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError, Example
 from recipe.core.files import sha256
@@ -40,7 +42,7 @@ from recipe.evaluate.table import percent
 from recipe.generate.samples import FILE, settings_of
 
 UNSOUND, POOR = "no sound answer", "F1 too low"
-SHORTEST, FIRST = "shortest", "first"
+TIES = SHORTEST, REASONED, FIRST = "shortest", "reasoned", "first"
 
 
 @dataclass(slots=True)
@@ -78,8 +80,9 @@ def sound(one: Scored, example: Example) -> bool:
 def choose(rows: Sequence[Row], samples: Iterable[tuple[Row, Scored]], ties: str = SHORTEST) -> list[Choice]:
     """The choice among each row's samples, which may come in any order."""
 
-    def rank(one: Scored) -> tuple[float, int, int]:
-        return -one.f1, one.sample.output_tokens if ties == SHORTEST else 0, one.sample.sample
+    def rank(one: Scored) -> tuple[float, float, int, int]:
+        grounds = reasoned(one.answer) if ties == REASONED else 0.0
+        return -one.f1, -grounds, 0 if ties == FIRST else one.sample.output_tokens, one.sample.sample
 
     choices = {row.index: Choice(row) for row in rows}
     for row, one in samples:
@@ -133,7 +136,7 @@ def figures(one: Tally) -> dict[str, float | int]:
         "f1_samples": _share(sum(each.f1 for each in rows), sum(each.answers for each in rows)),
         "empty_chosen": _share(sum(not each.best.answer.entities for each in chosen), len(chosen)),
         "empty_gold": _share(sum(not each.row.example.entities for each in rows), len(rows)),
-        "reasoned": _share(sum(bool(each.best.answer.reasoning) for each in chosen), len(chosen)),
+        "reasoned": _share(sum(reasoned(each.best.answer) for each in chosen), len(chosen)),
     }
 
 
@@ -145,19 +148,17 @@ def table(tallies: dict[str, Tally], min_f1: float) -> str:
     """A line a dataset and one for all; F1 and shares in percent."""
     lines = {**tallies, "all": together(tallies)} if len(tallies) > 1 else tallies
     width = max(map(len, ("dataset", *lines)))
-    head = f"{'':{width}} {'':>7} {'':>7} | {'mean F1':^15} | {'empty %':^15} | reason- | left out: no  F1 below"
+    low = f"F1 < {min_f1:g}"
     shown = [
-        head.rstrip(),
-        f"{'dataset':{width}} {'prompts':>7} {'rows':>7} | {'chosen':>7} {'samples':>7} | {'chosen':>7} {'gold':>7} | "
-        f"   ed % | sound answer  {min_f1:>8g}",
+        f"{'dataset':{width}} {'prompts':>7} {'rows':>7} | F1 chosen  of all | empty %  in gold | reasoned % | unsound  {low}"
     ]
     for name, one in lines.items():
         f = figures(one)
         shown.append(
             f"{name:{width}} {f['prompts']:>7,} {f['rows']:>7,} | "
-            f"{percent(f['f1_chosen']):>7} {percent(f['f1_samples']):>7} | "
-            f"{percent(f['empty_chosen']):>7} {percent(f['empty_gold']):>7} | {percent(f['reasoned']):>7} | "
-            f"{one.dropped[UNSOUND]:>12,}  {one.dropped[POOR]:>8,}"
+            f"{percent(f['f1_chosen']):>9} {percent(f['f1_samples']):>7} | "
+            f"{percent(f['empty_chosen']):>7} {percent(f['empty_gold']):>8} | {percent(f['reasoned']):>10} | "
+            f"{one.dropped[UNSOUND]:>7,}  {one.dropped[POOR]:>{len(low)},}"
         )
     return "\n".join(shown)
 
@@ -221,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     add("folder", type=Path, metavar="FOLDER", help="samples from python -m recipe.difficulty")
     add("--out", type=Path, required=True, metavar="FOLDER2", help="folder for train.parquet and manifest.json")
     add("--min-f1", type=between(0, 1), default=0.5, metavar="F1", help="what an answer must score; default 0.5")
-    add("--ties", choices=(SHORTEST, FIRST), default=SHORTEST, help="which of equal F1; default: fewest tokens")
+    add("--ties", choices=TIES, default=SHORTEST, help="which of those of equal F1; default: that of fewest tokens")
     return parser
 
 
