@@ -33,7 +33,7 @@ from recipe.answers.think import OPEN, reasoned
 from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError, Example
 from recipe.core.files import sha256
-from recipe.core.output import check_folder, staged, write_manifest
+from recipe.core.output import check_own, staged, write_manifest
 from recipe.difficulty.__main__ import between
 from recipe.difficulty.output import ROWS, TRAIN, Scoring, read_sampled
 from recipe.difficulty.scores import Scored, scored
@@ -41,6 +41,7 @@ from recipe.evaluate.rows import Row
 from recipe.evaluate.table import percent
 from recipe.generate.samples import FILE, settings_of
 
+COMMAND = "best_of"
 UNSOUND, POOR = "no sound answer", "F1 too low"
 TIES = SHORTEST, REASONED, FIRST = "shortest", "reasoned", "first"
 
@@ -150,7 +151,8 @@ def table(tallies: dict[str, Tally], min_f1: float) -> str:
     width = max(map(len, ("dataset", *lines)))
     low = f"F1 < {min_f1:g}"
     shown = [
-        f"{'dataset':{width}} {'prompts':>7} {'rows':>7} | F1 chosen  of all | empty %  in gold | reasoned % | unsound  {low}"
+        f"{'dataset':{width}} {'prompts':>7} {'rows':>7} | F1 chosen  of all | empty %  in gold | reasoned % | "
+        f"unsound  {low}"
     ]
     for name, one in lines.items():
         f = figures(one)
@@ -183,7 +185,7 @@ def write(folder: Path, out: Path, tallies: dict[str, Tally], scoring: Scoring, 
         name: {"records": len(one.prompts), "written": len(one.chosen), "dropped": dict(one.dropped), **figures(one)}
         for name, one in tallies.items()
     }
-    entry = scoring.entry("best_of", settings_of(folder)[1], datasets)
+    entry = scoring.entry(COMMAND, settings_of(folder)[1], datasets)
     entry["selection"] = {"min_f1": args.min_f1, "ties": args.ties}
     entry["sources"] = {str(folder / name): sha256(folder / name) for name in (FILE, ROWS)}
     with staged(out) as stage:
@@ -193,7 +195,7 @@ def write(folder: Path, out: Path, tallies: dict[str, Tally], scoring: Scoring, 
 
 
 def _run(args: argparse.Namespace) -> None:
-    check_folder(args.out)
+    check_own(args.out, TRAIN, COMMAND)
     if args.out.exists() and args.out.samefile(args.folder):
         raise DataError(f"{args.out}: holds the samples, and {TRAIN} for GRPO; give another --out")
     rows, scoring = read_sampled(args.folder)
@@ -229,7 +231,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. 0, or 2 after one line about what is wrong with the input."""
     args = _parser().parse_args(argv)
-    return exit_status("best_of", lambda: _run(args))
+    return exit_status(COMMAND, lambda: _run(args))
 
 
 if __name__ == "__main__":

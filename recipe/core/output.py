@@ -36,6 +36,13 @@ def check_folder(out: Path) -> None:
         raise DataError(f"{out}: is a file; --out names a folder")
 
 
+def check_own(out: Path, name: str, command: str) -> None:
+    """DataError where `out` is a file, or its file `name` is not, by the manifest, the command's own to replace."""
+    check_folder(out)
+    if (out / name).exists() and read_manifest(out).get(name, {}).get("command") != command:
+        raise DataError(f"{out / name}: is there and not of recipe.{command}; give another --out")
+
+
 def write_manifest(stage: Path, out: Path, entries: Mapping[str, Mapping]) -> None:
     """One entry for each Parquet file of `out`; entries that other runs wrote into the same folder stay."""
     kept = {name: entry for name, entry in read_manifest(out).items() if (out / name).is_file()}

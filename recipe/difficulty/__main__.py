@@ -20,6 +20,7 @@ there, and nothing is sampled twice.
 
 import argparse
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -34,8 +35,8 @@ from recipe.core.command_line import (
 )
 from recipe.core.entities import DataError
 from recipe.core.metrics import RULES
-from recipe.core.output import check_folder
-from recipe.difficulty.output import TRAIN, Scoring, by_dataset, check_columns, write_rows, write_train
+from recipe.core.output import check_own
+from recipe.difficulty.output import COMMAND, TRAIN, Scoring, by_dataset, check_columns, write_rows, write_train
 from recipe.difficulty.sampling import Drawing, draw
 from recipe.difficulty.scores import FLAT, NARROW, SOLVED, Difficulty, measure
 from recipe.evaluate.rows import read_rows
@@ -65,9 +66,9 @@ def table(difficulties: Sequence[Difficulty], min_spread: float = 0.0, max_mean:
 
 
 def _run(args: argparse.Namespace) -> None:
-    check_folder(args.out)
-    if (args.out / TRAIN).exists() and args.data.exists() and (args.out / TRAIN).samefile(args.data):
-        raise DataError(f"{args.out}: holds {args.data} itself, which would be overwritten; give another --out")
+    check_own(args.out, TRAIN, COMMAND)
+    if args.data.exists() and args.out.exists() and args.out.samefile(args.data.parent):
+        raise DataError(f"{args.out}: holds {args.data} itself; give another --out")
     rows = read_rows(args.data, args.limit, step="grpo")
     check_columns(args.data)
     from recipe.models.folder import fit_lengths, load_tokenizer, model_folder
@@ -79,6 +80,9 @@ def _run(args: argparse.Namespace) -> None:
     decoding = Decoding(*lengths, args.dtype, args.tensor_parallel_size, args.batch)
     draw(rows, args.data, args.out, folder, tokenizer, decoding, Drawing(args.samples, args.temperature, args.seed))
     difficulties = measure(args.out, rows, args.samples, args.matching)
+    if cut := sum(each.cut for each in difficulties):
+        told = f"{cut:,} of {len(rows) * args.samples:,} samples were cut off by the token limit"
+        print(f"difficulty: {told}", file=sys.stderr)
     scoring = Scoring.of(args.out, args.data, args.samples, args.matching)
     write_rows(args.out, args.data, difficulties, scoring)
     print(table(difficulties, args.min_spread, args.max_mean))
@@ -135,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Iterable[str] | None = None) -> int:
     """Run the command. 0; 2 after one line about what is wrong with the input; 130 after Ctrl-C."""
     args = _parser().parse_args(None if argv is None else list(argv))
-    return exit_status("difficulty", lambda: _run(args), "interrupted; the same command goes on from here")
+    return exit_status(COMMAND, lambda: _run(args), "interrupted; the same command goes on from here")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 from recipe.core.entities import DataError
 from recipe.core.files import sha256, whole
-from recipe.core.output import read_manifest, write_manifest
-from recipe.core.output import staged as published
+from recipe.core.output import read_manifest, staged, write_manifest
 from recipe.difficulty.scores import Difficulty
 from recipe.evaluate.rows import Row, read_rows
 from recipe.generate.samples import FILE, settings_of
@@ -25,6 +24,7 @@ from recipe.generate.samples import FILE, settings_of
 if TYPE_CHECKING:
     import pyarrow
 
+COMMAND = "difficulty"
 ROWS, TRAIN = "rows.parquet", "train.parquet"
 VERL = ("data_source", "prompt", "ability", "reward_model", "extra_info")
 _KEY = b"reasoning_ner.samples"
@@ -139,9 +139,9 @@ def write_train(
         name: {"records": counts.total(), "written": counts.pop(None, 0), "dropped": dict(sorted(counts.items()))}
         for name, counts in reasons.items()
     }
-    entry = scoring.entry("difficulty", settings_of(out)[1], datasets)
+    entry = scoring.entry(COMMAND, settings_of(out)[1], datasets)
     entry |= {"selection": {"min_spread": min_spread, "max_mean": max_mean}, "sources": {str(data): sha256(data)}}
-    with published(out) as stage:
+    with staged(out) as stage:
         parquet.write_table(_taken(data, kept), stage / TRAIN, compression="zstd")
         write_manifest(stage, out, {TRAIN: {**entry, "rows": len(kept), "sha256": sha256(stage / TRAIN)}})
     return len(kept)

@@ -1,6 +1,6 @@
 """What the samples of a row say of it: how well they are answered, how much they differ, what they can teach.
 
-    Difficulty(index=7, dataset="bc5cdr", f1=(1.0, 0.0, 0.5, 0.5), unreadable=1, silent=0, gold_empty=False)
+    Difficulty(index=7, dataset="bc5cdr", f1=(1.0, 0.0, 0.5, 0.5), unreadable=1, silent=0, cut=1, gold_empty=False)
     .mean 0.5, .spread 0.354 (the standard deviation), .flat None
 
 GRPO compares the answers of a group with each other. Where all are worth the same, the row is flat, and teaches nothing
@@ -10,7 +10,6 @@ about F1. Parts of a reward that pay for other things may still differ there.
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +64,14 @@ def scored(folder: Path, rows: Sequence[Row], samples: int, matching: str = "str
 
 @dataclass(frozen=True, slots=True)
 class Difficulty:
-    """One row: the F1 of each sample in order, and how many of them can't be read or name nothing."""
+    """One row: the F1 of each sample in order, and how many can't be read, name nothing, or were cut off."""
 
     index: int
     dataset: str
     f1: tuple[float, ...]
     unreadable: int
     silent: int
+    cut: int
     gold_empty: bool
 
     @property
@@ -100,26 +100,23 @@ class Difficulty:
 
 
 def measure(folder: Path, rows: Sequence[Row], samples: int, matching: str = "strict") -> list[Difficulty]:
-    """The difficulty of each row, from the first `samples` of each in the folder's file; says how many were cut off."""
+    """The difficulty of each row, from the first `samples` of each in the folder's file."""
     f1 = {row.index: [0.0] * samples for row in rows}
-    unreadable, silent = (dict.fromkeys(f1, 0) for _ in range(2))
-    cut = 0
+    unreadable, silent, cut = (dict.fromkeys(f1, 0) for _ in range(3))
     for row, one in scored(folder, rows, samples, matching):
         f1[row.index][one.sample.sample] = one.f1
         unreadable[row.index] += not one.answer.parsed
         silent[row.index] += one.answer.parsed and not one.answer.entities
-        cut += one.sample.finish_reason == "length"
-    if cut:
-        told = f"{cut:,} of {len(rows) * samples:,} samples were cut off by the token limit"
-        print(f"difficulty: {told}", file=sys.stderr)
+        cut[row.index] += one.sample.finish_reason == "length"
     return [
         Difficulty(
-            row.index,
-            row.dataset,
-            tuple(f1[row.index]),
-            unreadable[row.index],
-            silent[row.index],
-            not row.example.entities,
+            index=row.index,
+            dataset=row.dataset,
+            f1=tuple(f1[row.index]),
+            unreadable=unreadable[row.index],
+            silent=silent[row.index],
+            cut=cut[row.index],
+            gold_empty=not row.example.entities,
         )
         for row in rows
     ]
