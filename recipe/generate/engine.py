@@ -37,6 +37,11 @@ LOG = "log.txt"  # of what vLLM prints, in a command's folder
 SAMPLER = {"VLLM_USE_FLASHINFER_SAMPLER": "0"}
 
 
+# For requests with a seed on a CPU: after a step with a part of a prompt, vLLM takes the draw back, which a CPU's
+# random generator can't do.
+WHOLE_PROMPTS = {"enable_chunked_prefill": False}
+
+
 @dataclass(frozen=True, slots=True)
 class Decoding:
     """How completions are made: lengths in tokens, `batch` in sequences that are decoded at a time."""
@@ -253,8 +258,6 @@ def vllm_dtype(folder: Path, dtype: str) -> str:
 
 def engine_args(folder: Path, decoding: Decoding, on_cpu: bool, seeded: bool = False) -> dict[str, object]:
     """What vLLM is told about the engine; the rest is as it is by default."""
-    # After a step with a part of a prompt, vLLM turns the request's generator back, which one on a CPU can't do.
-    whole_prompts = {"enable_chunked_prefill": False} if on_cpu and seeded else {}
     return {
         "model": str(folder),
         "dtype": vllm_dtype(folder, decoding.dtype),
@@ -265,7 +268,7 @@ def engine_args(folder: Path, decoding: Decoding, on_cpu: bool, seeded: bool = F
         "enforce_eager": on_cpu,
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
-        **whole_prompts,
+        **(WHOLE_PROMPTS if on_cpu and seeded else {}),
     }
 
 
