@@ -30,11 +30,10 @@ from pathlib import Path
 
 from recipe.answers.control_tokens import THINK_TAGS, find_control_token
 from recipe.answers.think import OPEN, reasoned
-from recipe.core.command_line import command_parser, exit_status
+from recipe.core.command_line import between, command_parser, exit_status
 from recipe.core.entities import DataError, Example
 from recipe.core.files import sha256
 from recipe.core.output import check_own, staged, write_manifest
-from recipe.difficulty.__main__ import between
 from recipe.difficulty.output import ROWS, TRAIN, Scoring, read_sampled
 from recipe.difficulty.scores import Scored, scored
 from recipe.evaluate.rows import Row

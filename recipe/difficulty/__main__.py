@@ -3,8 +3,7 @@
     python -m recipe.difficulty models/sft data/grpo/train.parquet --out data/sampled
 
     dataset               rows    kept  flat at 0  flat at 1  flat between | mean F1  spread | unread %  silent %
-    Broad Tweet Corpus   1,006     511         92        400             3 |   61.20   15.04 |     3.10     51.70
-    ...
+    bc5cdr                  60      52          0          7             1 |   73.11   21.02 |     0.62     16.25
 
 It samples several answers to each row, as GRPO does, and scores them by span F1. Where all answers of a row are worth
 the same, GRPO learns nothing from it. In the table, `spread` is the mean of the rows' standard deviations, and `silent`
@@ -21,11 +20,12 @@ there, and nothing is sampled twice.
 import argparse
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from recipe.core.command_line import (
     at_least,
+    between,
     command_parser,
     count,
     end_with,
@@ -88,19 +88,6 @@ def _run(args: argparse.Namespace) -> None:
     print(table(difficulties, args.min_spread, args.max_mean))
     kept = write_train(args.out, args.data, difficulties, scoring, args.min_spread, args.max_mean)
     print(f"{args.out / TRAIN}: {kept:,} of {len(rows):,} rows")
-
-
-def between(low: float, high: float, above: bool = False) -> Callable[[str], float]:
-    """The type of an option whose value is a number from `low`, or `above` it, to `high`."""
-
-    def number(text: str) -> float:
-        value = float(text)
-        if not low <= value <= high or (above and value == low):
-            bounds = f"{'above' if above else 'at least'} {low:g}" + ("" if high == math.inf else f", at most {high:g}")
-            raise argparse.ArgumentTypeError(f"{text} is not {bounds}")
-        return value
-
-    return number
 
 
 def _parser() -> argparse.ArgumentParser:
