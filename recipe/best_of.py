@@ -5,9 +5,8 @@
 
 The samples are recipe.difficulty's. An answer can be chosen if it ended by itself, is the layout alone with nothing to
 repair, names only types that were asked for, and scores an F1 above 0 and of --min-f1 or more; that nothing is named
-where there is nothing to find scores 1. The one of highest F1 is chosen, and of several the shortest. With --ties
-reasoned it is the one whose reasoning names most of what it answers, which short reasoning may not, with --ties first
-the first. A row has the columns of data_prep's for SFT:
+where there is nothing to find scores 1. The one of highest F1 is chosen; of several, the shortest, or the first with
+--ties first. A row has the columns of data_prep's for SFT:
 
     {"data_source": "bc5cdr", "messages": [{"role": "user", "content": "You are ..."},
      {"role": "assistant", "content": "<think>\\n\\"Naloxone\\" is ..."}], "ability": "ner",
@@ -15,8 +14,8 @@ the first. A row has the columns of data_prep's for SFT:
      "types": ["chemical", "disease"], "cot": "sampled"}}
 
 `cot` is "none" for an answer without reasoning. `empty %` in the table is the share of rows whose answer names nothing,
-beside that of prompts whose gold is empty: an empty answer is the easiest one to get right. `reasoned %` is how much of
-what the answers name their reasoning names, too (recipe.answers.think.reasoned).
+beside that of prompts whose gold is empty: an empty answer is the easiest one to get right. `reasoned %` is the share
+of answers with reasoning.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from recipe.answers.control_tokens import THINK_TAGS, find_control_token
-from recipe.answers.think import OPEN, reasoned
+from recipe.answers.think import OPEN
 from recipe.core.command_line import between, command_parser, exit_status
 from recipe.core.entities import DataError, Example
 from recipe.core.files import sha256
@@ -42,7 +41,7 @@ from recipe.generate.samples import FILE, settings_of
 
 COMMAND = "best_of"
 UNSOUND, POOR = "no sound answer", "F1 too low"
-TIES = SHORTEST, REASONED, FIRST = "shortest", "reasoned", "first"
+TIES = SHORTEST, FIRST = "shortest", "first"
 
 
 @dataclass(slots=True)
@@ -80,9 +79,8 @@ def sound(one: Scored, example: Example) -> bool:
 def choose(rows: Sequence[Row], samples: Iterable[tuple[Row, Scored]], ties: str = SHORTEST) -> list[Choice]:
     """The choice among each row's samples, which may come in any order."""
 
-    def rank(one: Scored) -> tuple[float, float, int, int]:
-        grounds = reasoned(one.answer) if ties == REASONED else 0.0
-        return -one.f1, -grounds, 0 if ties == FIRST else one.sample.output_tokens, one.sample.sample
+    def rank(one: Scored) -> tuple[float, int, int]:
+        return -one.f1, 0 if ties == FIRST else one.sample.output_tokens, one.sample.sample
 
     choices = {row.index: Choice(row) for row in rows}
     for row, one in samples:
@@ -136,7 +134,7 @@ def figures(one: Tally) -> dict[str, float | int]:
         "f1_samples": _share(sum(each.f1 for each in rows), sum(each.answers for each in rows)),
         "empty_chosen": _share(sum(not each.best.answer.entities for each in chosen), len(chosen)),
         "empty_gold": _share(sum(not each.row.example.entities for each in rows), len(rows)),
-        "reasoned": _share(sum(reasoned(each.best.answer) for each in chosen), len(chosen)),
+        "reasoned": _share(sum(bool(each.best.answer.reasoning) for each in chosen), len(chosen)),
     }
 
 

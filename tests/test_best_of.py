@@ -17,7 +17,6 @@ pytest.importorskip("pyarrow")
 EXAMPLE = Example("Ann left Paris .", TYPES, (ANN, PARIS), "news")
 ROW = Row(0, "news", ({"role": "user", "content": "Who?"},), EXAMPLE)
 SAID = render_entities([ANN, PARIS], "Ann is a person. Paris is a place.")
-UNSAID = render_entities([ANN, PARIS], "Ann is a person.")
 
 
 def scored(number, output, tokens=9, finish_reason="stop", example=EXAMPLE):
@@ -42,7 +41,7 @@ def add(out, *outputs):
 def folder(tmp_path):
     """What recipe.difficulty leaves: two answers to three prompts, the gold of the second being empty."""
     data = write_data(tmp_path / "grpo")
-    out = add(tmp_path / "sampled", [ONE, UNSAID], [NONE, ONE], [BAD, BOTH])
+    out = add(tmp_path / "sampled", [ONE, SAID], [NONE, ONE], [BAD, BOTH])
     written(data, out)
     return out
 
@@ -64,9 +63,8 @@ def test_of_equal_ones_the_shortest_is_chosen_then_the_first():
     assert best(scored(2, BOTH, 7), scored(0, BOTH, 9), scored(1, BOTH, 7)) == 1
 
 
-def test_ties_may_go_to_the_first_or_to_the_one_whose_reasoning_names_most():
-    samples = [scored(0, UNSAID, 9), scored(1, UNSAID, 5), scored(2, SAID, 12), scored(3, SAID, 11)]
-    assert [best(*samples, ties=ties) for ties in ("shortest", "first", "reasoned")] == [1, 0, 3]
+def test_of_equal_ones_the_first_is_chosen_where_that_is_asked_for():
+    assert best(scored(2, BOTH, 7), scored(0, BOTH, 9), scored(1, BOTH, 7), ties="first") == 0
 
 
 @pytest.mark.parametrize(
@@ -105,7 +103,7 @@ def test_rows_are_data_preps_own_for_sft(folder, tmp_path):
     prompt = rows_of(folder / "rows.parquet")[0]["prompt"]
     assert first == {
         "data_source": "news",
-        "messages": [*prompt, {"role": "assistant", "content": UNSAID}],
+        "messages": [*prompt, {"role": "assistant", "content": SAID}],
         "ability": "ner",
         "extra_info": {"index": 0, "split": "train", "dataset": "news", "sentence": "Ann left Paris .",
                        "types": ["person", "place"], "cot": "sampled"},
@@ -135,11 +133,10 @@ def test_a_wrong_answer_is_not_chosen_for_want_of_a_better_one(tmp_path, capsys)
 def test_the_table_by_hand(folder, tmp_path, capsys):
     main([str(folder), "--out", str(tmp_path / "best"), "--min-f1", "0.9"])
     _, news, wiki, every, _ = (line.split() for line in capsys.readouterr().out.splitlines())
-    # F1 of all: 2/3, 1, 1, 0; of the chosen 1, 1. The reasoning of one chosen answer names one of two names, and the
-    # other answer has none.
-    assert news == ["news", *"22|", "100.00", "66.67", "|", "50.00", "50.00", "|", "25.00", *"|00"]
+    # F1 of all: 2/3, 1, 1, 0; of the chosen 1, 1, one of them without reasoning.
+    assert news == ["news", *"22|", "100.00", "66.67", "|", "50.00", "50.00", "|", "50.00", *"|00"]
     assert wiki == ["wiki", *"10|", "0.00", "33.33", "|", "0.00", "0.00", "|", "0.00", *"|01"]
-    assert every == ["all", *"32|", "100.00", "55.56", "|", "50.00", "33.33", "|", "25.00", *"|01"]
+    assert every == ["all", *"32|", "100.00", "55.56", "|", "50.00", "33.33", "|", "50.00", *"|01"]
 
 
 def test_the_rows_can_be_trained_on(folder, tmp_path, tokenizer):
@@ -149,7 +146,7 @@ def test_the_rows_can_be_trained_on(folder, tmp_path, tokenizer):
     rows = AnswerDataset(str(tmp_path / "best" / "train.parquet"), tokenizer, {"max_length": 1024})
     rows.check()
     row = rows[0]
-    assert tokenizer.decode(row["input_ids"][row["loss_mask"] == 1]) == f"{UNSAID}<|im_end|>"
+    assert tokenizer.decode(row["input_ids"][row["loss_mask"] == 1]) == f"{SAID}<|im_end|>"
 
 
 # ---------------------------------------------------------------------------------------------------------- refusals
