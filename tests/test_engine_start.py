@@ -169,3 +169,10 @@ def test_the_engine_is_the_one_that_vllms_llm_would_make(monkeypatch):
     assert asked[0][1] == asked[1][1]
     assert asked[0][0] == asked[1][0]
     assert asked[0][0]["max_num_seqs"] == 7
+
+
+def test_an_engine_for_seeds_takes_prompts_whole_on_a_cpu_alone():
+    def told(on_cpu, seeded):
+        return generate.engine_args(TINY, generate.Decoding(), on_cpu, seeded).get("enable_chunked_prefill")
+
+    assert [told(True, True), told(True, False), told(False, True)] == [False, None, None]

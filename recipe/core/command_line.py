@@ -2,6 +2,7 @@
 
 import argparse
 import atexit
+import math
 import os
 import signal
 import sys
@@ -44,6 +45,19 @@ def at_least(least: int) -> Callable[[str], int]:
 
 
 count, positive = at_least(0), at_least(1)
+
+
+def between(low: float, high: float, above: bool = False) -> Callable[[str], float]:
+    """The type of an option whose value is a number from `low`, or `above` it, to `high`."""
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value) or not low <= value <= high or (above and value == low):
+            bounds = f"{'above' if above else 'at least'} {low:g}" + ("" if high == math.inf else f", at most {high:g}")
+            raise argparse.ArgumentTypeError(f"{text} is not {bounds}")
+        return value
+
+    return number
 
 
 def exit_status(program: str, run: Callable[[], int | None], interrupted: str = "interrupted") -> int:

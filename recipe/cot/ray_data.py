@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from recipe.core.entities import DataError
 from recipe.cot.local import Prompts, TeacherModel
 from recipe.cot.questions import Feed, Meter, Question, Reply, whole
-from recipe.generate.engine import SAMPLER, vllm_dtype
+from recipe.generate.engine import SAMPLER, WHOLE_PROMPTS, vllm_dtype
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -80,7 +80,7 @@ class OnRay:
             "max_num_seqs": limits.batch,
             "tensor_parallel_size": limits.tensor_parallel_size,
             "disable_log_stats": True,
-            **({} if gpus else {"enforce_eager": True}),
+            **({} if gpus else {"enforce_eager": True, **WHOLE_PROMPTS}),
         }
         config = vLLMEngineProcessorConfig(
             model_source=str(self.model.folder.resolve()),

@@ -37,7 +37,7 @@ def generate(
         **{key: value for key, value in asdict(decoding).items() if key not in ("batch", "tensor_parallel_size")},
         "stop_token_ids": stop_ids,
     }
-    prompts = _prompts(rows, data, tokenizer, decoding.max_model_len)
+    prompts = encode_rows(rows, data, tokenizer, decoding.max_model_len)
     with journal(out, settings, {"model": str(folder), "data": str(data), **package_versions()}) as (done, save):
         todo = [Request(index, ids) for index, ids in prompts.items() if index not in done]
         with bar(len(prompts), len(prompts) - len(todo), "completions", "row") as shown:
@@ -53,8 +53,8 @@ def generate(
     return {index: done[index] for index in prompts}
 
 
-def _prompts(rows: Sequence[Row], data: Path, tokenizer: PreTrainedTokenizerBase, room: int) -> dict[int, list[int]]:
-    """The prompt of each row as token ids (seq,), by index."""
+def encode_rows(rows: Sequence[Row], data: Path, tokenizer: PreTrainedTokenizerBase, room: int) -> dict[int, list[int]]:
+    """The prompt of each row as token ids (seq,), by index; DataError for one that leaves no room for an answer."""
     from tqdm import tqdm
 
     from recipe.models.chat import encode_prompt

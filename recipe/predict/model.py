@@ -156,7 +156,8 @@ class Predictor(AbstractContextManager):
     ) -> Iterator[Prediction]:
         """What the model writes, `index` being the request's number, in the order in which it finishes."""
         if self._engine is None:
-            self._engine = Engine(self.folder, self.decoding, self.stop_ids, self.tokenizer, self.log)
+            seeded = self.settings.temperature > 0
+            self._engine = Engine(self.folder, self.decoding, self.stop_ids, self.tokenizer, self.log, seeded)
         for prediction in self._engine.run(requests):
             if save:
                 save(prediction)
