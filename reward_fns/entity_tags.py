@@ -38,6 +38,7 @@ from recipe.answers.queries import FORMAT
 from recipe.core.entities import DataError, Example
 from recipe.core.ground_truth import from_ground_truth
 from recipe.core.metrics import RULES, Counts
+from reward_fns.overlap import overlap
 from reward_fns.scaffold import Settings, check_settings, read_case, reasoned
 
 
@@ -77,18 +78,22 @@ def compute_score(
     f1 = counts.f1 if answer.parsed else 0.0
     value = 1.0 if ended else config.repaired_value
     empty = 1.0 if counts.gold else config.empty_value
-    grounds = value * empty * f1 * reasoned(answer)
+    credit, invented = overlap(names, gold), case.invented
+    paid = value * empty * (counts.f_beta(credit=config.overlap_value * credit) if answer.parsed else 0.0)
+    matched = counts.matched + config.overlap_value * credit
+    grounds = paid * reasoned(answer)
     score = (
         config.format_weight * case.form
         + value * config.exact_weight * exact * empty
-        + value * config.right_weight * counts.matched
-        - config.wrong_weight * (counts.predicted - counts.matched)
-        + config.length_weight * case.length
+        + value * config.right_weight * matched
+        - config.wrong_weight * (counts.predicted - matched)
+        - config.invented_weight * invented
+        + config.length_weight * case.length(paid)
         + config.reasoned_weight * grounds
     )
     # There is one type, and no answer can name another.
     parts = {"exact": exact, "schema": float(answer.layout), "format": case.form}
-    return case.table(score, f1, parts, grounds, ended, counts)
+    return case.table(score, f1, paid, parts, grounds, ended, counts, credit, invented)
 
 
 def _question(ground_truth: str) -> Example:

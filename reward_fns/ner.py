@@ -34,7 +34,9 @@ from functools import partial
 from typing import Any, ClassVar
 
 from recipe import answers
-from recipe.core.metrics import count
+from recipe.core.entities import DataError
+from recipe.core.metrics import RULES, count
+from reward_fns.overlap import overlap
 from reward_fns.scaffold import Settings, check_settings, read_case, reasoned
 
 
@@ -45,7 +47,13 @@ class RewardConfig(Settings):
     f1_weight: float = 10.0
     schema_weight: float = 1.0
     fidelity_weight: float = 0.0
+    beta: float = 1.0
     UNPAID: ClassVar[str] = "every weight is 0, so no answer is better than another; set f1_weight"
+
+    def __post_init__(self) -> None:
+        Settings.__post_init__(self)
+        if not 0 < self.beta <= 10:
+            raise DataError(f"reward_kwargs.beta: {self.beta} weighs recall against precision; above 0, at most 10")
 
 
 check_reward_kwargs = partial(check_settings, RewardConfig)  # for the checks before a run
@@ -66,19 +74,26 @@ def compute_score(
     case = read_case(RewardConfig, reward_kwargs, data_source, solution_str, ground_truth)
     config, answer, example = case.config, case.answer, case.example
     counts = count(answer.entities, example.entities, config.matching)
-    f1 = counts.f1 if counts.predicted or counts.gold else config.empty_value
-    f1 = f1 if answer.parsed else 0.0
+    credit = overlap(*map(RULES[config.matching], (answer.entities, example.entities)))
+    invented = case.invented
+    if not answer.parsed:
+        f1 = worth = 0.0
+    elif counts.predicted or counts.gold:
+        f1, worth = counts.f1, counts.f_beta(config.beta, config.overlap_value * credit)
+    else:
+        f1 = worth = config.empty_value
     schema = float(answer.layout and set(answer.types) <= set(example.types))
     fidelity = answers.fidelity(case.completion, example)
-    paid = f1 if case.ended else f1 * config.repaired_value
+    paid = worth if case.ended else worth * config.repaired_value
     grounds = paid * reasoned(answer)
     score = (
         config.f1_weight * paid
         + config.schema_weight * schema
         + config.format_weight * case.form
-        + config.length_weight * case.length
+        + config.length_weight * case.length(paid)
         + config.fidelity_weight * fidelity
         + config.reasoned_weight * grounds
+        - config.invented_weight * invented
     )
     parts = {"schema": schema, "format": case.form, "fidelity": fidelity}
-    return case.table(score, f1, parts, grounds, case.ended, counts)
+    return case.table(score, f1, paid, parts, grounds, case.ended, counts, credit, invented)
