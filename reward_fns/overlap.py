@@ -54,4 +54,4 @@ def overlap(predicted: Iterable[Key], gold: Iterable[Key]) -> float:
         for number, each in enumerate(candidates)
         for credit, place in nlargest(len(wanted), each)
     }
-    return sum(credits[pair] for pair in best([(*pair, credit) for pair, credit in credits.items()]))
+    return sum((credits[pair] for pair in best([(*pair, credit) for pair, credit in credits.items()])), 0.0)
