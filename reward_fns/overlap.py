@@ -12,7 +12,7 @@ spaces. So `EU` and `eu`, two names under `strict`, have a credit of 1, of which
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from heapq import nlargest
+from heapq import heappush, heappushpop
 
 from recipe.core.metrics import Key
 from recipe.core.pairing import best
@@ -22,8 +22,9 @@ from recipe.corpora.sentence_overlap import words
 def overlap(predicted: Iterable[Key], gold: Iterable[Key]) -> float:
     """The sum of the credits, in names: from 0 to the number of missed gold names. Names and types as a rule has them.
 
-    Exact, in time linear in the answer: a gold name needs no more candidates than there are missed names, the best
-    ones. Where it is paired with another, one of these is free and worth no less.
+    Exact, in time linear in the answer, however much it names: a gold name is paired with one of as many candidates as
+    there are missed names, those of the highest credit. Where it could be paired with another, one of these is free,
+    and its credit is no less.
     """
     found, wanted = Counter(predicted), Counter(gold)
     found, wanted = found - wanted, list((wanted - found).elements())
@@ -47,11 +48,11 @@ def overlap(predicted: Iterable[Key], gold: Iterable[Key]) -> float:
         times, size = min(times, len(wanted)), bag.total()
         for number, both in common.items():
             credit = 2 * both / (size + bags[number].total())
-            candidates[number] += [(credit, position + time) for time in range(times)]
+            for place in range(position, position + times):
+                if len(candidates[number]) < len(wanted):
+                    heappush(candidates[number], (credit, place))
+                else:
+                    heappushpop(candidates[number], (credit, place))
         position += times
-    credits = {
-        (number, place): credit
-        for number, each in enumerate(candidates)
-        for credit, place in nlargest(len(wanted), each)
-    }
+    credits = {(number, place): credit for number, each in enumerate(candidates) for credit, place in each}
     return sum((credits[pair] for pair in best([(*pair, credit) for pair, credit in credits.items()])), 0.0)

@@ -57,7 +57,7 @@ class Counts:
         `credit` is added to what matched: partial credit for pairs of one predicted and one gold entity that don't.
         """
         total = beta**2 * self.gold + self.predicted
-        return (1 + beta**2) * (self.matched + credit) / total if total else 1.0
+        return min(1.0, (1 + beta**2) * (self.matched + credit) / total) if total else 1.0  # 1 + an ulp, by rounding
 
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
