@@ -6,19 +6,22 @@
       reward_kwargs: {format_weight: 0.5, exact_weight: 2.0, right_weight: 0.5, wrong_weight: 0.5}
 
     compute_score("CoNLL 2003", "<think>\nTwo teams.\n</think>\n<entity>Japan, Syria, Asian Cup</entity>", ground_truth)
-    {"score": 1.0, "acc": 0.8, "f1": 0.8, "exact": 0.0, "schema": 1.0, "format": 1.0, "reasoned": 0.0,
+    {"score": 1.0, "acc": 0.8, "f1": 0.8, "paid": 0.8, "exact": 0.0, "schema": 1.0, "format": 1.0, "reasoned": 0.0,
      "ended": 1.0, "n_match": 2.0, "n_pred": 3.0, "n_gold": 2.0, "reasoning_length": 2.0, "unparsable": 0.0,
-     "data_source": "CoNLL 2003"}     # gold: Japan, Syria
+     "names_nothing": 0.0, "right_silence": 0.0, "nothing_to_find": 0.0, "overlap": 0.0, "invented": 0.33,
+     "data_source": "CoNLL 2003"}     # gold: Japan, Syria, in "Japan beat Syria ."
 
-    score = format_weight format + exact_weight exact + right_weight n_match - wrong_weight (n_pred - n_match)
-            + length_weight length + reasoned_weight reasoned
+    score = format_weight format + exact_weight exact + right_weight right - wrong_weight (n_pred - right)
+            + length_weight length + reasoned_weight reasoned - invented_weight invented
+    right = n_match + overlap_value overlap
 
 format  1 if a closed, non-empty think block comes before an answer in the layout, and nothing else.
 exact   1 if the names are the gold's, not one missing and not one more; a question without an entity is answered
         so by an empty tag, which pays `empty_value` of it (1, as published). 0 for an answer that can't be read.
 length  ours, off: as in reward_fns.ner, and paid only where `format` is.
-reasoned    ours, off: F1 (`empty_value` where nothing is to be found), times the share of the names that the reasoning
-        has, together with the type.
+reasoned    ours, off: `paid`, times the share of the names that the reasoning has, together with the type. `paid` is
+        F1 with `right` for what matched, and `empty_value` where nothing is to be found.
+overlap, invented   ours, off: as in reward_fns.ner. `exact` knows no overlap.
 
 Of an answer that is not the layout itself, that something follows, or that repeats more names than the gold does,
 `exact`, the right names and `reasoned` pay `repaired_value` (1; in the reference, what follows costs `exact` alone).

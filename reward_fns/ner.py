@@ -6,23 +6,30 @@
       reward_kwargs: {f1_weight: 10.0, schema_weight: 1.0}
 
     compute_score("bc5cdr", '<think>\nIt is a drug.\n</think>\n{"entities": {"chemical": ["Naloxone"]}}', ground_truth)
-    {"score": 11.0, "acc": 1.0, "f1": 1.0, "schema": 1.0, "format": 1.0, "fidelity": 0.0, "reasoned": 0.0, "ended": 1.0,
-     "n_match": 1.0, "n_pred": 1.0, "n_gold": 1.0, "reasoning_length": 4.0, "unparsable": 0.0, "data_source": "bc5cdr"}
+    {"score": 11.0, "acc": 1.0, "f1": 1.0, "paid": 1.0, "schema": 1.0, "format": 1.0, "fidelity": 0.0, "reasoned": 0.0,
+     "ended": 1.0, "n_match": 1.0, "n_pred": 1.0, "n_gold": 1.0, "reasoning_length": 4.0, "unparsable": 0.0,
+     "names_nothing": 0.0, "right_silence": 0.0, "nothing_to_find": 0.0, "overlap": 0.0, "invented": 0.0,
+     "data_source": "bc5cdr"}
 
 The parts, each in [0, 1] (10 F1 + 1 schema is ReasoningNER's reward, section "RE"; the others are ours, and off):
 
 f1      span F1 of the sentence under the rule `matching` of core.metrics; `empty_value` where there was nothing to
         find and nothing was named; 0 for an answer that can't be read. An answer that is not the layout itself, or that
         something follows, has `repaired_value` of it (1: text after the answer costs `schema` alone; the reference
-        reads no such answer).
+        reads no such answer). The key `paid` is what is paid for: with `beta` F-beta, in which `overlap_value` of
+        `overlap` (reward_fns.overlap) is matched, too. The keys `f1` and `acc` are F1, as validation reports it.
 schema  1 if the answer keeps the layout and names only types of the schema.
 format  1 if a closed, non-empty think block comes before an answer in that layout.
 length  1 up to `length_target` words of reasoning, falling linearly to 0 at `length_limit`. Paid only where `format`
-        is: no reasoning is not short reasoning.
+        is: no reasoning is not short reasoning. With `length_by_f1`, that times `paid`.
 fidelity    where the answer format repeats the sentence, how far the answer's words are the sentence's; else 0. A
         partial credit where hardly any answer has the whole layout yet.
-reasoned    what `f1` pays, times the share of the answer's entities whose name and type the reasoning has (see
-        reward_fns.scaffold). Being a share of `f1`, it pays nothing for silence where there is something to find.
+reasoned    `paid`, times the share of the answer's entities whose name and type the reasoning has (see
+        reward_fns.scaffold). Being a share of `paid`, it pays nothing for silence where there is something to find.
+invented    a cost: the share of the answer's names that the sentence doesn't hold.
+
+Told, and not paid: `names_nothing`, 1 for a readable answer without a name where there is something to find;
+`right_silence`, 1 for one where there is nothing; `nothing_to_find`, 1 where the gold is empty.
 
 Validation averages these over sentences, which is not the micro F1 of a dataset; that is
 `2 mean(n_match) / (mean(n_pred) + mean(n_gold))`.

@@ -154,6 +154,7 @@ class Case:
         invented: float,
     ) -> dict[str, float | str]:
         """What verl is given: the score, `parts` that are the reward's own, and what all rewards say."""
+        silent = self.answer.parsed and not self.answer.entities
         return {
             "score": score,
             "acc": f1,  # the name by which verl finds the core validation metric
@@ -167,7 +168,8 @@ class Case:
             "n_gold": float(counts.gold),
             "reasoning_length": float(self.words),
             "unparsable": float(not self.answer.parsed),
-            "names_nothing": float(self.answer.parsed and not self.answer.entities and counts.gold > 0),
+            "names_nothing": float(silent and counts.gold > 0),
+            "right_silence": float(silent and counts.gold == 0),
             "nothing_to_find": float(counts.gold == 0),
             "overlap": credit,
             "invented": invented,

@@ -14,7 +14,16 @@ from reward_fns.ner import RewardConfig, check_reward_kwargs, compute_score
 
 KEYS = [
     *("score", "acc", "f1", "paid", "schema", "format", "fidelity", "reasoned", "ended", "n_match", "n_pred", "n_gold"),
-    *("reasoning_length", "unparsable", "names_nothing", "nothing_to_find", "overlap", "invented", "data_source"),
+    *(
+        "reasoning_length",
+        "unparsable",
+        "names_nothing",
+        "right_silence",
+        "nothing_to_find",
+        "overlap",
+        "invented",
+        "data_source",
+    ),
 ]
 TYPES = ("chemical", "disease")
 NALOXONE = Entity("Naloxone", "chemical")
@@ -54,6 +63,7 @@ def test_every_part_of_a_right_answer():
         "reasoning_length": 4.0,
         "unparsable": 0.0,
         "names_nothing": 0.0,
+        "right_silence": 0.0,
         "nothing_to_find": 0.0,
         "overlap": 0.0,
         "invented": 0.0,

@@ -56,6 +56,7 @@ def test_every_part_of_the_published_example():
         "reasoning_length": 2.0,
         "unparsable": 0.0,
         "names_nothing": 0.0,
+        "right_silence": 0.0,
         "nothing_to_find": 0.0,
         "overlap": 0.0,
         "invented": 1 / 3,

@@ -207,14 +207,26 @@ def test_short_reasoning_is_paid_as_far_as_f1_is():
 
 def test_curves_tell_silence_from_nothing_to_find():
     def told(scores):
-        return scores["names_nothing"], scores["nothing_to_find"]
+        return scores["names_nothing"], scores["right_silence"], scores["nothing_to_find"]
 
-    assert told(reward()) == told(tags()) == (1, 0)
-    assert told(reward(gold=EMPTY_GOLD)) == told(tags(gold=())) == (0, 1)
-    assert told(reward(person("Nicky"))) == told(tags("Nicky")) == (0, 0)
-    assert told(reward(person("Nicky"), gold=EMPTY_GOLD)) == told(tags("Nicky", gold=())) == (0, 1)
+    assert told(reward()) == told(tags()) == (1, 0, 0)
+    assert told(reward(gold=EMPTY_GOLD)) == told(tags(gold=())) == (0, 1, 1)
+    assert told(reward(person("Nicky"))) == told(tags("Nicky")) == (0, 0, 0)
+    assert told(reward(person("Nicky"), gold=EMPTY_GOLD)) == told(tags("Nicky", gold=())) == (0, 0, 1)
     for unreadable in ("", "nothing here", "<think>"):
-        assert told(ner.compute_score("toy", unreadable, GOLD)) == (0, 0)
+        assert told(ner.compute_score("toy", unreadable, GOLD)) == (0, 0, 0)
+        assert told(ner.compute_score("toy", unreadable, EMPTY_GOLD)) == (0, 0, 1)
+
+
+def test_means_tell_f1_where_there_is_something_to_find():
+    with_names = [reward(HILTON), reward(), reward(person("Nicky"))]
+    rows = [*with_names, reward(gold=EMPTY_GOLD, empty_value=0.3), reward(HILTON, gold=EMPTY_GOLD, empty_value=0.3)]
+
+    def mean(key, rows=rows):
+        return sum(row[key] for row in rows) / len(rows)
+
+    split = (mean("f1") - 0.3 * mean("right_silence")) / (1 - mean("nothing_to_find"))
+    assert split == pytest.approx(mean("f1", with_names)) == pytest.approx(2 / 9)
 
 
 # ------------------------------------------------------------------------------------------------ defaults and bounds
