@@ -6,19 +6,22 @@
       reward_kwargs: {format_weight: 0.5, exact_weight: 2.0, right_weight: 0.5, wrong_weight: 0.5}
 
     compute_score("CoNLL 2003", "<think>\nTwo teams.\n</think>\n<entity>Japan, Syria, Asian Cup</entity>", ground_truth)
-    {"score": 1.0, "acc": 0.8, "f1": 0.8, "exact": 0.0, "schema": 1.0, "format": 1.0, "reasoned": 0.0,
+    {"score": 1.0, "acc": 0.8, "f1": 0.8, "paid": 0.8, "exact": 0.0, "schema": 1.0, "format": 1.0, "reasoned": 0.0,
      "ended": 1.0, "n_match": 2.0, "n_pred": 3.0, "n_gold": 2.0, "reasoning_length": 2.0, "unparsable": 0.0,
-     "data_source": "CoNLL 2003"}     # gold: Japan, Syria
+     "names_nothing": 0.0, "right_silence": 0.0, "nothing_to_find": 0.0, "overlap": 0.0, "invented": 0.33,
+     "data_source": "CoNLL 2003"}     # gold: Japan, Syria, in "Japan beat Syria ."
 
-    score = format_weight format + exact_weight exact + right_weight n_match - wrong_weight (n_pred - n_match)
-            + length_weight length + reasoned_weight reasoned
+    score = format_weight format + exact_weight exact + right_weight right - wrong_weight (n_pred - right)
+            + length_weight length + reasoned_weight reasoned - invented_weight invented
+    right = n_match + overlap_value overlap
 
 format  1 if a closed, non-empty think block comes before an answer in the layout, and nothing else.
 exact   1 if the names are the gold's, not one missing and not one more; a question without an entity is answered
         so by an empty tag, which pays `empty_value` of it (1, as published). 0 for an answer that can't be read.
 length  ours, off: as in reward_fns.ner, and paid only where `format` is.
-reasoned    ours, off: F1 (`empty_value` where nothing is to be found), times the share of the names that the reasoning
-        has, together with the type.
+reasoned    ours, off: `paid`, times the share of the names that the reasoning has, together with the type. `paid` is
+        F1 with `right` for what matched, and `empty_value` where nothing is to be found.
+overlap, invented   ours, off: as in reward_fns.ner. `exact` knows no overlap.
 
 Of an answer that is not the layout itself, that something follows, or that repeats more names than the gold does,
 `exact`, the right names and `reasoned` pay `repaired_value` (1; in the reference, what follows costs `exact` alone).
@@ -38,6 +41,7 @@ from recipe.answers.queries import FORMAT
 from recipe.core.entities import DataError, Example
 from recipe.core.ground_truth import from_ground_truth
 from recipe.core.metrics import RULES, Counts
+from reward_fns.overlap import overlap
 from reward_fns.scaffold import Settings, check_settings, read_case, reasoned
 
 
@@ -77,18 +81,22 @@ def compute_score(
     f1 = counts.f1 if answer.parsed else 0.0
     value = 1.0 if ended else config.repaired_value
     empty = 1.0 if counts.gold else config.empty_value
-    grounds = value * empty * f1 * reasoned(answer)
+    credit, invented = overlap(names, gold), case.invented
+    paid = value * empty * (counts.f_beta(credit=config.overlap_value * credit) if answer.parsed else 0.0)
+    matched = counts.matched + config.overlap_value * credit
+    grounds = paid * reasoned(answer)
     score = (
         config.format_weight * case.form
         + value * config.exact_weight * exact * empty
-        + value * config.right_weight * counts.matched
-        - config.wrong_weight * (counts.predicted - counts.matched)
-        + config.length_weight * case.length
+        + value * config.right_weight * matched
+        - config.wrong_weight * (counts.predicted - matched)
+        - config.invented_weight * invented
+        + config.length_weight * case.length(paid)
         + config.reasoned_weight * grounds
     )
     # There is one type, and no answer can name another.
     parts = {"exact": exact, "schema": float(answer.layout), "format": case.form}
-    return case.table(score, f1, parts, grounds, ended, counts)
+    return case.table(score, f1, paid, parts, grounds, ended, counts, credit, invented)
 
 
 def _question(ground_truth: str) -> Example:

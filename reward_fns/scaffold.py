@@ -2,12 +2,14 @@
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from recipe import answers
 from recipe.answers.think import OPEN
+from recipe.core.align import occurs
 from recipe.core.entities import Answer, DataError, Example
 from recipe.core.ground_truth import from_ground_truth
 from recipe.core.metrics import RULES, Counts
@@ -24,7 +26,7 @@ FROM_VERL = frozenset({"reward_router_address", "reward_model_tokenizer"})
 class Settings:
     """What `reward_kwargs` may say to every reward. Numbers are at least 0; DataError for a value that makes no sense.
 
-    A reward adds its own weights. `wrong_weight` costs, every other weight pays.
+    A reward adds its own weights. Those of `COSTS` cost, every other weight pays.
     """
 
     format_weight: float = 0.0
@@ -35,15 +37,21 @@ class Settings:
     repaired_value: float = 1.0
     length_target: float = 100.0
     length_limit: float = 400.0
+    overlap_value: float = 0.0
+    invented_weight: float = 0.0
+    length_by_f1: bool = False
+    COSTS: ClassVar[frozenset[str]] = frozenset({"wrong_weight", "invented_weight"})
     UNPAID: ClassVar[str]  # what is wrong and what to do where no weight pays
 
     def __post_init__(self) -> None:
         if not isinstance(self.matching, str) or self.matching not in RULES:
             raise DataError(f"reward_kwargs.matching: {self.matching!r} is no matching rule; one of {', '.join(RULES)}")
-        names = [field.name for field in fields(self) if field.name != "matching"]
+        if not isinstance(self.length_by_f1, bool):
+            raise DataError(f"reward_kwargs.length_by_f1: {self.length_by_f1!r} is neither true nor false")
+        names = [field.name for field in fields(self) if field.name not in ("matching", "length_by_f1")]
         for name in names:
             object.__setattr__(self, name, _number(name, getattr(self, name)))
-        for name in ("empty_value", "repaired_value"):
+        for name in ("empty_value", "repaired_value", "overlap_value"):
             if getattr(self, name) > 1:
                 raise DataError(f"reward_kwargs.{name}: {getattr(self, name)} is a share of what is paid; at most 1")
         if self.length_limit <= self.length_target:
@@ -51,7 +59,7 @@ class Settings:
                 f"reward_kwargs.length_limit: {self.length_limit} words; must be above length_target, "
                 f"which is {self.length_target}"
             )
-        if not any(getattr(self, name) for name in names if name.endswith("_weight") and name != "wrong_weight"):
+        if not any(getattr(self, name) for name in names if name.endswith("_weight") and name not in self.COSTS):
             raise DataError(f"reward_kwargs: {self.UNPAID}")
 
 
@@ -103,11 +111,26 @@ class Case:
         """1 for a closed, non-empty think block and then an answer in the layout."""
         return float(self.answer.layout and self.words > 0)
 
-    @property
-    def length(self) -> float:
-        """Where `form` is, 1 up to `length_target` words, 0 from `length_limit` on, a straight line between them."""
+    def length(self, f1: float) -> float:
+        """Where `form` is, 1 up to `length_target` words, 0 from `length_limit` on, a straight line between them.
+
+        With `length_by_f1`, that times `f1`.
+        """
         target, limit = self.config.length_target, self.config.length_limit
-        return self.form * min(1.0, max(0.0, (limit - self.words) / (limit - target)))
+        short = self.form * min(1.0, max(0.0, (limit - self.words) / (limit - target)))
+        return short * f1 if self.config.length_by_f1 else short
+
+    @property
+    def invented(self) -> float:
+        """The share of the answer's names that the sentence doesn't hold, in [0, 1]; 0 where no sentence is known.
+
+        A share, so that a score is bounded: hundreds of invented names in one rollout would outweigh its whole group.
+        """
+        names = Counter(entity.name for entity in self.answer.entities)
+        if not names or not self.example.sentence:
+            return 0.0
+        absent = sum(times for name, times in names.items() if not occurs(self.example.sentence, name))
+        return absent / names.total()
 
     @property
     def ended(self) -> bool:
@@ -119,13 +142,24 @@ class Case:
         return self.answer.layout and len(self.completion) - len(self.completion.rstrip()) <= 1
 
     def table(
-        self, score: float, f1: float, parts: Mapping[str, float], grounds: float, ended: bool, counts: Counts
+        self,
+        score: float,
+        f1: float,
+        paid: float,
+        parts: Mapping[str, float],
+        grounds: float,
+        ended: bool,
+        counts: Counts,
+        credit: float,
+        invented: float,
     ) -> dict[str, float | str]:
         """What verl is given: the score, `parts` that are the reward's own, and what all rewards say."""
+        silent = self.answer.parsed and not self.answer.entities
         return {
             "score": score,
             "acc": f1,  # the name by which verl finds the core validation metric
             "f1": f1,
+            "paid": paid,
             **parts,
             "reasoned": grounds,
             "ended": float(ended),
@@ -134,6 +168,11 @@ class Case:
             "n_gold": float(counts.gold),
             "reasoning_length": float(self.words),
             "unparsable": float(not self.answer.parsed),
+            "names_nothing": float(silent and counts.gold > 0),
+            "right_silence": float(silent and counts.gold == 0),
+            "nothing_to_find": float(counts.gold == 0),
+            "overlap": credit,
+            "invented": invented,
             "data_source": str(self.data_source),  # verl's dumps do not say it otherwise
         }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from experiment_runs import GRPO, composed
 
@@ -11,6 +13,7 @@ from recipe.answers import parse
 from recipe.answers.think import CLOSE
 from recipe.core.metrics import count
 from recipe.train.reward import configured_reward
+from reward_fns import entity_tags, ner
 
 FORMATS = ("json", "bio", "entity_tags")
 
@@ -27,7 +30,11 @@ JUNK = {
 }
 # Where nothing is to be found: the right answer, without reasoning or with every type and no name; and names.
 SILENT, EVERY_TYPE = {"names nothing, no reasoning"}, {"every type, no name"}
-NAMES = {"wrong names", *(f"every {what}" for what in ("word, one type", "word, every type", "substring, every type"))}
+NAMES = {
+    "wrong names",
+    "the sentence as one name",
+    *(f"every {what}" for what in ("word, one type", "word, every type", "substring, every type")),
+}
 
 TAGS_PUBLISHED = FAKED | COPIED | BLANKS | {"right, reasoning to the limit"}
 TINY = FAKED | COPIED | BLANKS
@@ -104,6 +111,34 @@ def test_what_silence_is_worth_as_published():
         shares[answer_format] = adversarial.break_even(tables(name)[answer_format], 0.25)
     assert shares["json"] == pytest.approx(1 / 3)  # an F1: 3/4 of 10 F1 against 1/4 of 10
     assert 0.5 < shares["entity_tags"] < 1
+
+
+AGAINST_SILENCE = {
+    "beta": 2.0,
+    "empty_value": 0.3,
+    "overlap_value": 0.5,
+    "invented_weight": 1.0,
+    "length_weight": 2.0,
+    "length_by_f1": True,
+}
+
+
+@pytest.mark.parametrize("answer_format", FORMATS)
+def test_with_all_that_works_against_silence_honesty_still_wins_and_silence_earns_less(answer_format):
+    today, against = (
+        adversarial.rows(partial(ner.compute_score, **settings), answer_format, 1000)
+        for settings in ({}, AGAINST_SILENCE)
+    )
+    assert [row.name for row in against if row.above()] == []
+    silence = [{row.name: row for row in table}[SILENCE].mixed(0.25) for table in (today, against)]
+    assert silence[1] < 0.6 * silence[0]
+    assert adversarial.break_even(against, 0.25) < 0.5 * adversarial.break_even(today, 0.25)
+
+
+def test_entity_tags_with_all_that_works_against_silence():
+    against = {name: value for name, value in AGAINST_SILENCE.items() if name != "beta"}
+    table = adversarial.rows(partial(entity_tags.compute_score, **against), "entity_tags", 1000)
+    assert [row.name for row in table if row.above()] == []
 
 
 @pytest.mark.parametrize("answer_format", FORMATS)

@@ -13,8 +13,17 @@ from recipe.core.ground_truth import to_ground_truth
 from reward_fns.ner import RewardConfig, check_reward_kwargs, compute_score
 
 KEYS = [
-    *("score", "acc", "f1", "schema", "format", "fidelity", "reasoned", "ended", "n_match", "n_pred", "n_gold"),
-    *("reasoning_length", "unparsable", "data_source"),
+    *("score", "acc", "f1", "paid", "schema", "format", "fidelity", "reasoned", "ended", "n_match", "n_pred", "n_gold"),
+    *(
+        "reasoning_length",
+        "unparsable",
+        "names_nothing",
+        "right_silence",
+        "nothing_to_find",
+        "overlap",
+        "invented",
+        "data_source",
+    ),
 ]
 TYPES = ("chemical", "disease")
 NALOXONE = Entity("Naloxone", "chemical")
@@ -42,6 +51,7 @@ def test_every_part_of_a_right_answer():
         "score": 11.0,
         "acc": 1.0,
         "f1": 1.0,
+        "paid": 1.0,
         "schema": 1.0,
         "format": 1.0,
         "fidelity": 0.0,
@@ -52,6 +62,11 @@ def test_every_part_of_a_right_answer():
         "n_gold": 1.0,
         "reasoning_length": 4.0,
         "unparsable": 0.0,
+        "names_nothing": 0.0,
+        "right_silence": 0.0,
+        "nothing_to_find": 0.0,
+        "overlap": 0.0,
+        "invented": 0.0,
         "data_source": "bc5cdr",
     }
 

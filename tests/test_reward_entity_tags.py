@@ -44,6 +44,7 @@ def test_every_part_of_the_published_example():
         "score": 1.0,
         "acc": 0.8,
         "f1": 0.8,
+        "paid": 0.8,
         "exact": 0.0,
         "schema": 1.0,
         "format": 1.0,
@@ -54,6 +55,11 @@ def test_every_part_of_the_published_example():
         "n_gold": 2.0,
         "reasoning_length": 2.0,
         "unparsable": 0.0,
+        "names_nothing": 0.0,
+        "right_silence": 0.0,
+        "nothing_to_find": 0.0,
+        "overlap": 0.0,
+        "invented": 1 / 3,
         "data_source": "CoNLL 2003",
     }
 

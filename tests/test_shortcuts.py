@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipe.answers.json_answer import render_entities
-from recipe.core import align
+from recipe.core import align, pairing
 from recipe.core.align import Span, locate
 from recipe.core.entities import Entity, Example
 from recipe.core.metrics import published_name
 from recipe.core.text import visible
-from recipe.evaluate import pairing, verdict
+from recipe.evaluate import verdict
 from recipe.evaluate.intervals import resampled_sums
 from recipe.evaluate.rows import Row
 from recipe.evaluate.scores import digest, score

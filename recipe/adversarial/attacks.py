@@ -61,6 +61,7 @@ def _attacks(example: Example, limit: int) -> Iterator[tuple[str, object]]:
     yield "the schema", lambda: json.dumps(list(example.types))
     yield "the prompt", lambda: answers.render_prompt(example)
     yield WRONG, lambda: _say(example, [Entity(word, first) for word in others], reasoning)
+    yield "the sentence as one name", lambda: _say(example, [Entity(sentence, first)], reasoning)
     if len(example.types) > 1:
         turned = dict(zip(example.types, example.types[1:] + example.types[:1], strict=True))
         yield "wrong types", lambda: _say(example, [replace(e, type=turned[e.type]) for e in gold], reasoning)

@@ -49,8 +49,15 @@ class Counts:
     @property
     def f1(self) -> float:
         """Harmonic mean of precision and recall, in [0, 1]: 2 matched / (predicted + gold)."""
-        total = self.predicted + self.gold
-        return 2 * self.matched / total if total else 1.0
+        return self.f_beta()
+
+    def f_beta(self, beta: float = 1.0, credit: float = 0.0) -> float:
+        """(1 + beta^2) matched / (beta^2 gold + predicted), in [0, 1]; `beta` above 1 weighs recall more.
+
+        `credit` is added to what matched: partial credit for pairs of one predicted and one gold entity that don't.
+        """
+        total = beta**2 * self.gold + self.predicted
+        return min(1.0, (1 + beta**2) * (self.matched + credit) / total) if total else 1.0  # 1 + an ulp, by rounding
 
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)

@@ -26,8 +26,8 @@ from dataclasses import dataclass
 
 from recipe.core.align import Span, occurs
 from recipe.core.entities import Answer, Entity, Example
+from recipe.core.pairing import best, overlapping, shared
 from recipe.core.text import visible
-from recipe.evaluate.pairing import best, overlapping, shared
 
 KINDS = (
     "missed", "spurious", "boundary", "type", "boundary and type", "off-schema", "not in the text", "unparsable",

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from recipe.core.entities import DataError, Example
 from recipe.core.garbage import uncollected
 from recipe.core.metrics import RULES, Counts
+from recipe.core.pairing import shared
 from recipe.core.processes import cores, may_fork, shared_out
 from recipe.evaluate.disagreements import KINDS, Disagreement
-from recipe.evaluate.pairing import shared
 from recipe.evaluate.rows import Row
 from recipe.evaluate.verdict import (
     KEYED,

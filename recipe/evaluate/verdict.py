@@ -25,8 +25,8 @@ from recipe import answers
 from recipe.core.align import Span, folded, locate, place
 from recipe.core.entities import IGNORED_TYPES, Answer, Entity, Example
 from recipe.core.metrics import RULES, Counts
+from recipe.core.pairing import best, overlapping
 from recipe.evaluate.disagreements import Disagreement, classify, place_key
-from recipe.evaluate.pairing import best, overlapping
 
 KEYED = ("published", "strict", "span")  # a matched entity has one type, so these have figures by type
 SCORED_RULES = (*KEYED, "partial", "type")
