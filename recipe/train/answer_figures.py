@@ -20,6 +20,12 @@ from recipe.core.metrics import Counts
 
 PREFIX = "answers/"
 _COUNTS = ("n_match", "n_pred", "n_gold")
+_TOLD_OTHERWISE = (
+    "score",
+    "acc",
+    *_COUNTS,
+    "names_nothing",
+)  # by verl, under another name, pooled, of some answers alone
 
 
 def answer_figures(
@@ -38,7 +44,7 @@ def answer_figures(
         for name, values in told.items()
         if all(isinstance(value, (int, float)) for value in values)
     }
-    found = {name: fmean(values) for name, values in numbers.items() if name not in ("score", "acc", *_COUNTS)}
+    found = {name: fmean(values) for name, values in numbers.items() if name not in _TOLD_OTHERWISE}
     of_group = defaultdict(set)
     for group, score in zip(groups, scores, strict=True):
         of_group[group].add(score)
