@@ -119,12 +119,9 @@ def read_source(path: Path) -> Source:
         raise DataError(f"{path}: cut off, or no GGUF that can be read ({error}); copy it again") from error
     said: dict[str, Any] = {name: field.contents() for name, field in reader.fields.items()}
     tokens = said.get("tokenizer.ggml.tokens", [])
-    found = {
-        "tokens": tokens[: len(SPECIAL)],
-        "vocab_size": len(tokens),
-        "template": said.get("tokenizer.chat_template"),
-    }
-    wanted = {"tokens": SPECIAL, "vocab_size": CONFIG["vocab_size"], "template": TEMPLATE}
+    template = said.get("tokenizer.chat_template")
+    found = {"special tokens": tokens[: len(SPECIAL)], "vocab_size": len(tokens), "chat template": template}
+    wanted = {"special tokens": SPECIAL, "vocab_size": CONFIG["vocab_size"], "chat template": TEMPLATE}
     for name, key in _SIZES.items():
         found[key], wanted[key] = said.get(f"{CONFIG['model_type']}.{name}"), CONFIG[key]
     if other := [key for key in wanted if found[key] != wanted[key]]:
