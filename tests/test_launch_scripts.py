@@ -206,7 +206,7 @@ def test_a_step_that_fails_ends_its_script_with_its_status(steps, tmp_path):
 # ---------------------------------------------------------------------------------------------------------- quickstart
 @pytest.fixture
 def quickstart(tmp_path):
-    """Runs it with a Python that notes what it is called with: exit status, calls, what is printed, what is complained."""
+    """Runs it with a Python that notes how it is called: exit status, calls, standard output, standard error."""
     shutil.copytree(LAUNCH, tmp_path / "launch")
     for name, body in {"launch/setup.sh": "", ".venv/bin/python": 'echo "$*" >> "$CALLS"'}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
