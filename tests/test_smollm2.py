@@ -69,7 +69,8 @@ def index(tmp_path, monkeypatch):
     """A folder of wheels, which pip's configuration names, and nothing else: `index("a==1", {"a/x.gguf": b""})`."""
     folder = tmp_path / "wheels"
     folder.mkdir()
-    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(folder), "CONFIG_FILE": os.devnull}.items():
+    own = {"NO_INDEX": "1", "FIND_LINKS": str(folder), "CONFIG_FILE": os.devnull, "USER": "1"}
+    for name, value in own.items():
         monkeypatch.setenv(f"PIP_{name}", value)
 
     def add(requirement, files):

@@ -65,14 +65,14 @@ def fetch(requirements: Sequence[str], folder: str) -> None:
     print(f"fetching {' and '.join(requirements)} with pip", file=sys.stderr)
     quiet = [] if sys.stderr.isatty() else ["--quiet"]  # its bar shows how far it is
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--disable-pip-version-check", *quiet]
-    done = subprocess.run(
-        [*command, "--target", folder, *requirements], stdout=sys.stderr, stderr=subprocess.PIPE, text=True
-    )
+    command += ["--target", folder, *requirements]
+    settings = {"TMPDIR": folder, "PIP_USER": "0"}  # what a kill leaves goes with the folder; pip refuses both places
+    done = subprocess.run(command, env=os.environ | settings, stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         said = next((line for line in done.stderr.splitlines()[::-1] if "ERROR" in line or "No module" in line), "")
         raise DataError(
             f"pip can't fetch {' '.join(requirements)} ({said.removeprefix('ERROR: ')}); check the network and `pip "
-            "config list`, or set PIP_FIND_LINKS to a folder that `pip download --no-deps` filled with both elsewhere"
+            "config list`, or set PIP_FIND_LINKS to a folder that `pip download --no-deps` filled elsewhere"
         )
 
 
