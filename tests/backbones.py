@@ -14,6 +14,7 @@ from pathlib import Path
 from recipe.answers import render_prompt
 from recipe.answers.json_answer import render_entities
 from recipe.core.entities import Entity, Example
+from recipe.smollm2 import layout
 from recipe.tiny_model.__main__ import build_tokenizer
 
 EXAMPLE = Example(
@@ -236,7 +237,6 @@ def _gpt2(folder: Path) -> None:
 
 def _smollm2(folder: Path) -> None:
     """Its whole vocabulary, mostly of made-up words: in fp32 the embedding is larger than 64 MiB, as the model's is."""
-    import smollm2
     import torch
     from safetensors.torch import save_file
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -246,14 +246,14 @@ def _smollm2(folder: Path) -> None:
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=400, initial_alphabet=alphabet, special_tokens=smollm2.SPECIAL, show_progress=False
+        vocab_size=400, initial_alphabet=alphabet, special_tokens=layout.SPECIAL, show_progress=False
     )
     bpe.train_from_iterator(TEXTS, trainer)
     trained = json.loads(bpe.to_str())["model"]
     vocabulary = trained["vocab"]
-    vocabulary |= {f"word{i}": i for i in range(len(vocabulary), smollm2.CONFIG["vocab_size"])}
-    config = smollm2.CONFIG | RUN_SIZES | {"hidden_size": 384, "num_attention_heads": 6}
-    smollm2.write_layout(folder, vocabulary, [tuple(pair) for pair in trained["merges"]], config)
+    vocabulary |= {f"word{i}": i for i in range(len(vocabulary), layout.CONFIG["vocab_size"])}
+    config = layout.CONFIG | RUN_SIZES | {"hidden_size": 384, "num_attention_heads": 6}
+    layout.write_layout(folder, vocabulary, [tuple(pair) for pair in trained["merges"]], config)
     model = LlamaForCausalLM(LlamaConfig.from_pretrained(folder)).to(torch.bfloat16)
     weights = {name: value for name, value in model.state_dict().items() if name != "lm_head.weight"}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

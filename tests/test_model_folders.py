@@ -1,5 +1,6 @@
 """Model folders laid out as other people's, through SFT, merge, evaluation, GRPO and merge, by the commands of users.
 
+SmolLM2-135M is the real one, made by `recipe.smollm2`, with its own experiments; the others are small and random.
 Each folder is read-only, as one that a group shares: nothing may be written into it, and nothing is.
 """
 
@@ -24,8 +25,8 @@ from recipe.train.__main__ import newest_step
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "data_prep" / "sample" / "IE_INSTRUCTIONS"
-REAL = os.environ.get("NER_SMOLLM2")  # the folder that tests/smollm2.py makes
-NAMES = [*OTHERS, "qwen2_5_1_5b", "smollm2_135m"]
+REAL = "smollm2_135m"
+NAMES = [*OTHERS, "qwen2_5_1_5b", REAL]
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.ray, pytest.mark.cpu_platform]
 
@@ -40,6 +41,10 @@ def python(*command):
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     return done.stdout + done.stderr
+
+
+def experiment(stage, name):
+    return f"{stage}_{name}" if name == REAL else f"{stage}_tiny"
 
 
 def listing(folder):
@@ -68,13 +73,11 @@ def name(request):
 
 
 @pytest.fixture(scope="module")
-def base(name, data):
+def base(name, data, request):
     """The folder, read-only for as long as it is in use, and the same afterwards."""
-    if name == "smollm2_135m" and not REAL:
-        pytest.skip("set NER_SMOLLM2 to the folder that tests/smollm2.py makes")
     folder = data / "bases" / name
-    if name == "smollm2_135m":
-        shutil.copytree(REAL, folder)
+    if name == REAL:
+        shutil.copytree(request.getfixturevalue("smollm2"), folder)
     else:
         write(name, folder)
     for path in folder.iterdir():
@@ -91,8 +94,8 @@ def merged(name, base, data):
     """The folder after two steps of SFT."""
     run = data / "runs" / f"sft_{name}"
     settings = [f"data.train_files={data / 'sft' / 'train.parquet'}", "data.train_batch_size=4"]
-    settings += [f"trainer.default_local_dir={run}", "trainer.total_epochs=1"]
-    python("-m", "recipe.train", "sft_tiny", "--ranks", 1, *overrides(name, base), *settings)
+    settings += [f"trainer.default_local_dir={run}", "trainer.total_epochs=1", "data.max_length=1024"]
+    python("-m", "recipe.train", experiment("sft", name), "--ranks", 1, *overrides(name, base), *settings)
     assert list(read_metrics(run)) == [1, 2]
     python("-m", "recipe.merge", run, "--out", data / "models" / name)
     return data / "models" / name
@@ -138,7 +141,7 @@ def test_sft_merge_evaluation_grpo_and_merge(merged, name, base, data):
         "trainer.test_freq": -1,
         "trainer.val_before_train": False,
     }
-    python("-m", "recipe.train", "grpo_tiny", *(f"{key}={value}" for key, value in settings.items()))
+    python("-m", "recipe.train", experiment("grpo", name), *(f"{key}={value}" for key, value in settings.items()))
     assert newest_step(run) == 2
     for figures in read_metrics(run).values():
         assert figures["actor/grad_norm"] > 1e-6

