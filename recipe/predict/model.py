@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 MANIFEST = "data_manifest.json"  # recipe.merge put it there
-ANSWER_ROOM = 1024  # tokens that a constrained answer has at least, or half of a smaller limit
-CLOSING_ROOM = 16  # tokens that closing a think block may take, more than enough
 
 
 @dataclass
@@ -114,8 +112,7 @@ class Predictor(AbstractContextManager):
         settings, number = self.settings, 0
         limit = settings.max_reasoning_tokens
         if settings.constrained and limit is None:
-            room = self.decoding.max_new_tokens
-            limit = max(1, room - min(ANSWER_ROOM, room // 2) - CLOSING_ROOM)
+            limit = reasoning_room(self.decoding.max_new_tokens)
         for inquiry in inquiries:
             each = len(inquiry.prompts) // max(1, len(inquiry.windows))  # prompts about a window: 1, or 1 a type
             for place, prompt in enumerate(inquiry.prompts):
