@@ -48,7 +48,7 @@ if __name__ == "__main__":  # run as a script, from anywhere: Python put this fo
 
 from data_prep.arguments import check, parser, read_tags
 from data_prep.origins import Origins, locate
-from data_prep.output import staged, write_manifest, write_parquet
+from data_prep.output import write_parquet
 from data_prep.progress import Progress
 from data_prep.rows import RowRules, question_row, row_schema, sentence_key, sft_row
 from data_prep.selection import Selection, check_used, select, with_split, without
@@ -61,6 +61,7 @@ from recipe.core.command_line import end_with, exit_status
 from recipe.core.entities import DataError, Example
 from recipe.core.files import sha256
 from recipe.core.imports import first_import_of
+from recipe.core.output import staged, write_manifest
 from recipe.corpora import Columns, Reading
 from recipe.corpora.dataset import Dataset
 from recipe.corpora.datasets import sentence_files, sentences

@@ -35,10 +35,11 @@ from typing import Any, ClassVar
 
 from recipe.answers import one_type, parse
 from recipe.answers.queries import FORMAT
+from recipe.answers.think import reasoned
 from recipe.core.entities import DataError, Example
 from recipe.core.ground_truth import from_ground_truth
 from recipe.core.metrics import RULES, Counts
-from reward_fns.scaffold import Settings, check_settings, read_case, reasoned
+from reward_fns.scaffold import Settings, check_settings, read_case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ length  1 up to `length_target` words of reasoning, falling linearly to 0 at `le
 fidelity    where the answer format repeats the sentence, how far the answer's words are the sentence's; else 0. A
         partial credit where hardly any answer has the whole layout yet.
 reasoned    what `f1` pays, times the share of the answer's entities whose name and type the reasoning has (see
-        reward_fns.scaffold). Being a share of `f1`, it pays nothing for silence where there is something to find.
+        recipe.answers.think). Being a share of `f1`, it pays nothing for silence where there is something to find.
 
 Validation averages these over sentences, which is not the micro F1 of a dataset; that is
 `2 mean(n_match) / (mean(n_pred) + mean(n_gold))`.
@@ -34,8 +34,9 @@ from functools import partial
 from typing import Any, ClassVar
 
 from recipe import answers
+from recipe.answers.think import reasoned
 from recipe.core.metrics import count
-from reward_fns.scaffold import Settings, check_settings, read_case, reasoned
+from reward_fns.scaffold import Settings, check_settings, read_case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

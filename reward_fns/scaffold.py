@@ -7,11 +7,9 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from recipe import answers
-from recipe.answers.think import OPEN
 from recipe.core.entities import Answer, DataError, Example
 from recipe.core.ground_truth import from_ground_truth
 from recipe.core.metrics import RULES, Counts
-from recipe.corpora.sentence_overlap import words
 
 # verl hands these to every reward function of a run that has a reward model; these need none.
 FROM_VERL = frozenset({"reward_router_address", "reward_model_tokenizer"})
@@ -163,17 +161,3 @@ def read_case(
         logging.getLogger(__name__).error("%s (data_source %s)", error, data_source)
         example, answer = Example("", ()), Answer(reasoning=reasoning(completion) or None)
     return Case(settings, data_source, completion, example, answer)
-
-
-def reasoned(answer: Answer) -> float:
-    """The share of the answer's entities whose name and type the reasoning has, each word of both, in [0, 1].
-
-    1 for an answer that names nothing, after any reasoning; 0 without reasoning, and for reasoning that opens a think
-    block itself. In scripts without spaces a character is a word. After the rule by which ReasoningNER validates its
-    data: the reasoning names what it extracts.
-    """
-    if not answer.layout or not answer.reasoning or OPEN in answer.reasoning:
-        return 0.0
-    entities, said = set(answer.entities), set(words(answer.reasoning))
-    held = sum(said.issuperset(words(f"{entity.name} {entity.type}")) for entity in entities)
-    return held / len(entities) if entities else 1.0

@@ -14,7 +14,8 @@ from recipe.answers.json_answer import render_entities
 from recipe.answers.queries import split
 from recipe.core.entities import Entity, Example
 from recipe.core.files import sha256
-from recipe.corpora.sentence_overlap import Found, find_overlap, words
+from recipe.core.words import words
+from recipe.corpora.sentence_overlap import Found, find_overlap
 from recipe.evaluate.__main__ import main as evaluate
 from recipe.evaluate.rows import read_rows
 from recipe.overlap import counts, main, scores_without

@@ -1,6 +1,7 @@
 """The think block that goes before an answer, whatever the answer's format."""
 
-from recipe.core.entities import DataError, Example
+from recipe.core.entities import Answer, DataError, Example
+from recipe.core.words import words
 
 OPEN, CLOSE = "<think>", "</think>"
 
@@ -52,3 +53,17 @@ def template_reasoning(example: Example) -> str:
     named = dict.fromkeys(sorted(example.entities, key=lambda entity: entity.type))
     articles = ("an" if entity.type[:1] in "aeiou" else "a" for entity in named)
     return " ".join(f'"{each.name}" is {article} {each.type}.' for each, article in zip(named, articles, strict=True))
+
+
+def reasoned(answer: Answer) -> float:
+    """The share of the answer's entities whose name and type the reasoning has, each word of both, in [0, 1].
+
+    1 for an answer that names nothing, after any reasoning; 0 without reasoning, and for reasoning that opens a think
+    block itself. In scripts without spaces a character is a word. After the rule by which ReasoningNER validates its
+    data: the reasoning names what it extracts.
+    """
+    if not answer.layout or not answer.reasoning or OPEN in answer.reasoning:
+        return 0.0
+    entities, said = set(answer.entities), set(words(answer.reasoning))
+    held = sum(said.issuperset(words(f"{entity.name} {entity.type}")) for entity in entities)
+    return held / len(entities) if entities else 1.0

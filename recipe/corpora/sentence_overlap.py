@@ -8,18 +8,13 @@ normalised   the same under Unicode's NFKC and case folding, where a run of whit
 """
 
 import hashlib
-import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from recipe.core.align import folded
-from recipe.core.text import UNSPACED
+from recipe.core.words import words
 
 KINDS = ("exact", "normalised", "8-gram")  # from the narrowest to the widest
 GRAM = 8
-
-_UNSPACED = re.compile(f"([{UNSPACED}])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +26,6 @@ class Found:
     kind: str
     train: str
     row: int
-
-
-class _Letters(dict):
-    """Character -> itself, or a space for punctuation, symbols and white space; format characters vanish."""
-
-    def __missing__(self, code: int) -> str | int | None:
-        category = unicodedata.category(chr(code))
-        self[code] = None if category == "Cf" else " " if category[0] in "PSZC" else code
-        return self[code]
-
-
-_LETTERS = _Letters()
-
-
-def words(sentence: str) -> list[str]:
-    """`"The U.S. , too!"` -> `["the", "u", "s", "too"]`; each character of a script without spaces is a word."""
-    caseless = unicodedata.normalize("NFKC", folded(sentence)).casefold()
-    text = unicodedata.normalize("NFKC", caseless).translate(_LETTERS)
-    return (text if text.isascii() else _UNSPACED.sub(r" \1 ", text)).split()
 
 
 def digests(sentence: str) -> Iterator[tuple[str, int]]:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from recipe.core.entities import DataError
 from recipe.core.files import sha256, staged
-from recipe.corpora.sentence_overlap import words
+from recipe.core.words import words
 from recipe.cot.card import SPLITS, UNSPECIFIED, Card, Contents, refused, render
 from recipe.cot.funnel import read_funnel
 from recipe.cot.rows import digest

@@ -122,7 +122,7 @@ class Local:
         asked, model = _Requests(self.model, self.meter, feed), self.model
         if asked.wait_for_one():
             with (
-                Engine(model.folder, model.decoding, model.stop_ids, model.tokenizer, self.log) as engine,
+                Engine(model.folder, model.decoding, model.stop_ids, model.tokenizer, self.log, seeded=True) as engine,
                 closing(engine.run(asked)) as predictions,
             ):
                 for prediction in predictions:

@@ -26,7 +26,7 @@ from dataclasses import asdict
 
 from recipe.core.command_line import count
 from recipe.core.entities import DataError
-from recipe.corpora.sentence_overlap import words
+from recipe.core.words import words
 from recipe.cot.funnel import validated
 from recipe.cot.rules import (
     ANY_LANGUAGE,

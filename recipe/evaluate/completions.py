@@ -47,7 +47,7 @@ def generate(
         **{key: value for key, value in asdict(decoding).items() if key not in ("batch", "tensor_parallel_size")},
         "stop_token_ids": stop_ids,
     }
-    prompts = _prompts(rows, data, tokenizer, decoding.max_model_len)
+    prompts = encode_rows(rows, data, tokenizer, decoding.max_model_len)
     held = _held(rows, decoding.max_new_tokens) if constrained else {}
     with journal(out, settings, {"model": str(folder), "data": str(data), **package_versions()}) as (done, save):
         todo = [Request(index, ids, **held.get(index, {})) for index, ids in prompts.items() if index not in done]
@@ -76,8 +76,8 @@ def _held(rows: Sequence[Row], max_new_tokens: int) -> dict[int, dict[str, objec
     }
 
 
-def _prompts(rows: Sequence[Row], data: Path, tokenizer: PreTrainedTokenizerBase, room: int) -> dict[int, list[int]]:
-    """The prompt of each row as token ids (seq,), by index."""
+def encode_rows(rows: Sequence[Row], data: Path, tokenizer: PreTrainedTokenizerBase, room: int) -> dict[int, list[int]]:
+    """The prompt of each row as token ids (seq,), by index; DataError for one that leaves no room for an answer."""
     from tqdm import tqdm
 
     from recipe.models.chat import encode_prompt

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 COLUMNS = ("data_source", "prompt", "reward_model")
-_REMEDY = "write it with: python data_prep/to_parquet.py eval"
+_REMEDY = "write it with: python data_prep/to_parquet.py {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +35,24 @@ class Row:
 
 
 @uncollected()
-def read_rows(path: Path, limit: int | None = None, prompts: bool = True) -> list[Row]:
+def read_rows(path: Path, limit: int | None = None, prompts: bool = True, step: str = "eval") -> list[Row]:
     """The rows of an evaluation file, or those about the first `limit` sentences of each of its datasets.
 
     Without `prompts` these are checked and no row has them, which takes a third of the time and memory.
-    DataError for a file or a row that data_prep/to_parquet.py did not write.
+    Rows for GRPO are alike; `step` of data preparation writes the file. DataError for a file or a row that
+    data_prep/to_parquet.py did not write.
     """
     import pyarrow
 
+    remedy = _REMEDY.format(step)
     try:
-        table = _read_table(path)
+        table = _read_table(path, remedy)
         records = None if prompts else _without_prompts(table)
         records = table.to_pylist() if records is None else records
     except pyarrow.ArrowException as error:
-        raise DataError(f"{path}: not a Parquet file that can be read; {_REMEDY}") from error
+        raise DataError(f"{path}: not a Parquet file that can be read; {remedy}") from error
     if not records:
-        raise DataError(f"{path}: no rows in it; {_REMEDY}")
+        raise DataError(f"{path}: no rows in it; {remedy}")
     rows = []
     for index, record in enumerate(records):
         try:
@@ -65,19 +67,19 @@ def read_gold(path: Path) -> list[tuple[str, str]]:
     import pyarrow
 
     try:
-        return _without_prompts(_read_table(path)) or []
+        return _without_prompts(_read_table(path, _REMEDY.format("eval"))) or []
     except pyarrow.ArrowException:
         return []
 
 
-def _read_table(path: Path) -> pyarrow.Table:
+def _read_table(path: Path, remedy: str) -> pyarrow.Table:
     from pyarrow import parquet
 
     if not path.is_file():
-        raise DataError(f"{path}: no such file; {_REMEDY}")
+        raise DataError(f"{path}: no such file; {remedy}")
     file = parquet.ParquetFile(path)
     if missing := [column for column in COLUMNS if column not in file.schema_arrow.names]:
-        raise DataError(f"{path}: no column {', '.join(missing)}; {_REMEDY}")
+        raise DataError(f"{path}: no column {', '.join(missing)}; {remedy}")
     return file.read(columns=list(COLUMNS))
 
 

@@ -102,7 +102,8 @@ class Engine(AbstractContextManager):
     """vLLM with one model, for as many requests as there are. Leaving it ends vLLM's processes.
 
     With a `log`, all that this process prints meanwhile goes there, but for what is written to the terminal()
-    (recipe.core.console). A failure within is then Failed, with its cause.
+    (recipe.core.console). A failure within is then Failed, with its cause. Requests with a seed are for an engine that
+    is `seeded`.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Engine(AbstractContextManager):
         stop_ids: Sequence[int],
         tokenizer: PreTrainedTokenizerBase,
         log: Path | None = None,
+        seeded: bool = False,
     ) -> None:
         self.decoding, self.stop_ids, self.tokenizer = decoding, list(stop_ids), tokenizer
         self.closed_by_limit = 0
@@ -120,7 +122,7 @@ class Engine(AbstractContextManager):
         self._llm = None
         with ExitStack() as held:
             held.enter_context(logged(log))
-            self._llm = _start(folder, decoding, log is not None)
+            self._llm = _start(folder, decoding, log is not None, seeded)
             held.callback(self._shut_down)
             self._held = held.pop_all()
 
@@ -249,8 +251,10 @@ def vllm_dtype(folder: Path, dtype: str) -> str:
     return "float32" if (dtype, own) == ("auto", "float32") else dtype
 
 
-def engine_args(folder: Path, decoding: Decoding, on_cpu: bool) -> dict[str, object]:
+def engine_args(folder: Path, decoding: Decoding, on_cpu: bool, seeded: bool = False) -> dict[str, object]:
     """What vLLM is told about the engine; the rest is as it is by default."""
+    # After a step with a part of a prompt, vLLM turns the request's generator back, which one on a CPU can't do.
+    whole_prompts = {"enable_chunked_prefill": False} if on_cpu and seeded else {}
     return {
         "model": str(folder),
         "dtype": vllm_dtype(folder, decoding.dtype),
@@ -261,17 +265,18 @@ def engine_args(folder: Path, decoding: Decoding, on_cpu: bool) -> dict[str, obj
         "enforce_eager": on_cpu,
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
+        **whole_prompts,
     }
 
 
-def _start(folder: Path, decoding: Decoding, to_log: bool = False) -> LLMEngine:
+def _start(folder: Path, decoding: Decoding, to_log: bool = False, seeded: bool = False) -> LLMEngine:
     """vLLM's engine as its `LLM` makes it, without the chat, pooling and server code that importing `LLM` brings."""
     on_cpu = _prepare(folder, decoding, to_log)
     with first_import_of("vllm"):  # not around the start: a process that it forks is to collect its garbage
         from vllm import EngineArgs, LLMEngine
         from vllm.usage.usage_lib import UsageContext
 
-    args = EngineArgs(**engine_args(folder, decoding, on_cpu))
+    args = EngineArgs(**engine_args(folder, decoding, on_cpu, seeded))
     return LLMEngine.from_engine_args(args, usage_context=UsageContext.LLM_CLASS)  # it sizes the steps for batches
 
 

@@ -178,7 +178,7 @@ def check_origin(path: Path, data: Path, model: Path | None = None) -> None:
     manifest = manifest_of(path)
     if not manifest.is_file():
         return
-    settings, named = _read_manifest(path, f"put it back, or delete it if {path.name} is of {data}")
+    settings, named = read_manifest(path, f"put it back, or delete it if {path.name} is of {data}")
     rows, by = settings.get("data"), settings.get("model")
     made_from, made_by = named.get("data", "another file"), named.get("model", "another model")
     if rows is None:
@@ -209,7 +209,7 @@ def manifest_of(path: Path) -> Path:
     return path.with_name(f"{path.stem}.manifest.json")
 
 
-def _read_manifest(path: Path, remedy: str) -> tuple[dict, dict]:
+def read_manifest(path: Path, remedy: str) -> tuple[dict, dict]:
     """The settings and the versions in the manifest of a file of predictions."""
     manifest = manifest_of(path)
     try:
@@ -263,7 +263,7 @@ def check_manifest(
         write_json(manifest_of(path), {"settings": settings, "versions": dict(versions)})
         return
     remedy = f"{elsewhere}, or delete {path} to start anew"
-    there, _ = _read_manifest(path, remedy)
+    there, _ = read_manifest(path, remedy)
     different = [key for key in {**there, **settings} if there.get(key) != settings.get(key)]
     if different:
         key = different[0]

@@ -15,6 +15,7 @@ from recipe.core.entities import DEFAULT_FORMAT, DataError, has_lone_surrogate
 from recipe.corpora.texts import Record, as_records
 from recipe.generate.engine import Decoding, Engine, Request, share_cores
 from recipe.generate.predictions import Prediction
+from recipe.generate.think_block import CLOSING_ROOM, reasoning_room
 from recipe.models.chat import encode_prompt
 from recipe.models.folder import MAX_NEW_TOKENS, fit_lengths, load_tokenizer, model_folder
 from recipe.predict.questions import Inquiry, Settings
@@ -153,7 +154,8 @@ class Predictor(AbstractContextManager):
     ) -> Iterator[Prediction]:
         """What the model writes, `index` being the request's number, in the order in which it finishes."""
         if self._engine is None:
-            self._engine = Engine(self.folder, self.decoding, self.stop_ids, self.tokenizer, self.log)
+            seeded = self.settings.temperature > 0
+            self._engine = Engine(self.folder, self.decoding, self.stop_ids, self.tokenizer, self.log, seeded)
         for prediction in self._engine.run(requests):
             if save:
                 save(prediction)

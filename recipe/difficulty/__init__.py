@@ -1,0 +1,1 @@
+"""How hard each row of a GRPO file is for a model: several sampled answers a row, scored and compared."""
