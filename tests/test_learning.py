@@ -188,7 +188,8 @@ def test_a_folder_without_scores_and_scores_of_other_sentences_are_one_line(scor
 # -------------------------------------------------------------------------------------------------------------- costs
 def write_run(run, stage, steps, batch, rows, times=None, clock=()):
     """A run's folder: GRPO's steps with their seconds, or SFT's with the clock of their figures, a list a start."""
-    record = {"experiment": f"{stage}_tiny", "overrides": ["seed=1"], "stage": stage, "steps": steps, "versions": {}}
+    record = {"experiment": f"{stage}_tiny", "overrides": ["seed=1"], "stage": stage, "steps": steps}
+    record |= {"model": "models/sft", "versions": {"verl": "0.9.1"}}
     (run / "metrics").mkdir(parents=True)
     (run / "run.json").write_text(json.dumps(record))
     (run / "config.yaml").write_text(f"data:\n  train_batch_size: {batch}\n  train_files: data/train.parquet\n")
@@ -239,6 +240,7 @@ def test_what_the_runs_took_is_in_the_table_and_the_file(scored, tmp_path, capsy
     (tmp_path / "seed_1" / "data" / "sampling_seconds").write_text("77\n")
     figures, text = told(folder, capsys)
     assert figures["runs"]["sft"]["1"]["seconds"] == 50
+    assert figures["versions"] == {"verl": "0.9.1"}
     line = next(line for line in text.splitlines() if line.startswith("best_of") and "sampling" in line)
     assert line.split() == ["best_of", "1", "|", "8", "1,600", "4,", "after", "sampling", "for", "77"]
 

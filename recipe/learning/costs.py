@@ -1,7 +1,7 @@
 """What a training run took: its steps, its rows, and the seconds of its steps, from the run's folder.
 
     cost(Path("outputs/learning/tiny/seed_1/runs/grpo"))
-    Cost(experiment="grpo_tiny", stage="grpo", steps=60, batch=12, rows=240, seconds=368.2, ...)
+    Cost(experiment="grpo_tiny", stage="grpo", model="...", steps=60, batch=12, rows=240, seconds=368.2, ...)
 
 Seconds are of training steps alone, checkpoints included; start and validation are not among them. GRPO's steps tell
 theirs (`timing_s/step`). verl's SFT trainer doesn't: its steps are timed by the clock of the figures that it wrote for
@@ -28,6 +28,7 @@ class Cost:
 
     experiment: str
     stage: str
+    model: str
     steps: int
     batch: int
     rows: int | None
@@ -50,8 +51,9 @@ def cost(run: Path) -> Cost:
     try:
         record = json.loads((run / "run.json").read_text(encoding="utf-8"))
         settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-        experiment, stage, steps = record["experiment"], record["stage"], int(record["steps"])
-        batch, files = int(settings["data"]["train_batch_size"]), settings["data"]["train_files"]
+        experiment, stage, model = record["experiment"], record["stage"], record["model"]
+        steps, batch = int(record["steps"]), int(settings["data"]["train_batch_size"])
+        files = settings["data"]["train_files"]
         told = tuple(record["overrides"]), dict(record["versions"])
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise DataError(f"{run}: no run's folder, or not whole; train it with python -m recipe.train") from error
@@ -60,7 +62,7 @@ def cost(run: Path) -> Cost:
     if not each:
         where = "metrics" if stage == "grpo" else "tensorboard"
         raise DataError(f"{run}: how long its steps took is not in {where}/; it needs two steps, and verl's loggers")
-    return Cost(experiment, stage, steps, batch, entry.get("rows"), sum(each) / len(each) * steps, *told)
+    return Cost(experiment, stage, model, steps, batch, entry.get("rows"), sum(each) / len(each) * steps, *told)
 
 
 def _grpo_seconds(run: Path) -> Iterator[float]:
