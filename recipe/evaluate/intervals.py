@@ -91,9 +91,9 @@ def two_level_differences(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for being so many, in their order (Holm 1979): any below 0.05 is one of at most 5 % mistakes.
+    """p-values adjusted for being so many, in their order (Holm 1979).
 
-    That is the chance of one mistake or more among all of them.
+    Where no difference is real, the chance that any of them is below 0.05 is at most 5 %.
     """
     adjusted, least = [0.0] * len(p_values), 0.0
     for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
