@@ -5,6 +5,7 @@
 #   bash launch/learning.sh answer_format=bio               # or entity_tags; to outputs/learning/tiny_bio
 #   SEEDS=1 SFT_ROWS=640 RL_ROWS=48 SENTENCES=20 bash launch/learning.sh    # a glance at all steps
 #   bash launch/learning.sh method=grpo_trl sft.optim.lr=5e-4               # settings of GRPO, and of every SFT
+#   bash launch/learning.sh further.optim.lr=2e-4           # of the SFTs that go on from the first alone
 #
 # A second run skips what is done. Cells of a seed, each merged and scored, with and without constrained decoding:
 #   sft        SFT on SFT_ROWS rows
@@ -20,12 +21,13 @@ cd "$(dirname "$0")/.."
 . launch/steps.sh
 py=.venv/bin/python
 export TORCH_CPP_LOG_LEVEL=${TORCH_CPP_LOG_LEVEL:-ERROR} # of NUMA and the like; nothing that a reader could act on
-format=json model=tiny longest=256 sft_overrides=() overrides=()
+format=json model=tiny longest=256 sft_overrides=() further=() overrides=()
 for argument; do
     case $argument in
     answer_format=*) format=${argument#*=} ;;
     model=*) model=${argument#*=} ;;
     sft.*) sft_overrides+=("${argument#sft.}") ;;
+    further.*) further+=("${argument#further.}") ;;
     *) overrides+=("$argument") ;;
     esac
 done
@@ -67,8 +69,11 @@ train() { # train CELL EXPERIMENT OVERRIDES...: a run of this seed and its merge
     run $py -m recipe.merge "$of/runs/$1" --out "$of/models/$1"
 }
 fine_tune() { # fine_tune CELL MODEL DATA OVERRIDES...
-    train "$1" "sft_$model$suffix" model.path="$2" data.train_files="$3/train.parquet" "${@:4}" \
-        ${sft_overrides[@]+"${sft_overrides[@]}"}
+    train "$1" "sft_$model$suffix" model.path="$2" data.train_files="$3/train.parquet" \
+        ${sft_overrides[@]+"${sft_overrides[@]}"} "${@:4}"
+}
+go_on() { # go_on CELL DATA OVERRIDES...: SFT of this seed's first SFT
+    fine_tune "$1" "$start" "$2" "${@:3}" ${further[@]+"${further[@]}"}
 }
 score() { # score CELL: on both tests, in both decodings
     local test decoding
@@ -121,13 +126,13 @@ for seed in "${seeds[@]}"; do
         sft_time)
             after sft grpo
             budget
-            fine_tune sft_time "$start" "$out/data/fresh" trainer.total_training_steps="$time_steps" \
+            go_on sft_time "$out/data/fresh" trainer.total_training_steps="$time_steps" \
                 trainer.total_epochs="$time_epochs"
             ;;
         sft_rows)
             after sft grpo
             budget
-            fine_tune sft_rows "$start" "$out/data/gold" trainer.total_epochs="$row_epochs"
+            go_on sft_rows "$out/data/gold" trainer.total_epochs="$row_epochs"
             ;;
         best_of)
             after sft grpo
@@ -140,7 +145,7 @@ for seed in "${seeds[@]}"; do
                 [[ -z $began ]] || echo $((SECONDS - began)) >"$of/data/sampling_seconds"
                 run $py -m recipe.best_of "$of/data/sampled" --out "$of/data/best_of"
             }
-            fine_tune best_of "$start" "$of/data/best_of" trainer.total_epochs="$row_epochs"
+            go_on best_of "$of/data/best_of" trainer.total_epochs="$row_epochs"
             ;;
         esac
         score "$step"

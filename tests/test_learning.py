@@ -352,9 +352,11 @@ def test_no_row_is_in_two_of_the_trainings_but_grpos_in_its_own_controls(launch)
 
 
 def test_settings_go_to_their_stage(launch):
-    trained = of(launch("method=grpo_trl", "sft.optim.lr=5e-4", SEEDS="1")[1], "recipe.train")
+    settings = ("method=grpo_trl", "sft.optim.lr=5e-4", "further.optim.weight_decay=0")
+    trained = of(launch(*settings, SEEDS="1")[1], "recipe.train")
     assert ["method=grpo_trl" in call for call in trained] == [False, True, False, False, False]
     assert ["optim.lr=5e-4" in call for call in trained] == [True, False, True, True, True]
+    assert ["optim.weight_decay=0" in call for call in trained] == [False, False, True, True, True]
 
 
 def test_formats_without_a_grammar_are_not_decoded_by_one(launch):
