@@ -392,6 +392,13 @@ def test_scores_are_not_said_to_be_of_a_model_that_did_not_make_the_predictions(
     assert evaluate(data, saved, tmp_path / "out", str(tiny)) == 0
 
 
+def test_saved_answers_can_not_be_constrained(data, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--constrained", "--predictions", str(tmp_path / "x.jsonl"), "--data", str(data), "--out", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "those of --predictions are as they are" in capsys.readouterr().err
+
+
 # ------------------------------------------------------------------------------------------------------ with vLLM
 
 OPTIONS = ("--max-new-tokens", "24", "--dtype", "float32")
@@ -468,6 +475,20 @@ def test_generated_predictions_are_saved_scored_and_resumed(model, data, tmp_pat
     assert refused.out == ""
     assert "made with other settings (max_new_tokens: 24 there, 25 now)" in refused.err
     assert path.read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_constrained_answers_of_a_random_model_can_be_read_and_do_not_mix_with_free_ones(model, data, tmp_path):
+    out = tmp_path / "out"
+    status, _, err = run(model, data, out, "--constrained", "--max-new-tokens", "200", "--dtype", "float32")
+    assert status == 0, err
+    scores = json.loads((out / "scores.json").read_text())
+    assert scores["source"]["constrained"] is True
+    assert [one["unparsable"] for one in scores["datasets"].values()] == [0] * len(scores["datasets"])
+    status, _, err = run(model, data, out, "--max-new-tokens", "200", "--dtype", "float32")
+    assert status == 2
+    assert "decoding: 'greedy, constrained' there, 'greedy' now" in err
 
 
 @pytest.mark.slow

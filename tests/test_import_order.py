@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ORDER = [
     "core", "answers", "corpora", "eos", "cpu_engine", "cpu", "models", "generate", "merge", "internlm2", "smollm2",
     "ray_cluster", "train", "evaluate", "predict", "report", "plan", "cot", "tiny_model", "adversarial", "preflight",
-    "constrained", "rollouts", "compare", "overlap", "ablation", "difficulty", "best_of",
+    "constrained", "rollouts", "compare", "overlap", "ablation", "learning", "difficulty",
 ]  # fmt: skip
 # What stands beside recipe/ sees these of its places. YAML and verl call the three; recipe/ never does.
 BESIDE = {

@@ -118,6 +118,7 @@ def steps(tmp_path):
 
     def start(script, hangs="recipe.train", *arguments):
         shutil.copytree(LAUNCH, tmp_path / "launch")
+        (tmp_path / "hydra_configs").symlink_to(CONFIG_DIR)
         stubs = {
             "launch/setup.sh": "",
             ".venv/bin/ruff": "",
@@ -163,6 +164,7 @@ def with_calls(calls):
         ("quickstart.sh", "recipe.train", ()),
         ("quickstart.sh", "to_parquet.py", ()),
         ("ablation.sh", "recipe.train", ("tiny", "cot")),
+        ("learning.sh", "recipe.train", ()),
         ("test.sh", "pytest", ("-x",)),
         ("test.sh", "pytest", ()),
         ("train.sh", "recipe.train", ("sft_tiny",)),

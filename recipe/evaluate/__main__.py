@@ -1,6 +1,7 @@
 """Scores of a model on evaluation rows: completions from vLLM or from a file, F1 by five matching rules.
 
     python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out runs/grpo/eval
+    python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out runs/grpo/held --constrained
     python -m recipe.evaluate --predictions predictions.jsonl --data data/eval/test.parquet --out scored
     python -m recipe.evaluate --predictions gliner.jsonl --data data/eval/test.parquet --out scores/gliner
 
@@ -74,7 +75,7 @@ def _score_rows(args: argparse.Namespace, protocol: Protocol | None) -> Scored:
     else:
         lengths = fit_lengths(folder, args.max_model_len, args.max_new_tokens)
         decoding = Decoding(*lengths, args.dtype, args.tensor_parallel_size, args.batch)
-        predictions = generate(rows, args.data, args.out, folder, tokenizer, decoding)
+        predictions = generate(rows, args.data, args.out, folder, tokenizer, decoding, args.constrained)
 
     def tokens(texts: Sequence[str]) -> list[int]:
         whole = [text.encode("utf-8", "replace").decode() for text in texts]  # a lone surrogate has no token
@@ -120,6 +121,7 @@ def _run(args: argparse.Namespace) -> None:
         "sentences_sha256": sha256(args.out / SENTENCES),
         "model": args.model,
         "limit": args.limit,
+        "constrained": None if args.predictions else args.constrained,
         "drop_else": args.drop_else,
         "rules": EDITION,
         "protocol": args.protocol,
@@ -155,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, required=True, metavar="DIR", help="folder for predictions.jsonl and scores.json")
     add("--predictions", type=Path, metavar="FILE", help="score these completions, or any tool's spans")
     add("--protocol", choices=protocol_names(), metavar="NAME", help="print the published figures of one beside ours")
+    add("--constrained", action="store_true", help="the model's answers always keep to their layout and to the types")
     add("--limit", type=positive, metavar="N", help="the first N rows of each dataset alone")
     residual = parser.add_mutually_exclusive_group()
     residual.add_argument(
@@ -176,6 +179,8 @@ def main(argv: Iterable[str] | None = None) -> int:
     args = parser.parse_args(None if argv is None else list(argv))
     if not args.model and not args.predictions:
         parser.error("name a MODEL to generate with, or --predictions FILE to score")
+    if args.constrained and args.predictions:
+        parser.error("--constrained holds the answers that a MODEL makes now; those of --predictions are as they are")
     return exit_status("evaluate", lambda: _run(args), "interrupted; the same command goes on from here")
 
 

@@ -19,6 +19,9 @@ from recipe.answers.think import CLOSE, OPEN
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+ANSWER_ROOM = 1024  # tokens that a constrained answer has at least, or half of a smaller limit
+CLOSING_ROOM = 16  # tokens that closing a think block may take, more than enough
+
 # The model ended its turn; the tag or the answer's start was written; the token limit came first.
 Ending = Literal["turn", "tag", "answer", "limit"]
 
@@ -33,6 +36,11 @@ class Begun:
     ids: tuple[int, ...]
     text: str | None
     closed: bool = False
+
+
+def reasoning_room(max_new_tokens: int) -> int:
+    """Tokens of a think block that leave a constrained answer its room, of as many in all."""
+    return max(1, max_new_tokens - min(ANSWER_ROOM, max_new_tokens // 2) - CLOSING_ROOM)
 
 
 def end_block(

@@ -15,6 +15,7 @@ from recipe.core.entities import DEFAULT_FORMAT, DataError, has_lone_surrogate
 from recipe.corpora.texts import Record, as_records
 from recipe.generate.engine import Decoding, Engine, Request, share_cores
 from recipe.generate.predictions import Prediction
+from recipe.generate.think_block import CLOSING_ROOM, reasoning_room
 from recipe.models.chat import encode_prompt
 from recipe.models.folder import MAX_NEW_TOKENS, fit_lengths, load_tokenizer, model_folder
 from recipe.predict.questions import Inquiry, Settings
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 MANIFEST = "data_manifest.json"  # recipe.merge put it there
-ANSWER_ROOM = 1024  # tokens that a constrained answer has at least, or half of a smaller limit
-CLOSING_ROOM = 16  # tokens that closing a think block may take, more than enough
 
 
 @dataclass
@@ -114,8 +113,7 @@ class Predictor(AbstractContextManager):
         settings, number = self.settings, 0
         limit = settings.max_reasoning_tokens
         if settings.constrained and limit is None:
-            room = self.decoding.max_new_tokens
-            limit = max(1, room - min(ANSWER_ROOM, room // 2) - CLOSING_ROOM)
+            limit = reasoning_room(self.decoding.max_new_tokens)
         for inquiry in inquiries:
             each = len(inquiry.prompts) // max(1, len(inquiry.windows))  # prompts about a window: 1, or 1 a type
             for place, prompt in enumerate(inquiry.prompts):

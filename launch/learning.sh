@@ -1,0 +1,155 @@
+#!/usr/bin/env bash
+# What GRPO is worth: the same SFT five times over, as it is and gone on with in four ways, over several seeds.
+#
+#   bash launch/learning.sh                                 # the tiny model, seeds 1 to 3, to outputs/learning/tiny
+#   bash launch/learning.sh answer_format=bio               # or entity_tags; to outputs/learning/tiny_bio
+#   SEEDS=1 SFT_ROWS=640 RL_ROWS=48 SENTENCES=20 bash launch/learning.sh    # a glance at all steps
+#   bash launch/learning.sh method=grpo_trl sft.optim.lr=5e-4               # settings of GRPO, and of every SFT
+#   bash launch/learning.sh further.optim.lr=2e-4           # of the SFTs that go on from the first alone
+#
+# A second run skips what is done. Cells of a seed, each merged and scored, with and without constrained decoding:
+#   sft        SFT on SFT_ROWS rows
+#   grpo       GRPO from there, on RL_ROWS prompts of sentences that SFT did not have
+#   sft_time   SFT goes on from there for the seconds that GRPO's steps took, on rows that neither had
+#   sft_rows   SFT goes on from there on GRPO's rows with their gold, as often as GRPO saw them
+#   best_of    SFT goes on from there on the best of SAMPLES answers of its own to GRPO's prompts, as often
+# CELLS="sft grpo" does these alone. model=NAME takes the experiments sft_NAME and grpo_NAME, and the model of
+# hydra_configs/model/NAME.yaml. The table again: python -m recipe.learning outputs/learning/tiny
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=launch/steps.sh
+. launch/steps.sh
+py=.venv/bin/python
+export TORCH_CPP_LOG_LEVEL=${TORCH_CPP_LOG_LEVEL:-ERROR} # of NUMA and the like; nothing that a reader could act on
+format=json model=tiny longest=256 sft_overrides=() further=() overrides=()
+for argument; do
+    case $argument in
+    answer_format=*) format=${argument#*=} ;;
+    model=*) model=${argument#*=} ;;
+    sft.*) sft_overrides+=("${argument#sft.}") ;;
+    further.*) further+=("${argument#further.}") ;;
+    *) overrides+=("$argument") ;;
+    esac
+done
+case $format in
+json) suffix="" cot=template taught=(--cot template --max-tokens 448) room=256 decodings=("" _constrained) ;;
+bio) suffix=_bio cot=none taught=(--no-cot --max-tokens 448) room=320 decodings=("") ;; # a grammar is json's alone
+entity_tags)
+    suffix=_entity_tags room=160 longest=512 decodings=("")
+    cot=template taught=(--cot template --max-tokens 640) # a question's examples make it long
+    ;;
+*)
+    echo "learning: answer_format=$format: not known; json, bio or entity_tags" >&2
+    exit 2
+    ;;
+esac
+configured=hydra_configs/model/$model.yaml
+for needed in "$configured" "hydra_configs/sft_$model$suffix.yaml" "hydra_configs/grpo_$model$suffix.yaml"; do
+    [[ -e $needed ]] || { echo "learning: model=$model: no $needed; write it, or name another model" >&2 && exit 2; }
+done
+base=$(sed -n 's/^path: *\([^ #]*\).*/\1/p' "$configured")
+read -ra seeds <<<"${SEEDS:-1 2 3}"
+read -ra cells <<<"${CELLS:-sft grpo sft_time sft_rows best_of}"
+for cell in "${cells[@]}"; do
+    [[ " sft grpo sft_time sft_rows best_of " == *" $cell "* ]] ||
+        { echo "learning: $cell: no such cell; sft, grpo, sft_time, sft_rows or best_of" >&2 && exit 2; }
+done
+out=${OUT:-outputs/learning/$model$suffix}
+
+# shellcheck disable=SC2034 # steps.sh says it of a script that was ended
+resumes="the same command goes on from there"
+sample=data_prep/sample/IE_INSTRUCTIONS
+common=(--corpora "$sample" --datasets bc5cdr "Broad Tweet Corpus" --answer-format "$format" --tokenizer "$base")
+data() { # data KIND NAME ARGUMENTS...
+    [[ -e $out/data/$2/manifest.json ]] || run $py data_prep/to_parquet.py "$1" --out "$out/data/$2" "${@:3}"
+}
+train() { # train CELL EXPERIMENT OVERRIDES...: a run of this seed and its merged model
+    [[ -e $of/models/$1/config.json ]] && return
+    run $py -m recipe.train "$2" seed="$seed" trainer.default_local_dir="$of/runs/$1" "${@:3}"
+    run $py -m recipe.merge "$of/runs/$1" --out "$of/models/$1"
+}
+fine_tune() { # fine_tune CELL MODEL DATA OVERRIDES...
+    train "$1" "sft_$model$suffix" model.path="$2" data.train_files="$3/train.parquet" \
+        ${sft_overrides[@]+"${sft_overrides[@]}"} "${@:4}"
+}
+go_on() { # go_on CELL DATA OVERRIDES...: SFT of this seed's first SFT
+    fine_tune "$1" "$start" "$2" "${@:3}" ${further[@]+"${further[@]}"}
+}
+score() { # score CELL: on both tests, in both decodings
+    local test decoding
+    for test in in_domain crossner; do
+        for decoding in "${decodings[@]}"; do
+            [[ -e $of/scores/$1/$test$decoding/scores.json ]] ||
+                run $py -m recipe.evaluate "$of/models/$1" --data "$out/data/$test/test.parquet" \
+                    --out "$of/scores/$1/$test$decoding" --limit "${SENTENCES:-300}" --max-new-tokens "$room" \
+                    ${decoding:+--constrained}
+        done
+    done
+}
+after() { # after CELL...: ends the script where one has no model yet
+    for cell; do
+        [[ -e $of/models/$cell/config.json ]] ||
+            { echo "learning: $step: needs $cell of seed $seed; do that first: CELLS=\"$cell\"" >&2 && exit 2; }
+    done
+}
+budget() { # budget: time_steps, time_epochs and row_epochs of this seed
+    local told
+    told=$($py -m recipe.learning.budget "$of/runs" --fresh "$out/data/fresh")
+    read -r _ time_steps _ time_epochs _ row_epochs <<<"$told"
+}
+
+step "data"
+run bash launch/setup.sh -q
+data grpo grpo "${common[@]}" --drop-overlap-with "$sample" --num-samples "${RL_ROWS:-240}" --num-dev "${RL_DEV:-60}" \
+    --max-prompt-tokens "$longest"
+data sft sft "${common[@]}" "${taught[@]}" --drop-overlap-with "$sample" "$out/data/grpo/train.parquet" \
+    --num-samples "${SFT_ROWS:-6400}" --num-dev 0
+data sft fresh "${common[@]}" "${taught[@]}" --num-dev 0 \
+    --drop-overlap-with "$sample" "$out/data/grpo/train.parquet" "$out/data/sft/train.parquet"
+[[ -e $out/data/gold/manifest.json ]] ||
+    run $py -m recipe.learning.gold "$out/data/grpo/train.parquet" --cot "$cot" --out "$out/data/gold"
+data eval in_domain --corpora "$sample" --datasets bc5cdr "Broad Tweet Corpus" --answer-format "$format" --split test
+data eval crossner --corpora "$sample" --protocol crossner_5 --answer-format "$format"
+
+for seed in "${seeds[@]}"; do
+    of=$out/seed_$seed start=$out/seed_$seed/models/sft
+    for step in "${cells[@]}"; do
+        step "$step (seed $seed)"
+        case $step in
+        sft) fine_tune sft "$base" "$out/data/sft" ;;
+        grpo)
+            after sft
+            train grpo "grpo_$model$suffix" actor_rollout_ref.model.path="$start" \
+                data.train_files="$out/data/grpo/train.parquet" data.val_files="$out/data/grpo/dev.parquet" \
+                ${overrides[@]+"${overrides[@]}"}
+            ;;
+        sft_time)
+            after sft grpo
+            budget
+            go_on sft_time "$out/data/fresh" trainer.total_training_steps="$time_steps" \
+                trainer.total_epochs="$time_epochs"
+            ;;
+        sft_rows)
+            after sft grpo
+            budget
+            go_on sft_rows "$out/data/gold" trainer.total_epochs="$row_epochs"
+            ;;
+        best_of)
+            after sft grpo
+            budget
+            began=$SECONDS
+            [[ -e $of/data/sampled ]] && began="" # sampling in several goes has no known time
+            [[ -e $of/data/best_of/manifest.json ]] || {
+                run $py -m recipe.difficulty "$start" "$out/data/grpo/train.parquet" --out "$of/data/sampled" \
+                    --samples "${SAMPLES:-8}" --temperature 1.0 --seed "$seed" --max-new-tokens "$room"
+                [[ -z $began ]] || echo $((SECONDS - began)) >"$of/data/sampling_seconds"
+                run $py -m recipe.best_of "$of/data/sampled" --out "$of/data/best_of"
+            }
+            go_on best_of "$of/data/best_of" trainer.total_epochs="$row_epochs"
+            ;;
+        esac
+        score "$step"
+    done
+done
+echo
+run $py -m recipe.learning "$out" --json "$out/learning.json"

@@ -1,0 +1,103 @@
+"""What launch/learning.sh left: the scores of each cell and seed on each test, and what is not there.
+
+OUT/seed_N/scores/CELL/TEST holds what recipe.evaluate wrote, OUT/seed_N/runs/CELL the run behind it. A test that ends
+in `_constrained` has answers that keep to their layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from recipe.compare import ScoredFolder, check_same, read_scored
+from recipe.core.entities import DataError
+from recipe.evaluate.saved import FILE
+from recipe.evaluate.scores import SENTENCES
+from recipe.learning.costs import Cost, cost
+
+CELLS = {
+    "sft": "SFT until it is done",
+    "sft_time": "SFT goes on, on fresh rows, for as long as GRPO took",
+    "sft_rows": "SFT goes on, on GRPO's rows with their gold, as often as GRPO saw them",
+    "best_of": "SFT goes on, on the best of eight answers of its own to GRPO's prompts",
+    "grpo": "GRPO",
+}
+AFTER, BEFORE = "grpo", tuple(cell for cell in CELLS if cell != "grpo")
+SETS, CONSTRAINED = ("in_domain", "crossner"), "_constrained"
+TESTS = tuple(name + ending for name in SETS for ending in ("", CONSTRAINED))
+
+# Test -> cell -> seed -> what was scored; without the tests that nobody was scored on.
+Scored = Mapping[str, Mapping[str, Mapping[int, ScoredFolder]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All of a folder.
+
+    `sampling`: seconds that drawing the answers of best_of took, by seed, where they were drawn in one go.
+    `missing`: the cells without scores, in words.
+    """
+
+    seeds: tuple[int, ...]
+    scored: Scored
+    costs: Mapping[str, Mapping[int, Cost]]
+    sampling: Mapping[int, float]
+    missing: tuple[str, ...]
+
+
+def read(out: Path, rule: str) -> Found:
+    """DataError for a folder without scores, and for scores of other sentences than the test's first."""
+    folders = {int(number): path for path in out.glob("seed_*") if (number := path.name[5:]).isdecimal()}
+    seeds = tuple(sorted(folders))
+    scored = {test: one for test in TESTS if (one := _scored(folders, seeds, test, rule))}
+    if not scored:
+        raise DataError(f"{out}: no cell was scored; run bash launch/learning.sh")
+    costs: dict[str, dict[int, Cost]] = {}
+    for cell in CELLS:
+        there = {seed: folders[seed] / "runs" / cell for seed in seeds}
+        costs[cell] = {seed: cost(run) for seed, run in there.items() if (run / "run.json").is_file()}
+    sampling = {seed: seconds for seed in seeds if (seconds := _seconds(folders[seed] / "data" / "sampling_seconds"))}
+    return Found(seeds, scored, costs, sampling, tuple(_missing(seeds, scored)))
+
+
+def _scored(
+    folders: Mapping[int, Path], seeds: tuple[int, ...], test: str, rule: str
+) -> dict[str, dict[int, ScoredFolder]]:
+    cells: dict[str, dict[int, ScoredFolder]] = {}
+    first = None
+    for cell in CELLS:
+        for seed in seeds:
+            folder = folders[seed] / "scores" / cell / test
+            if not (folder / FILE).is_file():
+                continue
+            one = read_scored(folder, rule)
+            if one.unread is None:
+                raise DataError(f"{folder / SENTENCES}: which answers could be read is not kept there; score again")
+            first = first or one
+            check_same(first, one)
+            cells.setdefault(cell, {})[seed] = one
+    return cells
+
+
+def _missing(seeds: tuple[int, ...], scored: Scored) -> list[str]:
+    """The cells without scores, one line for each test; tests with constrained decoding only where some are there."""
+    held = any(test.endswith(CONSTRAINED) for test in scored)
+    lines = []
+    for test in TESTS:
+        if test.endswith(CONSTRAINED) and not held:
+            continue
+        gone = [
+            f"{cell} (seed {', '.join(map(str, lacking))})"
+            for cell in CELLS
+            if (lacking := [seed for seed in seeds if seed not in scored.get(test, {}).get(cell, {})])
+        ]
+        lines += [f"{test}: {', '.join(gone)}"] if gone else []
+    return lines
+
+
+def _seconds(path: Path) -> float | None:
+    try:
+        return float(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

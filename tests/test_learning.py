@@ -1,0 +1,398 @@
+"""What GRPO is worth: figures of hand-made scores, costs and budgets of hand-made runs, and the steps of the script."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from test_compare import ANN, BROKEN, LYON, score, write_rows
+from test_readme import help_for, options
+
+from recipe.answers import parse
+from recipe.core.entities import DataError, Example
+from recipe.evaluate.intervals import holm, interval, two_level_differences
+from recipe.evaluate.rows import read_rows
+from recipe.learning import budget, gold
+from recipe.learning.__main__ import main
+from recipe.learning.costs import cost
+from recipe.train.config import compose
+
+ROOT = Path(__file__).resolve().parent.parent
+SENTENCES = tuple(Example(f"Ann met number {i} .", ("person", "place"), (ANN,), "news") for i in range(40))
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """`scored(1, "sft", answers)`: a cell's scores of one seed, an answer for each of SENTENCES; the folder of all."""
+
+    def write(seed, cell, outputs, test="in_domain"):
+        folder = tmp_path / f"seed_{seed}" / "scores" / cell / test
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        score(folder, outputs, SENTENCES, data=tmp_path / f"{test}.parquet")
+        return tmp_path
+
+    return write
+
+
+def told(folder, capsys, *more):
+    """What the JSON file and the table say."""
+    capsys.readouterr()
+    assert main([str(folder), "--json", str(folder / "told.json"), *more]) == 0
+    return json.loads((folder / "told.json").read_text()), capsys.readouterr().out
+
+
+def right(number, wrong=()):
+    """Answers of which the first `number` are right and the others `wrong`, by default empty."""
+    return [[ANN]] * number + [wrong] * (len(SENTENCES) - number)
+
+
+# ------------------------------------------------------------------------------------------------------------ figures
+def test_a_known_difference_has_its_figures(scored, capsys):
+    for seed in (1, 2):
+        scored(seed, "sft", right(20))
+        folder = scored(seed, "grpo", right(40))
+    figures, text = told(folder, capsys)
+    test = figures["tests"]["in_domain"]
+    sft, one = test["cells"]["sft"], test["differences"]["grpo - sft"]
+    assert (sft["precision"], sft["recall"], sft["names_nothing"]) == (1, 0.5, 0.5)
+    assert sft["f1"] == pytest.approx(2 / 3)
+    assert one["points"] == pytest.approx(100 / 3)
+    assert 0 < one["interval"][0] < 100 / 3 < one["interval"][1]
+    assert one["p"] < 0.001
+    assert one["parts"]["read in both"]["f1"] == pytest.approx(100 / 3)
+    assert one["parts"]["read in both"]["recall"] == pytest.approx(50)
+    assert one["parts"]["read in both"]["precision"] == 0
+    line = next(line for line in text.splitlines() if line.startswith("grpo - sft "))
+    assert line.split()[3:5] == ["1,2", "+33.3"]
+
+
+def test_answers_as_good_in_other_sentences_make_no_difference(scored, capsys):
+    scored(1, "sft", right(20))
+    folder = scored(1, "grpo", right(20)[::-1])
+    one = told(folder, capsys)[0]["tests"]["in_domain"]["differences"]["grpo - sft"]
+    assert one["points"] == 0
+    assert one["p"] == 1
+    assert one["interval"][0] < 0 < one["interval"][1]
+
+
+def test_seeds_that_disagree_widen_the_interval_beyond_what_either_says(scored, capsys):
+    scored(1, "sft", right(20))
+    folder = scored(1, "grpo", right(40))
+    alone = told(folder, capsys)[0]["tests"]["in_domain"]["differences"]["grpo - sft"]
+    assert alone["interval"][0] > 0
+    scored(2, "sft", right(40))
+    scored(2, "grpo", right(30))
+    both = told(folder, capsys)[0]["tests"]["in_domain"]["differences"]["grpo - sft"]
+    assert both["interval"][0] < 0 < both["interval"][1]
+    assert both["points_by_seed"] == {"1": pytest.approx(100 / 3), "2": pytest.approx(100 * (6 / 7 - 1))}
+
+
+def test_more_seeds_that_agree_do_not_make_sentences_more():
+    rng = np.random.default_rng(0)
+    gold_ = rng.integers(1, 4, size=(50, 1))
+    first, second = (np.stack([rng.binomial(gold_, 0.5), gold_, gold_], axis=-1).astype(float) for _ in "12")
+    one = two_level_differences([first], [second])
+    three = two_level_differences([np.repeat(first, 3, axis=1)], [np.repeat(second, 3, axis=1)])
+    assert three == pytest.approx(one)
+
+
+def test_the_interval_of_one_seed_is_that_of_its_sentences():
+    """Of 100 sentences with one entity each, of which 50 more are found: recall is binomial."""
+    first = np.array([[[0.0, 1, 1]]] * 50 + [[[1.0, 1, 1]]] * 50)
+    second = np.ones((100, 1, 3))
+    low, high = interval(two_level_differences([first], [second]))
+    assert (low, high) == (pytest.approx(0.5 - 1.96 * 0.05, abs=0.015), pytest.approx(0.5 + 1.96 * 0.05, abs=0.015))
+
+
+def test_what_became_readable_and_what_broke_are_told_apart(scored, capsys):
+    for seed in (1, 2):
+        scored(seed, "sft", right(30, BROKEN))
+        folder = scored(seed, "grpo", [BROKEN] * 5 + [[ANN]] * 35)
+    test = told(folder, capsys)[0]["tests"]["in_domain"]
+    parts = test["differences"]["grpo - sft"]["parts"]
+    assert {name: part["sentences"] for name, part in parts.items()} == {
+        "read in both": 25, "repaired": 10, "broken": 5, "unread in both": 0
+    }  # fmt: skip
+    assert parts["read in both"]["points"] == 0
+    assert parts["repaired"]["points"] > 0 > parts["broken"]["points"]
+    whole = sum(part["points"] for part in parts.values())
+    assert test["differences"]["grpo - sft"]["points"] == pytest.approx(whole)
+    assert test["cells"]["sft"]["unreadable"] == 0.25
+    assert test["cells"]["sft"]["names_nothing"] == 0  # what can't be read is told of elsewhere
+
+
+def test_p_values_are_adjusted_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_every_comparison_of_the_table_is_counted(scored, capsys):
+    for test in ("in_domain", "crossner_constrained"):
+        for cell, number in (("sft", 20), ("best_of", 30), ("grpo", 40)):
+            folder = scored(1, cell, right(number), test)
+    figures, text = told(folder, capsys)
+    assert figures["comparisons"] == 4
+    ones = [one for test in figures["tests"].values() for one in test["differences"].values()]
+    assert [one["p_holm"] for one in ones] == pytest.approx(holm([one["p"] for one in ones]))
+    assert "for as many comparisons as this table has, 4" in text
+
+
+def test_cells_that_are_missing_are_said(scored, capsys):
+    scored(1, "sft", right(20))
+    scored(2, "sft", right(25))
+    folder = scored(1, "grpo", right(30))
+    figures, text = told(folder, capsys)
+    assert figures["missing"][0] == (
+        "in_domain: sft_time (seed 1, 2), sft_rows (seed 1, 2), best_of (seed 1, 2), grpo (seed 2)"
+    )
+    assert figures["missing"][1].startswith("crossner: sft (seed 1, 2)")
+    assert "constrained" not in text, "no cell was decoded so"
+    one = figures["tests"]["in_domain"]["differences"]["grpo - sft"]
+    assert (one["seeds"], one["over"]) == ([1], "sentences")
+    assert "one seed's says nothing of other seeds" in text
+    assert list(figures["tests"]["in_domain"]["differences"]) == ["grpo - sft"]
+
+
+def test_the_same_seeds_are_compared(scored, capsys):
+    """Seed 2 has no GRPO, so its SFT is in no difference."""
+    scored(1, "sft", right(20))
+    scored(2, "sft", right(0))
+    folder = scored(1, "grpo", right(20))
+    assert told(folder, capsys)[0]["tests"]["in_domain"]["differences"]["grpo - sft"]["points"] == 0
+
+
+def test_a_folder_without_scores_and_scores_of_other_sentences_are_one_line(scored, tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert "run bash launch/learning.sh" in capsys.readouterr().err
+    scored(1, "sft", right(20))
+    others = [replace(one, sentence=f"Then {one.sentence}") for one in SENTENCES]
+    folder = tmp_path / "seed_1" / "scores" / "grpo" / "in_domain"
+    folder.parent.mkdir(parents=True)
+    score(folder, right(20), others)
+    capsys.readouterr()
+    assert main([str(tmp_path)]) == 2
+    assert "evaluate both on one file" in capsys.readouterr().err
+
+
+# -------------------------------------------------------------------------------------------------------------- costs
+def write_run(run, stage, steps, batch, rows, times=None, clock=()):
+    """A run's folder: GRPO's steps with their seconds, or SFT's with the clock of their figures, a list a start."""
+    record = {"experiment": f"{stage}_tiny", "overrides": ["seed=1"], "stage": stage, "steps": steps}
+    record |= {"model": "models/sft", "versions": {"verl": "0.9.1"}}
+    (run / "metrics").mkdir(parents=True)
+    (run / "run.json").write_text(json.dumps(record))
+    (run / "config.yaml").write_text(f"data:\n  train_batch_size: {batch}\n  train_files: data/train.parquet\n")
+    (run / "manifest.json").write_text(json.dumps({"train.parquet": {"rows": rows}}))
+    lines = [{"step": step, "data": {"timing_s/step": seconds}} for step, seconds in (times or {}).items()]
+    (run / "metrics" / "1.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for number, start in enumerate(clock):
+        writer = EventFileWriter(str(run / "tensorboard"), filename_suffix=f".{number}")
+        for step, second in start:
+            value = Summary.Value(tag="train/loss", simple_value=1.0)
+            writer.add_event(Event(step=step, wall_time=1e9 + second, summary=Summary(value=[value])))
+        writer.close()
+    return run
+
+
+def test_a_run_costs_the_seconds_of_its_steps(tmp_path):
+    """GRPO's steps without figures count as the others; of SFT a start's first step, and gaps between, have no time."""
+    grpo = cost(write_run(tmp_path / "grpo", "grpo", 4, 12, 24, {0: 5.0, 1: 10.0, 3: 6.0}))
+    assert (grpo.seconds, grpo.epochs) == (28, 2)
+    clock = [[(1, 0), (2, 2), (3, 4)], [(3, 100), (4, 101)]]
+    sft = cost(write_run(tmp_path / "sft", "sft", 6, 16, 96, clock=clock))
+    assert sft.seconds == pytest.approx(6 * 5 / 3)
+
+
+def test_the_budget_is_grpos_seconds_in_steps_of_sft(tmp_path, capsys):
+    write_run(tmp_path / "grpo", "grpo", 30, 12, 120, dict.fromkeys(range(1, 31), 10.0))
+    write_run(tmp_path / "sft", "sft", 100, 16, 1600, clock=[[(1, 0.0), (2, 0.5), (3, 1.0)]])
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    (fresh / "manifest.json").write_text(json.dumps({"train.parquet": {"rows": 1615}}))
+    assert budget.main([str(tmp_path), "--fresh", str(fresh)]) == 0
+    assert capsys.readouterr().out == "time_steps 600 time_epochs 6 row_epochs 3\n"
+
+
+def test_a_run_without_times_and_a_folder_that_is_none_are_one_line(tmp_path):
+    with pytest.raises(DataError, match="needs two steps"):
+        cost(write_run(tmp_path / "sft", "sft", 1, 16, 16, clock=[[(1, 0.0)]]))
+    with pytest.raises(DataError, match="no run's folder"):
+        cost(tmp_path)
+
+
+def test_what_the_runs_took_is_in_the_table_and_the_file(scored, tmp_path, capsys):
+    folder = scored(1, "sft", right(20))
+    scored(1, "best_of", right(20))
+    for cell, steps in (("sft", 100), ("best_of", 8)):
+        write_run(tmp_path / "seed_1" / "runs" / cell, "sft", steps, 16, 1600, clock=[[(1, 0.0), (2, 0.5)]])
+    (tmp_path / "seed_1" / "data").mkdir()
+    (tmp_path / "seed_1" / "data" / "sampling_seconds").write_text("77\n")
+    figures, text = told(folder, capsys)
+    assert figures["runs"]["sft"]["1"]["seconds"] == 50
+    assert figures["versions"] == {"verl": "0.9.1"}
+    line = next(line for line in text.splitlines() if line.startswith("best_of") and "sampling" in line)
+    assert line.split() == ["best_of", "1", "|", "8", "1,600", "4,", "after", "sampling", "for", "77"]
+
+
+# --------------------------------------------------------------------------------------------------------------- gold
+def test_gold_rows_have_grpos_prompts_and_answers_that_give_the_gold_back(tmp_path):
+    examples = (*SENTENCES[:2], Example("Ann left Lyon", ("person", "place"), (LYON, ANN), "news"))
+    data, _ = write_rows(tmp_path / "train.parquet", examples)
+    assert gold.main([str(data), "--out", str(tmp_path / "gold"), "--cot", "template"]) == 0
+    asked = read_rows(data)
+    rows = pq.read_table(tmp_path / "gold" / "train.parquet").to_pylist()
+    assert [row["messages"][:-1] for row in rows] == [list(row.messages) for row in asked]
+    for row, one in zip(rows, asked, strict=True):
+        answer = parse(row["messages"][-1]["content"], one.example)
+        assert answer.reasoning
+        assert {(e.name, e.type) for e in answer.entities} == {(e.name, e.type) for e in one.example.entities}
+    assert json.loads((tmp_path / "gold" / "manifest.json").read_text())["train.parquet"]["rows"] == 3
+
+
+# ------------------------------------------------------------------------------------------------------------- script
+# A Python that notes its call, and leaves what each step leaves.
+FAKE = """#!/usr/bin/env bash
+echo "$*" >> "$CALLS"
+[[ "$2" != recipe.learning.budget ]] || echo "time_steps 594 time_epochs 3 row_epochs 2"
+while (($#)); do [[ $1 != --out ]] || out=$2; shift; done
+[[ -n ${out:-} ]] || exit 0
+mkdir -p "$out"
+touch "$out/manifest.json" "$out/config.json" "$out/scores.json"
+"""
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """`launch(argument, ..., SEEDS="1")`: the script with the Python above; what it said, and its calls."""
+    shutil.copytree(ROOT / "launch", tmp_path / "launch")
+    (tmp_path / "hydra_configs").symlink_to(ROOT / "hydra_configs")
+    for name, text in (("launch/setup.sh", "#!/usr/bin/env bash\n"), (".venv/bin/python", FAKE)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+
+    def start(*arguments, **variables):
+        calls = tmp_path / "calls"
+        calls.write_text("")
+        environment = {**os.environ, "CALLS": str(calls), **variables}
+        line = ["bash", tmp_path / "launch" / "learning.sh", *arguments]
+        done = subprocess.run(line, env=environment, capture_output=True, text=True)
+        return done, [call.split() for call in calls.read_text().splitlines()]
+
+    return start
+
+
+def of(calls, module):
+    return [call for call in calls if module in call]
+
+
+def value(call, option):
+    return call[call.index(option) + 1]
+
+
+def test_each_seed_has_its_cells_trained_merged_and_scored_in_both_decodings(launch):
+    done, calls = launch(SEEDS="1 2")
+    assert done.returncode == 0, done.stderr
+    runs = [call[2] for call in of(calls, "recipe.train")]
+    assert runs == ["sft_tiny", "grpo_tiny", "sft_tiny", "sft_tiny", "sft_tiny"] * 2
+    assert [call[3] for call in of(calls, "recipe.train")] == ["seed=1"] * 5 + ["seed=2"] * 5
+    scores = [value(call, "--out") for call in of(calls, "recipe.evaluate")]
+    out = "outputs/learning/tiny"
+    assert len(scores) == len(set(scores)) == 2 * 5 * 2 * 2
+    assert f"{out}/seed_2/scores/best_of/crossner_constrained" in scores
+    held = [call for call in of(calls, "recipe.evaluate") if "--constrained" in call]
+    assert all(value(call, "--out").endswith("_constrained") for call in held)
+    assert len(held) == len(scores) / 2
+    assert calls[-1][:3] == ["-m", "recipe.learning", out]
+
+
+def test_a_second_run_skips_what_is_done(launch):
+    launch(SEEDS="1")
+    done, calls = launch(SEEDS="1")
+    assert done.returncode == 0
+    assert {call[1] for call in calls} == {"recipe.learning", "recipe.learning.budget"}
+
+
+def test_what_goes_on_from_sft_starts_from_it_with_its_budget(launch):
+    trained = of(launch(SEEDS="3")[1], "recipe.train")
+    first, grpo, time, rows, best = [set(call) for call in trained]
+    start = "outputs/learning/tiny/seed_3/models/sft"
+    assert "model.path=recipe/tiny_model/base" in first
+    assert f"actor_rollout_ref.model.path={start}" in grpo
+    assert all(f"model.path={start}" in cell for cell in (time, rows, best))
+    assert {"trainer.total_training_steps=594", "trainer.total_epochs=3"} <= time
+    assert "trainer.total_epochs=2" in rows
+    assert "trainer.total_epochs=2" in best
+    files = [next(word for word in cell if "train_files" in word) for cell in (first, grpo, time, rows, best)]
+    assert [Path(name).parent.name for name in files] == ["sft", "grpo", "fresh", "gold", "best_of"]
+
+
+def test_no_row_is_in_two_of_the_trainings_but_grpos_in_its_own_controls(launch):
+    kept_out = {}
+    for call in of(launch(SEEDS="1")[1], "data_prep/to_parquet.py"):
+        after = call[call.index("--drop-overlap-with") + 1 :] if "--drop-overlap-with" in call else []
+        words = [word for word in after if word.endswith((".parquet", "IE_INSTRUCTIONS"))]
+        kept_out[Path(value(call, "--out")).name] = {Path(word).parent.name for word in words}
+    trained = {name: names - {"sample"} for name, names in kept_out.items()}
+    assert trained == {
+        "grpo": set(), "sft": {"grpo"}, "fresh": {"grpo", "sft"}, "in_domain": set(), "crossner": set()
+    }  # fmt: skip
+    assert all("sample" in kept_out[name] for name in ("grpo", "sft", "fresh")), "the test splits"
+
+
+def test_settings_go_to_their_stage(launch):
+    settings = ("method=grpo_trl", "sft.optim.lr=5e-4", "further.optim.weight_decay=0")
+    trained = of(launch(*settings, SEEDS="1")[1], "recipe.train")
+    assert ["method=grpo_trl" in call for call in trained] == [False, True, False, False, False]
+    assert ["optim.lr=5e-4" in call for call in trained] == [True, False, True, True, True]
+    assert ["optim.weight_decay=0" in call for call in trained] == [False, False, True, True, True]
+
+
+def test_formats_without_a_grammar_are_not_decoded_by_one(launch):
+    calls = launch("answer_format=bio", SEEDS="1")[1]
+    assert not [call for call in calls if "--constrained" in call]
+    assert {call[2] for call in of(calls, "recipe.train")} == {"sft_tiny_bio", "grpo_tiny_bio"}
+    assert value(of(calls, "recipe.learning.gold")[0], "--cot") == "none"
+    assert calls[-1][2] == "outputs/learning/tiny_bio"
+
+
+@pytest.mark.parametrize("name", ["json", "bio", "entity_tags"])
+def test_every_command_has_the_options_that_it_is_given(launch, name):
+    for call in launch(f"answer_format={name}", SEEDS="1")[1]:
+        command, arguments = (call[1], call[2:]) if call[0] == "-m" else (Path(call[0]).name, call[1:])
+        if command == "recipe.train":
+            compose(arguments[0], arguments[1:])
+        else:
+            given = {word for word in arguments if word.startswith("--")}
+            assert given <= options(help_for(command, arguments)), command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "said"),
+    [
+        (["answer_format=xml"], {}, "answer_format=xml: not known"),
+        (["model=none"], {}, "no hydra_configs/model/none.yaml"),
+        ([], {"CELLS": "sft dpo"}, "dpo: no such cell"),
+    ],
+)
+def test_what_there_is_none_of_is_refused_before_anything_runs(launch, arguments, variables, said):
+    done, calls = launch(*arguments, **variables)
+    assert (done.returncode, calls) == (2, [])
+    assert said in done.stderr
+
+
+def test_a_cell_whose_start_is_not_there_names_it(launch):
+    done, _ = launch(SEEDS="1", CELLS="sft sft_time")
+    assert done.returncode == 2
+    assert 'sft_time: needs grpo of seed 1; do that first: CELLS="grpo"' in done.stderr
