@@ -143,7 +143,7 @@ for seed in "${seeds[@]}"; do
                 run $py -m recipe.difficulty "$start" "$out/data/grpo/train.parquet" --out "$of/data/sampled" \
                     --samples "${SAMPLES:-8}" --temperature 1.0 --seed "$seed" --max-new-tokens "$room"
                 [[ -z $began ]] || echo $((SECONDS - began)) >"$of/data/sampling_seconds"
-                run $py -m recipe.best_of "$of/data/sampled" --out "$of/data/best_of"
+                run $py -m recipe.difficulty.best_of "$of/data/sampled" --out "$of/data/best_of"
             }
             go_on best_of "$of/data/best_of" trainer.total_epochs="$row_epochs"
             ;;

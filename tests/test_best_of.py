@@ -5,9 +5,9 @@ from test_difficulty import ANN, BAD, BOTH, NONE, ONE, PARIS, SETTINGS, TYPES, w
 
 from data_prep.rows import row_schema
 from recipe.answers.json_answer import render_entities
-from recipe.best_of import choose, main, sound
 from recipe.core.entities import Entity, Example
 from recipe.core.output import read_manifest
+from recipe.difficulty.best_of import choose, main, sound
 from recipe.difficulty.scores import score
 from recipe.evaluate.rows import Row
 from recipe.generate.samples import Sample, journal

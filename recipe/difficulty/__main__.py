@@ -9,7 +9,7 @@ It samples several answers to each row, as GRPO does, and scores them by span F1
 the same, GRPO learns nothing from it. In the table, `spread` is the mean of the rows' standard deviations, and `silent`
 the share of answers that name nothing. The folder then holds
 
-    samples.jsonl    every answer, see recipe.generate.samples; recipe.best_of makes SFT rows of them
+    samples.jsonl    every answer, see recipe.generate.samples; recipe.difficulty.best_of makes SFT rows of them
     rows.parquet     a row for each sampled one: its mean F1, spread and more, see recipe.difficulty.output
     train.parquet    the rows whose answers differ, for GRPO, with manifest.json
 

@@ -1,6 +1,6 @@
 """Rejection sampling: of the samples of each prompt the best answer, as rows for SFT.
 
-    python -m recipe.best_of data/sampled --out data/best
+    python -m recipe.difficulty.best_of data/sampled --out data/best
     python -m recipe.train sft_tiny data.train_files=data/best/train.parquet model.path=models/sft
 
 The samples are recipe.difficulty's. An answer can be chosen if it ended by itself, is the layout alone with nothing to
@@ -211,10 +211,10 @@ def _run(args: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser(
-        "recipe.best_of",
+        "recipe.difficulty.best_of",
         "Rejection sampling: of the samples of each prompt the best answer, as rows for SFT.",
-        "python -m recipe.best_of data/sampled --out data/best",
-        "python -m recipe.best_of data/sampled --out data/best --min-f1 1",
+        "python -m recipe.difficulty.best_of data/sampled --out data/best",
+        "python -m recipe.difficulty.best_of data/sampled --out data/best --min-f1 1",
         "python -m recipe.train sft_tiny data.train_files=data/best/train.parquet model.path=models/sft",
     )
     add = parser.add_argument
