@@ -29,7 +29,7 @@ GROUPS = {"model", "hardware", "method", "lora", "loss", "protocol"}
 SCRIPTS = {"ray_cluster.sh": "recipe.ray_cluster", "setup.sh": None, "test.sh": None}
 PATH = re.compile(rf"(?<![\w./:-])(?:\.\./)*(?:{'|'.join(FOLDERS)})/[\w./{{}},*-]*")
 COMMAND = re.compile(
-    r"python -m (?P<module>recipe\.\w+)(?P<rest>.*)"
+    r"python -m (?P<module>recipe(?:\.\w+)+)(?P<rest>.*)"
     r"|(?:python )?data_prep/(?P<prepare>to_parquet\.py)(?P<arguments>.*)"
     r"|launch/(?P<script>\w+\.(?:sh|sbatch))(?P<after>.*)"
 )
@@ -194,7 +194,7 @@ def test_every_word_under_which_records_are_counted_is_explained():
 @each
 def test_every_command_is_there(readme):
     for text in code(readme):
-        for module in re.findall(r"python -m (recipe\.\w+)", text):
+        for module in re.findall(r"python -m (recipe(?:\.\w+)+)", text):
             if module != "recipe.NAME":
                 spec = importlib.util.find_spec(module)
                 assert spec, module
@@ -337,6 +337,27 @@ def test_figures_of_cpu_bf16():
     assert "cosine to fp32's is {:.4f} and {:.4f}".format(*(old["fp32"]["cosine"] for old in bf16)) in told
     assert "it is {:.4f} and {:.4f}".format(*(old["own"]["cosine"] for old in bf16)) in told
     assert "at {:.2f} and {:.2f} times the".format(*(old["own"]["gain"] for old in bf16)) in told
+
+
+def test_figures_of_grpo_small():
+    told, run = beside("grpo_small"), measured("grpo_small")
+    table = next(text for text in paragraphs() if text.startswith("| setting | F1 |"))
+    before = next(text for text in paragraphs() if "Its choices were measured" in text)
+    assert f"{run['steps']} steps of 96 answers each" in before
+    assert f"on {run['sentences']} sentences" in before
+    shown = [
+        [f"{row[key]:.1f}" for key in ("f1", "precision", "recall")]
+        for row in (run["start"], *run["settings"].values())
+    ]
+    for row, cells in zip((run["start"], *run["settings"].values()), shown, strict=True):
+        cells.append(f"{row['names_nothing']:.0f} %")
+        if "interval" in row:
+            low, high = row["interval"]
+            cells.append(f"{row['read_in_both_points']:+.1f} ({low:+.1f} to {high:+.1f})")
+    assert [line.strip("| ").split(" | ")[1:] for line in table.splitlines()[2:]] == shown
+    worse = [name for name, row in run["settings"].items() if row["read_in_both_points"] < 1]
+    assert worse == ["learning rate 3e-4", "groups without spread replaced", "24 x 4, beta 2"]
+    assert "only the highest learning rate, replaced groups and `beta` 2 look worse" in told
 
 
 def test_figures_of_plan_against_measurement():
