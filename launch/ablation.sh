@@ -24,7 +24,7 @@ if [[ ${1:-} == tiny ]]; then
     rows=(--num-samples "${SFT_ROWS:-1280}" --num-dev 0 --tokenizer "$base" --max-tokens 448)
     other=("${sample[@]}" --datasets bc5cdr --no-cot "${rows[@]}")
     cot=("${sample[@]}" --datasets bc5cdr "Broad Tweet Corpus" "${rows[@]}") with=(--cot template)
-    grpo_data=("${sample[@]}" --datasets bc5cdr "Broad Tweet Corpus" --num-samples "${RL_ROWS:-120}" --num-dev 24
+    grpo_data=("${sample[@]}" --datasets bc5cdr "Broad Tweet Corpus" --num-samples "${RL_ROWS:-240}" --num-dev 24
         --tokenizer "$base" --max-prompt-tokens 256)
     eval_data=("${sample[@]}" --protocol ablation)
     evaluation=(--limit "${SENTENCES:-60}" --max-new-tokens 256)

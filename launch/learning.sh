@@ -8,9 +8,9 @@
 #   bash launch/learning.sh further.optim.lr=2e-4           # of the SFTs that go on from the first alone
 #
 # A second run skips what is done. Cells of a seed, each merged and scored, with and without constrained decoding:
-#   sft        SFT on SFT_ROWS rows, SFT_EPOCHS times (6400, 3: the tiny model's F1 then rises no more)
+#   sft        SFT on all rows but GRPO's, or on SFT_ROWS of them, SFT_EPOCHS times (5)
 #   grpo       GRPO from there, on RL_ROWS prompts of sentences that SFT did not have, RL_EPOCHS times (960, 1)
-#   sft_time   SFT goes on from there for the seconds that GRPO's steps took, on rows that neither had
+#   sft_time   SFT goes on from there for the seconds that GRPO's steps took, on its rows and GRPO's with their gold
 #   sft_rows   SFT goes on from there on GRPO's rows with their gold, as often as GRPO saw them
 #   best_of    SFT goes on from there on the best of SAMPLES answers of its own to GRPO's prompts, as often
 # CELLS="sft grpo" does these alone. model=NAME takes the experiments sft_NAME and grpo_NAME, and the model of
@@ -68,11 +68,11 @@ train() { # train CELL EXPERIMENT OVERRIDES...: a run of this seed and its merge
     run $py -m recipe.train "$2" seed="$seed" trainer.default_local_dir="$of/runs/$1" "${@:3}"
     run $py -m recipe.merge "$of/runs/$1" --out "$of/models/$1"
 }
-fine_tune() { # fine_tune CELL MODEL DATA OVERRIDES...
-    train "$1" "sft_$model$suffix" model.path="$2" data.train_files="$3/train.parquet" \
+fine_tune() { # fine_tune CELL MODEL FILES OVERRIDES...
+    train "$1" "sft_$model$suffix" model.path="$2" data.train_files="$3" \
         ${sft_overrides[@]+"${sft_overrides[@]}"} "${@:4}"
 }
-go_on() { # go_on CELL DATA OVERRIDES...: SFT of this seed's first SFT
+go_on() { # go_on CELL FILES OVERRIDES...: SFT of this seed's first SFT
     fine_tune "$1" "$start" "$2" "${@:3}" ${further[@]+"${further[@]}"}
 }
 score() { # score CELL: on both tests, in both decodings
@@ -94,7 +94,7 @@ after() { # after CELL...: ends the script where one has no model yet
 }
 budget() { # budget: time_steps, time_epochs and row_epochs of this seed
     local told
-    told=$($py -m recipe.learning.budget "$of/runs" --fresh "$out/data/fresh")
+    told=$($py -m recipe.learning.budget "$of/runs" --rows "$out/data/sft" "$out/data/gold")
     read -r _ time_steps _ time_epochs _ row_epochs <<<"$told"
 }
 
@@ -103,9 +103,7 @@ run bash launch/setup.sh -q
 data grpo grpo "${common[@]}" --drop-overlap-with "$sample" --num-samples "${RL_ROWS:-960}" --num-dev "${RL_DEV:-60}" \
     --max-prompt-tokens "$longest"
 data sft sft "${common[@]}" "${taught[@]}" --drop-overlap-with "$sample" "$out/data/grpo/train.parquet" \
-    --num-samples "${SFT_ROWS:-6400}" --num-dev 0
-data sft fresh "${common[@]}" "${taught[@]}" --num-dev 0 \
-    --drop-overlap-with "$sample" "$out/data/grpo/train.parquet" "$out/data/sft/train.parquet"
+    ${SFT_ROWS:+--num-samples "$SFT_ROWS"} --num-dev 0
 [[ -e $out/data/gold/manifest.json ]] ||
     run $py -m recipe.learning.gold "$out/data/grpo/train.parquet" --cot "$cot" --out "$out/data/gold"
 data eval in_domain --corpora "$sample" --datasets bc5cdr "Broad Tweet Corpus" --answer-format "$format" --split test
@@ -116,7 +114,7 @@ for seed in "${seeds[@]}"; do
     for step in "${cells[@]}"; do
         step "$step (seed $seed)"
         case $step in
-        sft) fine_tune sft "$base" "$out/data/sft" trainer.total_epochs="${SFT_EPOCHS:-3}" ;;
+        sft) fine_tune sft "$base" "$out/data/sft/train.parquet" trainer.total_epochs="${SFT_EPOCHS:-5}" ;;
         grpo)
             after sft
             train grpo "grpo_$model$suffix" actor_rollout_ref.model.path="$start" \
@@ -126,13 +124,13 @@ for seed in "${seeds[@]}"; do
         sft_time)
             after sft grpo
             budget
-            go_on sft_time "$out/data/fresh" trainer.total_training_steps="$time_steps" \
+            go_on sft_time "[$out/data/sft/train.parquet,$out/data/gold/train.parquet]" trainer.total_training_steps="$time_steps" \
                 trainer.total_epochs="$time_epochs"
             ;;
         sft_rows)
             after sft grpo
             budget
-            go_on sft_rows "$out/data/gold" trainer.total_epochs="$row_epochs"
+            go_on sft_rows "$out/data/gold/train.parquet" trainer.total_epochs="$row_epochs"
             ;;
         best_of)
             after sft grpo
@@ -145,7 +143,7 @@ for seed in "${seeds[@]}"; do
                 [[ -z $began ]] || echo $((SECONDS - began)) >"$of/data/sampling_seconds"
                 run $py -m recipe.difficulty.best_of "$of/data/sampled" --out "$of/data/best_of"
             }
-            go_on best_of "$of/data/best_of" trainer.total_epochs="$row_epochs"
+            go_on best_of "$of/data/best_of/train.parquet" trainer.total_epochs="$row_epochs"
             ;;
         esac
         score "$step"

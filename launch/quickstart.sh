@@ -32,7 +32,7 @@ many=1280 prompts=80 checked=60 sentences=150
 case $format in
 json)
     default=quickstart suffix="" taught=(--cot template --max-tokens 448) room=256
-    prompts=120 checked=120 sentences=300
+    prompts=240 checked=120 sentences=300
     ;;
 bio) default=quickstart_bio suffix=_bio taught=(--no-cot --max-tokens 448) room=320 ;;
 entity_tags)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -217,10 +218,11 @@ def test_a_run_costs_the_seconds_of_its_steps(tmp_path):
 def test_the_budget_is_grpos_seconds_in_steps_of_sft(tmp_path, capsys):
     write_run(tmp_path / "grpo", "grpo", 30, 12, 120, dict.fromkeys(range(1, 31), 10.0))
     write_run(tmp_path / "sft", "sft", 100, 16, 1600, clock=[[(1, 0.0), (2, 0.5), (3, 1.0)]])
-    fresh = tmp_path / "fresh"
-    fresh.mkdir()
-    (fresh / "manifest.json").write_text(json.dumps({"train.parquet": {"rows": 1615}}))
-    assert budget.main([str(tmp_path), "--fresh", str(fresh)]) == 0
+    rows = {"sft": 1600, "gold": 15}
+    for name, number in rows.items():
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "manifest.json").write_text(json.dumps({"train.parquet": {"rows": number}}))
+    assert budget.main([str(tmp_path), "--rows", *(str(tmp_path / "data" / name) for name in rows)]) == 0
     assert capsys.readouterr().out == "time_steps 600 time_epochs 6 row_epochs 3\n"
 
 
@@ -335,7 +337,8 @@ def test_what_goes_on_from_sft_starts_from_it_with_its_budget(launch):
     assert "trainer.total_epochs=2" in rows
     assert "trainer.total_epochs=2" in best
     files = [next(word for word in cell if "train_files" in word) for cell in (first, grpo, time, rows, best)]
-    assert [Path(name).parent.name for name in files] == ["sft", "grpo", "fresh", "gold", "best_of"]
+    folders = [re.findall(r"(\w+)/train.parquet", name) for name in files]
+    assert folders == [["sft"], ["grpo"], ["sft", "gold"], ["gold"], ["best_of"]]
 
 
 def test_no_row_is_in_two_of_the_trainings_but_grpos_in_its_own_controls(launch):
@@ -346,9 +349,9 @@ def test_no_row_is_in_two_of_the_trainings_but_grpos_in_its_own_controls(launch)
         kept_out[Path(value(call, "--out")).name] = {Path(word).parent.name for word in words}
     trained = {name: names - {"sample"} for name, names in kept_out.items()}
     assert trained == {
-        "grpo": set(), "sft": {"grpo"}, "fresh": {"grpo", "sft"}, "in_domain": set(), "crossner": set()
+        "grpo": set(), "sft": {"grpo"}, "in_domain": set(), "crossner": set()
     }  # fmt: skip
-    assert all("sample" in kept_out[name] for name in ("grpo", "sft", "fresh")), "the test splits"
+    assert all("sample" in kept_out[name] for name in ("grpo", "sft")), "the test splits"
 
 
 def test_settings_go_to_their_stage(launch):

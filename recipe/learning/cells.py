@@ -18,7 +18,7 @@ from recipe.learning.costs import Cost, cost
 
 CELLS = {
     "sft": "SFT until it is done",
-    "sft_time": "SFT goes on, on fresh rows, for as long as GRPO took",
+    "sft_time": "SFT goes on, on its own and GRPO's rows with their gold, for as long as GRPO took",
     "sft_rows": "SFT goes on, on GRPO's rows with their gold, as often as GRPO saw them",
     "best_of": "SFT goes on, on the best of eight answers of its own to GRPO's prompts",
     "grpo": "GRPO",
