@@ -38,7 +38,6 @@ NAMES = {
 
 TAGS_PUBLISHED = FAKED | COPIED | BLANKS | {"right, reasoning to the limit"}
 TINY = FAKED | COPIED | BLANKS
-ANY = FAKED - {"right, think tag opened twice"}
 # Ties with the honest answer, where there are names and where there are none. No published reward looks at what the
 # reasoning says. Those with 10 F1 and 1 schema don't want any; F1 alone wants no layout, either.
 TIES = {
@@ -46,11 +45,10 @@ TIES = {
     "verl": (UNREASONED | LONG | TINY | JUNK, UNREASONED | LONG | TINY | JUNK | SILENT | EVERY_TYPE),
     # Names are a set.
     "tags": (TAGS_PUBLISHED | {"each name twice"}, TAGS_PUBLISHED),
-    # The reasoning must name what it extracts. Beyond that words can't be told from thoughts; of a right empty answer
-    # any will do.
-    "tiny": (COPIED, COPIED | ANY | EVERY_TYPE),
     # No reasoning is asked for, and nothing is paid for naming nothing.
+    "smollm2": (UNREASONED | LONG | TINY, UNREASONED | LONG | TINY | SILENT | EVERY_TYPE | NAMES),
     "tiny_bio": (UNREASONED | LONG | TINY, UNREASONED | LONG | TINY | SILENT | NAMES),
+    # The reasoning must name what it extracts. Beyond that words can't be told from thoughts.
     "tiny_tags": (COPIED, TINY | NAMES),
 }
 OTHERS = {
@@ -58,8 +56,9 @@ OTHERS = {
     "grpo_qwen3_1_7b": "paper",
     "grpo_qwen3_8b_lora": "paper",
     "grpo_qwen2_5_1_5b_entity_tags": "tags",
-    "grpo_tiny": "tiny",
-    "grpo_tiny_lora": "tiny",
+    "grpo_tiny": "paper",
+    "grpo_tiny_lora": "paper",
+    "grpo_smollm2_135m": "smollm2",
     "grpo_tiny_bio": "tiny_bio",
     "grpo_tiny_entity_tags": "tiny_tags",
 }

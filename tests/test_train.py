@@ -19,6 +19,7 @@ from recipe.models.run_log import lost_steps, read_metrics
 from recipe.train import __main__ as train
 from recipe.train.checks import Plan
 from recipe.train.config import compose
+from recipe.train.rollout_seeds import AGENT_LOOPS
 
 
 def plan(stage, run):
@@ -44,9 +45,10 @@ def scored(folder, *names, gold=("Paris",)):
 
 def test_grpo_starts_ray_here_unless_a_cluster_is_named(tmp_path, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    alone = train.command(plan("grpo", tmp_path), "grpo_tiny", ["a.b=1"], 1)
+    alone = train.command(plan("grpo", tmp_path), "grpo_tiny", ["trainer.nnodes=1"], 1)
     assert alone[1:3] == ["-m", "verl.trainer.main_ppo"]
-    assert "a.b=1" in alone
+    assert "trainer.nnodes=1" in alone
+    assert f"actor_rollout_ref.rollout.agent.agent_loop_config_path='{AGENT_LOOPS}'" in alone
     assert "++ray_kwargs.ray_init.address=local" in alone
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
     assert "++ray_kwargs.ray_init.num_gpus=null" in train.command(plan("grpo", tmp_path), "grpo_tiny", [], 1)
