@@ -178,6 +178,8 @@ def test_the_run_is_started_with_it(grpo, capsys):  # noqa: F811
 
 def test_a_length_without_room_or_beyond_the_models_is_refused(grpo):  # noqa: F811
     assert "no room after data.max_prompt_length=512; set it to 768" in problem("grpo_tiny", grpo(**{LENGTH_KEY: 512}))
+    batched = {"actor_rollout_ref.rollout.max_num_batched_tokens": 500}
+    assert "set it to 768 or more" in problem("grpo_tiny", grpo(**batched))
     assert "has 4096 positions" in problem("grpo_tiny", grpo(**{LENGTH_KEY: 8192}))
 
 

@@ -79,6 +79,15 @@ def test_a_sound_run_is_planned(grpo):
     assert (plan.stage, plan.steps) == ("grpo", 2)
 
 
+@pytest.mark.parametrize("seed", ["abc", "null", "-1", "1.5", "true"])
+def test_a_seed_that_is_no_number(grpo, seed):
+    assert "not a whole number" in problem("grpo_tiny", [*grpo(), f"seed={seed}"])
+
+
+def test_answers_may_be_drawn_without_a_seed(grpo):
+    preflight.check("grpo_tiny", [*grpo(), "data.seed=null"])
+
+
 def test_a_missing_file(grpo):
     said = problem("grpo_tiny", grpo(**{"data.train_files": "nowhere.parquet"}))
     assert said.startswith("nowhere.parquet: can't be read")

@@ -84,6 +84,7 @@ def check(name: str, overrides: Sequence[str] = (), ranks: int | None = None) ->
         eos.check_eos(folder, tokenizer)
         rows = _check_grpo_data(config, tokenizer)
         _check_grpo(config)
+    _check_seed(config)
     batch = batch_size(config, world)
     if rows < batch:
         raise DataError(f"{config.data.train_files}: {rows} rows, data.train_batch_size={batch}; lower the latter")
@@ -134,6 +135,13 @@ def _check_device(device: str, name: str, stage: str) -> None:
                 f"{name}: wants a GPU and this machine shows none; set RAY_ADDRESS to a cluster that has some, "
                 "or take grpo_tiny, sft_tiny or another experiment with hardware=cpu"
             )
+
+
+def _check_seed(config: DictConfig) -> None:
+    """A seed that is no number ends a run late, in a worker. Without one verl draws GRPO's answers anew each time."""
+    seed = config.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise DataError(f"seed={seed}: not a whole number from 0 to 2^32 - 1; data.seed=null draws answers without one")
 
 
 def files(value: object) -> list[str]:

@@ -145,6 +145,13 @@ def _check_length(config: DictConfig, positions: int | None) -> None:
         raise DataError(f"{LENGTH_KEY}={length}: no room after data.max_prompt_length={prompt}; set it to {total}")
     if length is not None and positions and int(length) > positions:
         raise DataError(f"{LENGTH_KEY}={length}: the model has {positions} positions; set it to {positions} or less")
+    rollout = config.actor_rollout_ref.rollout
+    if length is not None and not rollout.enable_chunked_prefill and rollout.max_num_batched_tokens < int(length):
+        key = "actor_rollout_ref.rollout.max_num_batched_tokens"
+        raise DataError(
+            f"{key}={rollout.max_num_batched_tokens}: a prompt is computed whole here (enable_chunked_prefill=false), "
+            f"and {LENGTH_KEY} is {length}; set it to {length} or more"
+        )
 
 
 def _keys(overrides: Sequence[str]) -> set[str]:
