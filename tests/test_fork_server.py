@@ -99,7 +99,8 @@ def test_a_signal_to_the_command_ends_the_forked_process(how, python):
     with command:
         command.send_signal(how)
         assert gone(forked)
-        assert command.wait(10) == (-how if how == signal.SIGKILL else 128 + how)
+        # It may come before the command passes signals on, and then ends both. A shell says 143 of either.
+        assert command.wait(10) in ((-how,) if how == signal.SIGKILL else (-how, 128 + how))
 
 
 def test_a_handler_of_the_forked_process_is_asked(python):
