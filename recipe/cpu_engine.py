@@ -26,6 +26,8 @@ from verl.utils import tensordict_utils as tu
 from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
+from recipe.train.rollout_rounding import Tells
+
 VENDOR = "cpu"  # the name under which verl finds this engine; VERL_ENGINE_VENDOR=none takes verl's own
 ATTENTION = "sdpa_by_row"
 
@@ -149,7 +151,7 @@ class Read:
     tokens: int
 
 
-class CpuEngine(FSDPEngineWithLMHead):
+class CpuEngine(Tells, FSDPEngineWithLMHead):
     """verl's language model engine with the steps above: same settings, checkpoints and, but for rounding, results."""
 
     def _build_module(self):

@@ -102,7 +102,10 @@ def steps(kind, rank, vendor):
     engine = EngineRegistry.new(
         model_type="language_model",
         backend="fsdp2",
-        model_config=HFModelConfig(path=sys.argv[1], lora_rank=rank, lora_alpha=16, override_config=override),
+        model_config=HFModelConfig(
+            path=sys.argv[1], lora_rank=rank, lora_alpha=16, override_config=override,
+            external_lib="recipe.train.gpu_engine",
+        ),
         engine_config=FSDPEngineConfig(strategy="fsdp2", use_torch_compile=False, mixed_precision=fp32),
         optimizer_config=FSDPOptimizerConfig(lr=1e-3, total_training_steps=3),
         checkpoint_config=CheckpointConfig(),
@@ -125,19 +128,20 @@ def steps(kind, rank, vendor):
         loss = partial(sft_loss, config=None)
         fields["loss_mask"] = nest([(torch.arange(len(r)) >= len(p)).long() for r, p in zip(rows, prompts)])
         numbers |= dict(temperature=1.0)
-    out = dict(engine=type(engine).__name__, losses=[], norms=[])
+    out = dict(engine=type(engine).__name__, losses=[], norms=[], carried=[])
     batch = lambda: tu.get_tensordict(tensor_dict=dict(fields), non_tensor_dict=dict(numbers))
     with engine.train_mode():
         for _ in range(3):
             done = engine.train_batch(batch(), loss_function=loss)
             out["losses"].append(sum(done["loss"]))
             out["norms"].append(done["metrics"]["grad_norm"])
+            out["carried"].append(done["metrics"].get("update_carried"))
         read = engine.infer_batch(batch())["model_output"]["log_probs"]
     out["read"] = torch.cat([row[-len(answer) - 1 : -1] for row, answer in zip(read.unbind(), answers)]).tolist()
     return out
 
 runs = (("grpo", 0), ("grpo", 4), ("sft", 0))
-print(json.dumps([[steps(*run, vendor) for vendor in ("cpu", "none")] for run in runs]))
+print(json.dumps([[steps(*run, vendor) for vendor in ("cpu", "none", "nvidia")] for run in runs]))
 """
 
 
@@ -147,12 +151,17 @@ def test_losses_gradients_and_log_probabilities_are_those_of_verls_engine(tmp_pa
     folder = make_random(tmp_path / "model", vocab_size=512, hidden_size=32, layers=2)
     environment = {"VERL_PLATFORM": "cpu", "VERL_ENGINE_DEVICE": "cuda", "RANK": "0", "WORLD_SIZE": "1"}
     environment |= {"LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "PYTHONPATH": str(ROOT)}
+    environment["NER_ROLLOUT_DTYPE"] = "bfloat16"
     done = subprocess.run(
         [sys.executable, "-c", STEPS, str(folder)], env={**os.environ, **environment}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    for ours, verls in json.loads(done.stdout.splitlines()[-1]):
+    for ours, verls, for_gpus in json.loads(done.stdout.splitlines()[-1]):
         assert (ours["engine"], verls["engine"]) == ("CpuEngine", "FSDPEngineWithLMHead")
+        assert (for_gpus["engine"], for_gpus["losses"]) == ("GpuEngine", verls["losses"]), "verl's, and a figure"
+        assert verls["carried"] == [None] * 3
+        assert ours["carried"] == pytest.approx(for_gpus["carried"], abs=1e-3)
+        assert all(0.5 < share < 1 for share in ours["carried"]), "steps of 1e-3 are above most of bf16's here"
         assert verls["losses"][0] != pytest.approx(verls["losses"][2], rel=1e-3), "the steps change the model"
         for key in ("losses", "norms"):
             assert ours[key] == pytest.approx(verls[key], rel=1e-4)

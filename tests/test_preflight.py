@@ -170,6 +170,16 @@ def test_a_reward_that_cannot_be_imported(grpo):
     assert "can't be imported" in said
 
 
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [("/somewhere/mine.py", "pkg://reward_fns.mine"), ("mine.py", "pkg://reward_fns.mine"), ("/somewhere", "module")],
+)
+def test_a_reward_that_is_a_file_or_no_name_of_a_module(grpo, path, remedy):
+    said = problem("grpo_tiny", grpo(**{"reward.custom_reward_function.path": path}))
+    assert path in said
+    assert remedy in said
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_checkpoints_take_as_much_whatever_the_weights_are_stored_in(grpo, model, tmp_path, monkeypatch, dtype):
     from transformers import AutoModelForCausalLM

