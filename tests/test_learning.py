@@ -73,6 +73,7 @@ def test_a_known_difference_has_its_figures(scored, capsys):
     assert one["parts"]["read in both"]["f1"] == pytest.approx(100 / 3)
     assert one["parts"]["read in both"]["recall"] == pytest.approx(50)
     assert one["parts"]["read in both"]["precision"] == 0
+    assert one["parts"]["read in both"]["interval"] == one["interval"], "all can be read"
     line = next(line for line in text.splitlines() if line.startswith("grpo - sft "))
     assert line.split()[3:5] == ["1,2", "+33.3"]
 
@@ -124,7 +125,8 @@ def test_what_became_readable_and_what_broke_are_told_apart(scored, capsys):
     assert {name: part["sentences"] for name, part in parts.items()} == {
         "read in both": 25, "repaired": 10, "broken": 5, "unread in both": 0
     }  # fmt: skip
-    assert parts["read in both"]["points"] == 0
+    assert parts["read in both"]["points"] == parts["read in both"]["f1"] == 0
+    assert parts["read in both"]["interval"] == [0, 0], "equal answers; what was repaired or broken isn't in it"
     assert parts["repaired"]["points"] > 0 > parts["broken"]["points"]
     whole = sum(part["points"] for part in parts.values())
     assert test["differences"]["grpo - sft"]["points"] == pytest.approx(whole)

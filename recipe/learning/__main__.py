@@ -6,14 +6,15 @@
     cell      seeds |     P      R     F1   sd | unread % silent % tokens
     sft       1,2,3 |  45.1   38.0   41.2  0.6 |      6.0     20.1   62.0
     ...
-    difference       points  95 % interval       p    Holm | read in both:   F1     P     R | repaired broken
-    grpo - sft         +1.9   +0.2 to  +3.6 0.0012  0.0192 |          +0.4 +0.5  +3.0  -1.9 |     +1.7   -0.2
+    difference       points  95 % interval       p    Holm | read in both   95 % interval     P     R | repaired broken
+    grpo - sft         +1.9   +0.2 to  +3.6 0.0012  0.0192 |         +0.5   -1.0 to  +2.0  +3.0  -1.9 |     +1.7   -0.2
     ...
 
 launch/learning.sh made the folder. P, R and F1 are macro averages over a test's datasets, then means over seeds; `sd`
 is F1's over seeds. `silent` is the share of sentences with entities whose answer can be read and names none, `tokens`
-those of reasoning and answer. A difference is split as recipe.compare splits it: what the sentences add to it that both
-could read, those that the second repaired, and those that it broke. F1, P and R are of the first kind alone.
+those of reasoning and answer. A difference is split as recipe.compare splits it. On the sentences that both could
+read, F1, P and R differ by what stands under "read in both". Those that the second repaired, and those that it broke,
+add to the difference what stands there.
 
 The interval is over seeds and sentences, the p-value over the sentences of these runs. Holm's p is for as many
 comparisons as the table has. The JSON file holds all of it in full precision, with steps, seconds and versions of the
@@ -136,14 +137,14 @@ def _differences(differences: Mapping[str, Mapping]) -> list[str]:
     width = max(len(f"{AFTER} - {before}") for before in BEFORE)
     lines = [
         f"{'difference':{width}}   seeds  points   95 % interval      p   Holm | "
-        "read in both    F1     P     R | repaired broken"
+        "read in both   95 % interval     P     R | repaired broken"
     ]
     for name, one in differences.items():
-        parts, low_high = one["parts"], "{:+6.1f} to {:+6.1f}".format(*one["interval"])
-        both = parts["read in both"]
+        parts, both = one["parts"], one["parts"]["read in both"]
+        low_high, of_both = ("{:+6.1f} to {:+6.1f}".format(*of["interval"]) for of in (one, both))
         lines.append(
             f"{name:{width}} {_numbers(one['seeds']):>7}  {one['points']:+6.1f} {low_high} {one['p']:.4f} "
-            f"{one['p_holm']:.4f} | {both['points']:+12.1f} {both['f1']:+5.1f} {both['precision']:+5.1f} "
+            f"{one['p_holm']:.4f} | {both['f1']:+12.1f} {of_both} {both['precision']:+5.1f} "
             f"{both['recall']:+5.1f} | {parts['repaired']['points']:+8.1f} {parts['broken']['points']:+6.1f}"
         )
     return lines
