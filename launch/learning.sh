@@ -3,18 +3,20 @@
 #
 #   bash launch/learning.sh                                 # the tiny model, seeds 1 to 3, to outputs/learning/tiny
 #   bash launch/learning.sh answer_format=bio               # or entity_tags; to outputs/learning/tiny_bio
-#   SEEDS=1 SFT_ROWS=640 RL_ROWS=48 SENTENCES=20 bash launch/learning.sh    # a glance at all steps
+#   SEEDS=1 SFT_ROWS=640 RL_ROWS=64 SENTENCES=20 bash launch/learning.sh    # a glance at all steps
 #   bash launch/learning.sh method=grpo_trl sft.optim.lr=5e-4               # settings of GRPO, and of every SFT
 #   bash launch/learning.sh further.optim.lr=2e-4           # of the SFTs that go on from the first alone
 #
 # A second run skips what is done. Cells of a seed, each merged and scored, with and without constrained decoding:
-#   sft        SFT on all rows but GRPO's, or on SFT_ROWS of them, SFT_EPOCHS times (5)
-#   grpo       GRPO from there, on RL_ROWS prompts of sentences that SFT did not have, RL_EPOCHS times (960, 1)
+#   sft        SFT on all rows but GRPO's, or on SFT_ROWS of them, SFT_EPOCHS times (3)
+#   grpo       GRPO from there, on RL_ROWS prompts of sentences that SFT did not have (2,560, or 960 where its
+#              experiment has a smaller batch), RL_EPOCHS times (1)
 #   sft_time   SFT goes on from there for the seconds that GRPO's steps took, on its rows and GRPO's with their gold
 #   sft_rows   SFT goes on from there on GRPO's rows with their gold, as often as GRPO saw them
 #   best_of    SFT goes on from there on the best of SAMPLES answers of its own to GRPO's prompts, as often
-# CELLS="sft grpo" does these alone. model=NAME takes the experiments sft_NAME and grpo_NAME, and the model of
-# hydra_configs/model/NAME.yaml. The table again: python -m recipe.learning outputs/learning/tiny
+# CELLS="sft grpo" does these alone. SENTENCES (300) of each dataset are scored, of CrossNER's CROSSNER_SENTENCES (200).
+# model=NAME takes the experiments sft_NAME and grpo_NAME_large_batch, or grpo_NAME where there is none, and the model
+# of hydra_configs/model/NAME.yaml. The table again: python -m recipe.learning outputs/learning/tiny
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=launch/steps.sh
@@ -43,8 +45,9 @@ entity_tags)
     exit 2
     ;;
 esac
-configured=hydra_configs/model/$model.yaml
-for needed in "$configured" "hydra_configs/sft_$model$suffix.yaml" "hydra_configs/grpo_$model$suffix.yaml"; do
+configured=hydra_configs/model/$model.yaml grpo=grpo_$model$suffix rl_rows=960
+[[ -e hydra_configs/${grpo}_large_batch.yaml ]] && grpo+=_large_batch rl_rows=2560
+for needed in "$configured" "hydra_configs/sft_$model$suffix.yaml" "hydra_configs/$grpo.yaml"; do
     [[ -e $needed ]] || { echo "learning: model=$model: no $needed; write it, or name another model" >&2 && exit 2; }
 done
 base=$(sed -n 's/^path: *\([^ #]*\).*/\1/p' "$configured")
@@ -76,12 +79,14 @@ go_on() { # go_on CELL FILES OVERRIDES...: SFT of this seed's first SFT
     fine_tune "$1" "$start" "$2" "${@:3}" ${further[@]+"${further[@]}"}
 }
 score() { # score CELL: on both tests, in both decodings
-    local test decoding
+    local test decoding sentences
     for test in in_domain crossner; do
+        sentences=${SENTENCES:-300}
+        [[ $test == crossner ]] && sentences=${CROSSNER_SENTENCES:-200}
         for decoding in "${decodings[@]}"; do
             [[ -e $of/scores/$1/$test$decoding/scores.json ]] ||
                 run $py -m recipe.evaluate "$of/models/$1" --data "$out/data/$test/test.parquet" \
-                    --out "$of/scores/$1/$test$decoding" --limit "${SENTENCES:-300}" --max-new-tokens "$room" \
+                    --out "$of/scores/$1/$test$decoding" --limit "$sentences" --max-new-tokens "$room" \
                     ${decoding:+--constrained}
         done
     done
@@ -100,7 +105,7 @@ budget() { # budget: time_steps, time_epochs and row_epochs of this seed
 
 step "data"
 run bash launch/setup.sh -q
-data grpo grpo "${common[@]}" --drop-overlap-with "$sample" --num-samples "${RL_ROWS:-960}" --num-dev "${RL_DEV:-60}" \
+data grpo grpo "${common[@]}" --drop-overlap-with "$sample" --num-samples "${RL_ROWS:-$rl_rows}" --num-dev "${RL_DEV:-150}" \
     --max-prompt-tokens "$longest"
 data sft sft "${common[@]}" "${taught[@]}" --drop-overlap-with "$sample" "$out/data/grpo/train.parquet" \
     ${SFT_ROWS:+--num-samples "$SFT_ROWS"} --num-dev 0
@@ -114,10 +119,10 @@ for seed in "${seeds[@]}"; do
     for step in "${cells[@]}"; do
         step "$step (seed $seed)"
         case $step in
-        sft) fine_tune sft "$base" "$out/data/sft/train.parquet" trainer.total_epochs="${SFT_EPOCHS:-5}" ;;
+        sft) fine_tune sft "$base" "$out/data/sft/train.parquet" trainer.total_epochs="${SFT_EPOCHS:-3}" ;;
         grpo)
             after sft
-            train grpo "grpo_$model$suffix" actor_rollout_ref.model.path="$start" \
+            train grpo "$grpo" actor_rollout_ref.model.path="$start" \
                 data.train_files="$out/data/grpo/train.parquet" data.val_files="$out/data/grpo/dev.parquet" \
                 trainer.total_epochs="${RL_EPOCHS:-1}" ${overrides[@]+"${overrides[@]}"}
             ;;

@@ -57,6 +57,7 @@ OTHERS = {
     "grpo_qwen3_8b_lora": "paper",
     "grpo_qwen2_5_1_5b_entity_tags": "tags",
     "grpo_tiny": "paper",
+    "grpo_tiny_large_batch": "paper",
     "grpo_tiny_lora": "paper",
     "grpo_smollm2_135m": "smollm2",
     "grpo_tiny_bio": "tiny_bio",

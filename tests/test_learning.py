@@ -309,7 +309,7 @@ def test_each_seed_has_its_cells_trained_merged_and_scored_in_both_decodings(lau
     done, calls = launch(SEEDS="1 2")
     assert done.returncode == 0, done.stderr
     runs = [call[2] for call in of(calls, "recipe.train")]
-    assert runs == ["sft_tiny", "grpo_tiny", "sft_tiny", "sft_tiny", "sft_tiny"] * 2
+    assert runs == ["sft_tiny", "grpo_tiny_large_batch", "sft_tiny", "sft_tiny", "sft_tiny"] * 2
     assert [call[3] for call in of(calls, "recipe.train")] == ["seed=1"] * 5 + ["seed=2"] * 5
     scores = [value(call, "--out") for call in of(calls, "recipe.evaluate")]
     out = "outputs/learning/tiny"
