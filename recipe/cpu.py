@@ -215,9 +215,9 @@ def _register() -> None:
         @property
         def vendor_name(self) -> str:
             """verl asks for it only as it picks a training engine: the moment to add ours, which imports verl's."""
-            from recipe import cpu_engine
+            from recipe.engines import cpu as engine
 
-            return cpu_engine.register()
+            return engine.register()
 
         def is_available(self) -> bool:
             return True

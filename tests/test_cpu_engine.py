@@ -19,9 +19,9 @@ def jagged(*rows):
 
 @pytest.fixture(scope="module")
 def engine():
-    from recipe import cpu_engine  # imports verl's engines
+    from recipe.engines import cpu  # imports verl's engines
 
-    return cpu_engine
+    return cpu
 
 
 def test_a_prompt_that_rows_share_is_taken_once(engine):
@@ -104,7 +104,7 @@ def steps(kind, rank, vendor):
         backend="fsdp2",
         model_config=HFModelConfig(
             path=sys.argv[1], lora_rank=rank, lora_alpha=16, override_config=override,
-            external_lib="recipe.train.gpu_engine",
+            external_lib="recipe.engines.gpu",
         ),
         engine_config=FSDPEngineConfig(strategy="fsdp2", use_torch_compile=False, mixed_precision=fp32),
         optimizer_config=FSDPOptimizerConfig(lr=1e-3, total_training_steps=3),

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 # From the ground up: a place imports from those before it in this list, and from no other.
 ORDER = [
-    "core", "answers", "corpora", "eos", "cpu_engine", "cpu", "models", "generate", "merge", "internlm2", "smollm2",
+    "core", "answers", "corpora", "eos", "engines", "cpu", "models", "generate", "merge", "internlm2", "smollm2",
     "ray_cluster", "train", "evaluate", "predict", "report", "plan", "cot", "tiny_model", "adversarial", "preflight",
     "constrained", "rollouts", "compare", "overlap", "ablation", "learning", "difficulty",
 ]  # fmt: skip

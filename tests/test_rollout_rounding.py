@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
+from recipe.engines.rollout_rounding import MOST, Carried, coarser
 from recipe.train.progress import step_line
-from recipe.train.rollout_rounding import MOST, Carried, coarser
 
 
 def model(*shapes, at=1.0, dtype=torch.float32):
@@ -103,7 +103,7 @@ def test_nothing_is_told_where_nothing_is_rounded(kept, name, expected):
 
 RANKS = """
 import torch
-from recipe.train.rollout_rounding import Carried
+from recipe.engines.rollout_rounding import Carried
 torch.distributed.init_process_group("gloo")
 rank = torch.distributed.get_rank()
 held = torch.nn.Linear(4, 1, bias=False)

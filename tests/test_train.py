@@ -57,7 +57,7 @@ def test_grpo_starts_ray_here_unless_a_cluster_is_named(tmp_path, monkeypatch):
 
 def test_on_gpus_verls_engine_tells_what_the_rollouts_carry_unless_a_library_is_named(tmp_path):
     key = "actor_rollout_ref.model.external_lib"
-    assert f"{key}=recipe.train.gpu_engine" in train.command(plan("grpo", tmp_path), "grpo_qwen3_1_7b", [], 1)
+    assert f"{key}=recipe.engines.gpu" in train.command(plan("grpo", tmp_path), "grpo_qwen3_1_7b", [], 1)
     given = train.command(plan("grpo", tmp_path), "grpo_qwen3_1_7b", [f"{key}=mine"], 1)
     assert [word for word in given if key in word] == [f"{key}=mine"]
 

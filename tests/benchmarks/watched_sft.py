@@ -30,7 +30,7 @@ def watch(folder: Path, experiment: str, overrides: Sequence[str]) -> dict:
     on_cpu = compose(experiment, overrides).trainer.device == "cpu"
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, **(cpu.ENVIRONMENT if on_cpu else {}), "PYTHONPATH": path}
-    if on_cpu:  # verl's engine, as on a GPU; recipe.cpu_engine takes less memory
+    if on_cpu:  # verl's engine, as on a GPU; recipe.engines.cpu takes less memory
         environment["VERL_ENGINE_VENDOR"] = "none"
     environment |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "OMP_NUM_THREADS": "1"}
     environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20_000 + os.getpid() % 10_000)}

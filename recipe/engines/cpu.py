@@ -26,7 +26,7 @@ from verl.utils import tensordict_utils as tu
 from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
-from recipe.train.rollout_rounding import Tells
+from recipe.engines.rollout_rounding import Tells
 
 VENDOR = "cpu"  # the name under which verl finds this engine; VERL_ENGINE_VENDOR=none takes verl's own
 ATTENTION = "sdpa_by_row"

@@ -6,7 +6,7 @@ recipe.train names this module as the model's `external_lib`: verl imports it in
 from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
-from recipe.train.rollout_rounding import Tells
+from recipe.engines.rollout_rounding import Tells
 
 VENDOR = "nvidia"  # verl's own is registered without a vendor, for what has none of its own
 

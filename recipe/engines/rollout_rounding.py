@@ -8,7 +8,7 @@ too. Where a learning rate's steps are smaller than half of a rounding step, the
 is taken at weights that don't move, the reward looks calm, and the master drifts. This curve shows it. It is in
 metrics, TensorBoard, the step's line and the report wherever the rollouts' precision is coarser than the master's.
 
-`Tells` is a mix-in of verl's training engines: of recipe.cpu_engine, and of recipe.train.gpu_engine on GPUs.
+`Tells` is a mix-in of verl's training engines: of recipe.engines.cpu, and of recipe.engines.gpu on GPUs.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""verl's training engines as this recipe runs them, on CPUs and on GPUs."""
