@@ -55,8 +55,9 @@ _MODEL = ("actor_rollout_ref.model.path", "model.path")
 _ADAPTER = ("actor_rollout_ref.model.lora_adapter_path", "model.lora_adapter_path")
 _PATHS = (*_READ, *_MODEL, *_ADAPTER, "trainer.default_local_dir")
 _ASKED = {130: "Ctrl-C", 143: "SIGTERM"}  # statuses of a run that somebody ended
-# They say how far a run goes and what it leaves on disk, not what is learned on the way.
+# They say how far a run goes and what it leaves on disk where, not what is learned on the way.
 _MAY_CHANGE = (
+    *("trainer.default_local_dir", "trainer.rollout_data_dir", "trainer.validation_data_dir"),
     *("trainer.total_epochs", "trainer.total_training_steps", "trainer.save_freq", "trainer.test_freq"),
     *("trainer.max_ckpt_to_keep", "trainer.max_actor_ckpt_to_keep", "trainer.checkpoint_callback_class"),
     PATIENCE,
