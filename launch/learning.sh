@@ -5,12 +5,12 @@
 #   bash launch/learning.sh answer_format=bio               # or entity_tags; to outputs/learning/tiny_bio
 #   SEEDS=1 SFT_ROWS=640 RL_ROWS=64 SENTENCES=20 bash launch/learning.sh    # a glance at all steps
 #   bash launch/learning.sh method=grpo_trl sft.optim.lr=5e-4               # settings of GRPO, and of every SFT
-#   bash launch/learning.sh further.optim.lr=2e-4           # of the SFTs that go on from the first alone
+#   bash launch/learning.sh further.optim.lr=2e-4           # a fifth, of the SFTs that go on from the first alone
 #
 # A second run skips what is done. Cells of a seed, each merged and scored, with and without constrained decoding:
 #   sft        SFT on all rows but GRPO's, or on SFT_ROWS of them, SFT_EPOCHS times (3)
-#   grpo       GRPO from there, on RL_ROWS prompts of sentences that SFT did not have (2,560, or 960 where its
-#              experiment has a smaller batch), RL_EPOCHS times (1)
+#   grpo       GRPO from there, RL_EPOCHS times on RL_ROWS prompts of sentences that SFT did not have (2 and 2,560; where
+#              its experiment has no large batch, 1 and 960)
 #   sft_time   SFT goes on from there for the seconds that GRPO's steps took, on its rows and GRPO's with their gold
 #   sft_rows   SFT goes on from there on GRPO's rows with their gold, as often as GRPO saw them
 #   best_of    SFT goes on from there on the best of SAMPLES answers of its own to GRPO's prompts, as often
@@ -45,8 +45,8 @@ entity_tags)
     exit 2
     ;;
 esac
-configured=hydra_configs/model/$model.yaml grpo=grpo_$model$suffix rl_rows=960
-[[ -e hydra_configs/${grpo}_large_batch.yaml ]] && grpo+=_large_batch rl_rows=2560
+configured=hydra_configs/model/$model.yaml grpo=grpo_$model$suffix rl_rows=960 rl_epochs=1
+[[ -e hydra_configs/${grpo}_large_batch.yaml ]] && grpo+=_large_batch rl_rows=2560 rl_epochs=2
 for needed in "$configured" "hydra_configs/sft_$model$suffix.yaml" "hydra_configs/$grpo.yaml"; do
     [[ -e $needed ]] || { echo "learning: model=$model: no $needed; write it, or name another model" >&2 && exit 2; }
 done
@@ -124,7 +124,7 @@ for seed in "${seeds[@]}"; do
             after sft
             train grpo "$grpo" actor_rollout_ref.model.path="$start" \
                 data.train_files="$out/data/grpo/train.parquet" data.val_files="$out/data/grpo/dev.parquet" \
-                trainer.total_epochs="${RL_EPOCHS:-1}" ${overrides[@]+"${overrides[@]}"}
+                trainer.total_epochs="${RL_EPOCHS:-$rl_epochs}" ${overrides[@]+"${overrides[@]}"}
             ;;
         sft_time)
             after sft grpo
