@@ -1,7 +1,7 @@
 """How much of a run's update the sampled policy carries: what rounding to the rollouts' precision leaves of it.
 
-    grpo  actor_rollout_ref.rollout.dtype=bfloat16, weights of 1 that went up by 0.001, a quarter of bf16's step there:
-          actor/update_carried is 0, the rollouts are the first model's, and the master weights' model is another one.
+    weights of 1 that went up by 0.001, rollouts in bf16, whose numbers are 0.008 apart there:
+    actor/update_carried is 0, the rollouts are the first model's, and the master weights' model is another one
 
 verl keeps a master copy of the weights in fp32, rounds it for the forward pass, and hands it to vLLM, which rounds it,
 too. Where a learning rate's steps are smaller than half of a rounding step, the update is lost in both: the gradient
