@@ -360,6 +360,34 @@ def test_figures_of_grpo_small():
     assert "only the highest learning rate, replaced groups and `beta` 2 look worse" in told
 
 
+def test_figures_of_learning_tiny():
+    run, shown = measured("learning_tiny"), [text for text in paragraphs() if text.startswith("|")]
+    told, crossner = run["tests"]["in_domain"], run["tests"]["crossner"]
+
+    def rows(start):
+        table = next(text for text in shown if text.startswith(start))
+        return [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+
+    assert rows("| cell | F1 |") == [
+        [cell]
+        + [f"{100 * row[key]:.1f}" for key in ("f1", "precision", "recall")]
+        + [f"{100 * row['names_nothing']:.0f} %", f"{100 * crossner['cells'][cell]['f1']:.1f}"]
+        for cell, row in told["cells"].items()
+    ]
+    expected = []
+    for name, row in told["differences"].items():
+        both = row["parts"]["read in both"]
+        points = [f"{f1:+.1f} ({low:+.1f} to {high:+.1f})" for f1, (low, high) in (
+            (row["points"], row["interval"]), (both["f1"], both["interval"])
+        )]  # fmt: skip
+        expected.append([name, *points, f"{both['precision']:+.1f}, {both['recall']:+.1f}"])
+    assert rows("| difference | F1 |") == expected
+    before = beside("learning_tiny")
+    assert f"on {told['sentences']:,} sentences" in before
+    assert f"{crossner['sentences']:,} of CrossNER" in before
+    assert run["seeds"] == [1], "the first seed"
+
+
 def test_figures_of_plan_against_measurement():
     told, rows = beside("plan_against_measurement"), measured("plan_against_measurement")["rows"]
     assert f"within {max(abs(row['off']) for row in rows):.0%}".replace("%", " %") in told
