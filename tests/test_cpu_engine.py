@@ -135,7 +135,7 @@ def steps(kind, rank, vendor):
             done = engine.train_batch(batch(), loss_function=loss)
             out["losses"].append(sum(done["loss"]))
             out["norms"].append(done["metrics"]["grad_norm"])
-            out["carried"].append(done["metrics"].get("update_carried"))
+            out["carried"] += done["metrics"].get("update_carried", [None])
         read = engine.infer_batch(batch())["model_output"]["log_probs"]
     out["read"] = torch.cat([row[-len(answer) - 1 : -1] for row, answer in zip(read.unbind(), answers)]).tolist()
     return out

@@ -225,6 +225,17 @@ def test_another_seed_gives_other_answers(data, merged, grpo):
 
 
 @pytest.mark.long
+def test_rollouts_that_are_rounded_tell_how_much_of_the_update_they_carry(data, merged, grpo):
+    run = data / "runs" / "bf16"
+    said = python(*two_steps(data, merged, run), "actor_rollout_ref.rollout.dtype=bfloat16").stdout
+    shares = [step["actor/update_carried"] for step in read_metrics(run).values()]
+    assert len(shares) == 2
+    assert all(share < 1 for share in shares)
+    assert f"carried {shares[1]:.2f}" in said
+    assert not any("actor/update_carried" in step for step in read_metrics(grpo).values()), "fp32 rounds nothing"
+
+
+@pytest.mark.long
 def test_a_killed_grpo_run_leaves_no_process_and_goes_on_from_its_checkpoint_with_the_answers_of_one_that_ran_through(
     data, merged, grpo
 ):

@@ -91,7 +91,7 @@ class Tells:
         if self._carried:
             share = self._carried.share(self.get_data_parallel_group())
             if self.is_mp_src_rank_with_outputs():
-                outputs["metrics"][METRIC] = share
+                outputs["metrics"][METRIC] = [share]  # verl gathers ranks' lists into one
         return outputs
 
 
