@@ -369,9 +369,10 @@ def test_a_run_goes_on_where_the_machine_is_another(tmp_path):
     assert "actor_rollout_ref.rollout.n" in train.differences(tmp_path, other)
 
 
-def test_a_run_whose_folder_was_moved_is_the_same_run(tmp_path):
+@pytest.mark.parametrize("name", ["grpo_tiny", "sft_tiny"])
+def test_a_run_whose_folder_was_moved_is_the_same_run(tmp_path, name):
     def at(folder):
-        return OmegaConf.to_container(compose("grpo_tiny", [f"trainer.default_local_dir={folder}"]), resolve=True)
+        return OmegaConf.to_container(compose(name, [f"trainer.default_local_dir={folder}"]), resolve=True)
 
     (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(at("outputs/before")))
     assert train.differences(tmp_path, at(tmp_path)) == []
