@@ -14,7 +14,8 @@
 #   sft_time   SFT goes on from there for the seconds that GRPO's steps took, on its rows and GRPO's with their gold
 #   sft_rows   SFT goes on from there on GRPO's rows with their gold, as often as GRPO saw them
 #   best_of    SFT goes on from there on the best of SAMPLES answers of its own to GRPO's prompts, as often
-# CELLS="sft grpo" does these alone. SENTENCES (300) of each dataset are scored, of CrossNER's CROSSNER_SENTENCES (200).
+#   base       the model before SFT, scored alone; not among the cells that are done unasked
+# CELLS="base sft grpo" does these alone. SENTENCES (300) of each dataset are scored, of CrossNER's CROSSNER_SENTENCES (200).
 # model=NAME takes the experiments sft_NAME and grpo_NAME_large_batch, or grpo_NAME where there is none, and the model
 # of hydra_configs/model/NAME.yaml. The table again: python -m recipe.learning outputs/learning/tiny
 set -euo pipefail
@@ -54,8 +55,8 @@ base=$(sed -n 's/^path: *\([^ #]*\).*/\1/p' "$configured")
 read -ra seeds <<<"${SEEDS:-1 2 3}"
 read -ra cells <<<"${CELLS:-sft grpo sft_time sft_rows best_of}"
 for cell in "${cells[@]}"; do
-    [[ " sft grpo sft_time sft_rows best_of " == *" $cell "* ]] ||
-        { echo "learning: $cell: no such cell; sft, grpo, sft_time, sft_rows or best_of" >&2 && exit 2; }
+    [[ " base sft grpo sft_time sft_rows best_of " == *" $cell "* ]] ||
+        { echo "learning: $cell: no such cell; base, sft, grpo, sft_time, sft_rows or best_of" >&2 && exit 2; }
 done
 out=${OUT:-outputs/learning/$model$suffix}
 
@@ -79,14 +80,15 @@ go_on() { # go_on CELL FILES OVERRIDES...: SFT of this seed's first SFT
     fine_tune "$1" "$start" "$2" "${@:3}" ${further[@]+"${further[@]}"}
 }
 score() { # score CELL: on both tests, in both decodings
-    local test decoding sentences
+    local test decoding sentences scored=$of/models/$1 to=$of/scores/$1
+    [[ $1 != base ]] || scored=$base to=$out/scores/base # one for all seeds: it isn't trained, and answers are greedy
     for test in in_domain crossner; do
         sentences=${SENTENCES:-300}
         [[ $test == crossner ]] && sentences=${CROSSNER_SENTENCES:-200}
         for decoding in "${decodings[@]}"; do
-            [[ -e $of/scores/$1/$test$decoding/scores.json ]] ||
-                run $py -m recipe.evaluate "$of/models/$1" --data "$out/data/$test/test.parquet" \
-                    --out "$of/scores/$1/$test$decoding" --limit "$sentences" --max-new-tokens "$room" \
+            [[ -e $to/$test$decoding/scores.json ]] ||
+                run $py -m recipe.evaluate "$scored" --data "$out/data/$test/test.parquet" \
+                    --out "$to/$test$decoding" --limit "$sentences" --max-new-tokens "$room" \
                     ${decoding:+--constrained}
         done
     done
@@ -105,6 +107,7 @@ budget() { # budget: time_steps, time_epochs and row_epochs of this seed
 
 step "data"
 run bash launch/setup.sh -q
+[[ $model != smollm2_135m ]] || run $py -m recipe.smollm2 "$base"
 data grpo grpo "${common[@]}" --drop-overlap-with "$sample" --num-samples "${RL_ROWS:-$rl_rows}" --num-dev "${RL_DEV:-150}" \
     --max-prompt-tokens "$longest"
 data sft sft "${common[@]}" "${taught[@]}" --drop-overlap-with "$sample" "$out/data/grpo/train.parquet" \
@@ -119,6 +122,7 @@ for seed in "${seeds[@]}"; do
     for step in "${cells[@]}"; do
         step "$step (seed $seed)"
         case $step in
+        base) mkdir -p "$of" ;;
         sft) fine_tune sft "$base" "$out/data/sft/train.parquet" trainer.total_epochs="${SFT_EPOCHS:-3}" ;;
         grpo)
             after sft

@@ -34,10 +34,13 @@ SENTENCES = tuple(Example(f"Ann met number {i} .", ("person", "place"), (ANN,), 
 
 @pytest.fixture
 def scored(tmp_path):
-    """`scored(1, "sft", answers)`: a cell's scores of one seed, an answer for each of SENTENCES; the folder of all."""
+    """`scored(1, "sft", answers)`: scores of a cell and a seed, an answer for each of SENTENCES; the folder of all.
+
+    Seed None is the base's.
+    """
 
     def write(seed, cell, outputs, test="in_domain"):
-        folder = tmp_path / f"seed_{seed}" / "scores" / cell / test
+        folder = (tmp_path / f"seed_{seed}" if seed else tmp_path) / "scores" / cell / test
         folder.parent.mkdir(parents=True, exist_ok=True)
         score(folder, outputs, SENTENCES, data=tmp_path / f"{test}.parquet")
         return tmp_path
@@ -76,6 +79,19 @@ def test_a_known_difference_has_its_figures(scored, capsys):
     assert one["parts"]["read in both"]["interval"] == one["interval"], "all can be read"
     line = next(line for line in text.splitlines() if line.startswith("grpo - sft "))
     assert line.split()[3:5] == ["1,2", "+33.3"]
+
+
+def test_the_base_is_one_for_all_seeds_and_missing_only_where_a_test_has_it(scored, capsys):
+    for seed in (1, 2):
+        folder = scored(seed, "grpo", right(40))
+    figures, _ = told(folder, capsys)
+    assert not [line for line in figures["missing"] if "base" in line]
+    scored(None, "base", right(0))
+    scored(1, "grpo", right(40), "crossner")
+    figures, _ = told(folder, capsys)
+    one = figures["tests"]["in_domain"]["differences"]["grpo - base"]
+    assert (one["seeds"], one["points"]) == ([1, 2], pytest.approx(100))
+    assert [line.split(",")[0] for line in figures["missing"] if "base" in line] == ["crossner: base (seed 1"]
 
 
 def test_answers_as_good_in_other_sentences_make_no_difference(scored, capsys):
@@ -319,6 +335,19 @@ def test_each_seed_has_its_cells_trained_merged_and_scored_in_both_decodings(lau
     assert all(value(call, "--out").endswith("_constrained") for call in held)
     assert len(held) == len(scores) / 2
     assert calls[-1][:3] == ["-m", "recipe.learning", out]
+
+
+def test_the_base_is_scored_once_and_not_trained(launch):
+    calls = launch("model=smollm2_135m", SEEDS="1 2", CELLS="base")[1]
+    scores = of(calls, "recipe.evaluate")
+    assert [value(call, "--out") for call in scores] == [
+        f"outputs/learning/smollm2_135m/scores/base/{test}"
+        for test in ("in_domain", "in_domain_constrained", "crossner", "crossner_constrained")
+    ]
+    assert {call[2] for call in scores} == {"models/smollm2_135m"}
+    assert not of(calls, "recipe.train")
+    assert of(calls, "recipe.smollm2") == [["-m", "recipe.smollm2", "models/smollm2_135m"]]
+    assert not of(launch(SEEDS="1", CELLS="base")[1], "recipe.smollm2")
 
 
 def test_a_second_run_skips_what_is_done(launch):

@@ -1,7 +1,8 @@
 """What launch/learning.sh left: the scores of each cell and seed on each test, and what is not there.
 
-OUT/seed_N/scores/CELL/TEST holds what recipe.evaluate wrote, OUT/seed_N/runs/CELL the run behind it. A test that ends
-in `_constrained` has answers that keep to their layout.
+OUT/seed_N/scores/CELL/TEST holds what recipe.evaluate wrote, OUT/seed_N/runs/CELL the run behind it. The model before
+SFT has no run, and is scored once for all seeds, in OUT/scores/base/TEST. A test that ends in `_constrained` has
+answers that keep to their layout.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from recipe.evaluate.saved import FILE
 from recipe.evaluate.scores import SENTENCES
 from recipe.learning.costs import Cost, cost
 
+BASE = "base"
 CELLS = {
+    BASE: "the model before SFT",
     "sft": "SFT until it is done",
     "sft_time": "SFT goes on, on its own and GRPO's rows with their gold, for as long as GRPO took",
     "sft_rows": "SFT goes on, on GRPO's rows with their gold, as often as GRPO saw them",
@@ -50,7 +53,7 @@ def read(out: Path, rule: str) -> Found:
     """DataError for a folder without scores, and for scores of other sentences than the test's first."""
     folders = {int(number): path for path in out.glob("seed_*") if (number := path.name[5:]).isdecimal()}
     seeds = tuple(sorted(folders))
-    scored = {test: one for test in TESTS if (one := _scored(folders, seeds, test, rule))}
+    scored = {test: one for test in TESTS if (one := _scored(out, folders, test, rule))}
     if not scored:
         raise DataError(f"{out}: no cell was scored; run bash launch/learning.sh")
     costs: dict[str, dict[int, Cost]] = {}
@@ -61,14 +64,12 @@ def read(out: Path, rule: str) -> Found:
     return Found(seeds, scored, costs, sampling, tuple(_missing(seeds, scored)))
 
 
-def _scored(
-    folders: Mapping[int, Path], seeds: tuple[int, ...], test: str, rule: str
-) -> dict[str, dict[int, ScoredFolder]]:
+def _scored(out: Path, folders: Mapping[int, Path], test: str, rule: str) -> dict[str, dict[int, ScoredFolder]]:
     cells: dict[str, dict[int, ScoredFolder]] = {}
     first = None
     for cell in CELLS:
-        for seed in seeds:
-            folder = folders[seed] / "scores" / cell / test
+        for seed in sorted(folders):
+            folder = (out if cell == BASE else folders[seed]) / "scores" / cell / test
             if not (folder / FILE).is_file():
                 continue
             one = read_scored(folder, rule)
@@ -81,15 +82,16 @@ def _scored(
 
 
 def _missing(seeds: tuple[int, ...], scored: Scored) -> list[str]:
-    """The cells without scores, one line for each test; tests with constrained decoding only where some are there."""
+    """The cells without scores, one line for each test. Constrained decoding and the base only where some are there."""
     held = any(test.endswith(CONSTRAINED) for test in scored)
+    wanted = [cell for cell in CELLS if cell != BASE or any(BASE in cells for cells in scored.values())]
     lines = []
     for test in TESTS:
         if test.endswith(CONSTRAINED) and not held:
             continue
         gone = [
             f"{cell} (seed {', '.join(map(str, lacking))})"
-            for cell in CELLS
+            for cell in wanted
             if (lacking := [seed for seed in seeds if seed not in scored.get(test, {}).get(cell, {})])
         ]
         lines += [f"{test}: {', '.join(gone)}"] if gone else []
