@@ -368,8 +368,11 @@ def test_figures_of_learning_tiny():
         table = next(text for text in shown if text.startswith(start))
         return [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
 
+    def named(name, row):
+        return name if row["seeds"] == run["seeds"] else f"{name} (seeds {', '.join(map(str, row['seeds']))})"
+
     assert rows("| cell | F1 |") == [
-        [cell]
+        [named(cell, row)]
         + [f"{100 * row[key]:.1f}" for key in ("f1", "precision", "recall")]
         + [f"{100 * row['names_nothing']:.0f} %", f"{100 * crossner['cells'][cell]['f1']:.1f}"]
         for cell, row in told["cells"].items()
@@ -380,12 +383,18 @@ def test_figures_of_learning_tiny():
         points = [f"{f1:+.1f} ({low:+.1f} to {high:+.1f})" for f1, (low, high) in (
             (row["points"], row["interval"]), (both["f1"], both["interval"])
         )]  # fmt: skip
-        expected.append([name, *points, f"{both['precision']:+.1f}, {both['recall']:+.1f}"])
+        expected.append([named(name, row), *points, f"{both['precision']:+.1f}, {both['recall']:+.1f}"])
     assert rows("| difference | F1 |") == expected
     before = beside("learning_tiny")
     assert f"on {told['sentences']:,} sentences" in before
     assert f"{crossner['sentences']:,} of CrossNER" in before
-    assert run["seeds"] == [1], "the first seed"
+    assert run["seeds"] == [1, 2, 3], "three seeds"
+    assert told["cells"]["sft_time"]["seeds"] == [1, 2], "two so far"
+    text = next(one for one in paragraphs() if one.startswith("So GRPO gains where"))
+    assert f"seed 3 chose nothing, and gains {told['differences']['grpo - sft']['points_by_seed']['3']:.1f}" in text
+    root = " ".join((ROOT / "README.md").read_text().split())
+    before, after, control = (f"{100 * told['cells'][cell]['f1']:.1f}" for cell in ("sft", "grpo", "sft_time"))
+    assert f"GRPO took F1 from {before} to {after} with no recall lost, and SFT of the same time to {control}" in root
 
 
 def test_figures_of_plan_against_measurement():
