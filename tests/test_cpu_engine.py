@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,33 @@ def test_rows_of_one_prompt_stay_together_as_far_as_they_fit(engine, prompts, li
     assert engine.together(jagged(*rows), jagged(*([ord(letter)] for letter in prompts)), limit) == size
 
 
+def test_groups_without_spread_are_told_by_their_advantages(engine):
+    prompts = jagged([1, 2], [1, 2], [3], [3], [1, 2], [1, 2])
+    advantages = jagged([0.0, 0.0], [0.0], [0.0], [-1.0, -1.0], [0.0], [0.0])
+    assert engine.with_spread(prompts, advantages) == [2, 3], "and a group stays whole"
+
+
+@pytest.mark.parametrize(
+    ("changed", "linear"),
+    [
+        ({}, True),
+        ({"use_kl_loss": True}, False),
+        ({"entropy_coeff": 0.01}, False),
+        ({"policy_loss": {"loss_mode": "kl_cov"}}, False),
+    ],
+)
+def test_a_loss_with_other_parts_reads_all_groups(engine, changed, linear):
+    from verl.workers.config import FSDPActorConfig, PolicyLossConfig
+    from verl.workers.utils.losses import ppo_loss, sft_loss
+
+    if "policy_loss" in changed:
+        changed = {"policy_loss": PolicyLossConfig(**changed["policy_loss"])}
+    config = FSDPActorConfig(strategy="fsdp2", rollout_n=4, ppo_micro_batch_size_per_gpu=1, **changed)
+    assert engine.linear_in_advantages(partial(ppo_loss, config=config)) is linear
+    assert not engine.linear_in_advantages(partial(sft_loss, config=None))
+    assert not engine.linear_in_advantages(ppo_loss)
+
+
 def test_attention_by_row_is_that_of_the_whole_mask(engine):
     torch.manual_seed(0)
     layout = engine.Layout(sizes=(3, 2, 4, 5), prompts=(None, 0, 0, None))
@@ -117,30 +145,38 @@ def steps(kind, rank, vendor):
     rows = [torch.cat(pair) for pair in zip(prompts, answers)]
     numbers = dict(use_dynamic_bsz=True, max_token_len_per_gpu=64, global_batch_size=8)
     fields = dict(input_ids=nest(rows), position_ids=nest([torch.arange(len(row)) for row in rows]))
-    if kind == "grpo":
-        loss = partial(ppo_loss, config=FSDPActorConfig(strategy="fsdp2", rollout_n=4, ppo_micro_batch_size_per_gpu=1))
+    if kind != "sft":
+        mode = "token-mean" if kind != "flat sequences" else "seq-mean-token-mean"
+        config = dict(strategy="fsdp2", rollout_n=4, ppo_micro_batch_size_per_gpu=1, loss_agg_mode=mode)
+        loss = partial(ppo_loss, config=FSDPActorConfig(**config))
         ones = nest([torch.ones_like(answer) for answer in answers])
         fields |= dict(prompts=nest(prompts), responses=nest(answers), response_mask=ones, loss_mask=ones)
         fields["old_log_probs"] = nest([torch.full(answer.shape, -5.0) for answer in answers])
-        fields["advantages"] = nest([torch.full(answer.shape, i - 3.5) for i, answer in enumerate(answers)])
+        spread = lambda i: kind == "grpo" or (i > 3 and kind != "all flat")  # else the first prompt's answers are alike
+        of = lambda i: i - (3.5 if kind == "grpo" else 5.5) if spread(i) else 0.0
+        fields["advantages"] = nest([torch.full(answer.shape, of(i)) for i, answer in enumerate(answers)])
         numbers |= dict(temperature=0.8, calculate_entropy=True)
     else:
         loss = partial(sft_loss, config=None)
         fields["loss_mask"] = nest([(torch.arange(len(r)) >= len(p)).long() for r, p in zip(rows, prompts)])
         numbers |= dict(temperature=1.0)
-    out = dict(engine=type(engine).__name__, losses=[], norms=[], carried=[])
+    out = dict(engine=type(engine).__name__, losses=[], norms=[], carried=[], tokens=0)
     batch = lambda: tu.get_tensordict(tensor_dict=dict(fields), non_tensor_dict=dict(numbers))
+    def count(module, args, inputs):
+        out["tokens"] += inputs["input_ids"].numel()
     with engine.train_mode():
+        hook = engine.module.register_forward_pre_hook(count, with_kwargs=True)
         for _ in range(3):
             done = engine.train_batch(batch(), loss_function=loss)
             out["losses"].append(sum(done["loss"]))
             out["norms"].append(done["metrics"]["grad_norm"])
             out["carried"] += done["metrics"].get("update_carried", [None])
+        hook.remove()
         read = engine.infer_batch(batch())["model_output"]["log_probs"]
     out["read"] = torch.cat([row[-len(answer) - 1 : -1] for row, answer in zip(read.unbind(), answers)]).tolist()
     return out
 
-runs = (("grpo", 0), ("grpo", 4), ("sft", 0))
+runs = (("grpo", 0), ("grpo", 4), ("flat", 0), ("flat sequences", 0), ("all flat", 0), ("sft", 0))
 print(json.dumps([[steps(*run, vendor) for vendor in ("cpu", "none", "nvidia")] for run in runs]))
 """
 
@@ -156,16 +192,21 @@ def test_losses_gradients_and_log_probabilities_are_those_of_verls_engine(tmp_pa
         [sys.executable, "-c", STEPS, str(folder)], env={**os.environ, **environment}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    shares = []
     for ours, verls, for_gpus in json.loads(done.stdout.splitlines()[-1]):
+        shares.append(ours["tokens"] / verls["tokens"])
         assert (ours["engine"], verls["engine"]) == ("CpuEngine", "FSDPEngineWithLMHead")
         assert (for_gpus["engine"], for_gpus["losses"]) == ("GpuEngine", verls["losses"]), "verl's, and a figure"
         assert verls["carried"] == [None] * 3
         assert ours["carried"] == pytest.approx(for_gpus["carried"], abs=1e-3)
-        assert all(0.5 < share < 1 for share in ours["carried"]), "steps of 1e-3 are above most of bf16's here"
-        assert verls["losses"][0] != pytest.approx(verls["losses"][2], rel=1e-3), "the steps change the model"
+        if any(verls["losses"]):
+            assert all(0.5 < share < 1 for share in ours["carried"]), "steps of 1e-3 are above most of bf16's here"
+            assert verls["losses"][0] != pytest.approx(verls["losses"][2], rel=1e-3), "the steps change the model"
         for key in ("losses", "norms"):
-            assert ours[key] == pytest.approx(verls[key], rel=1e-4)
+            assert ours[key] == pytest.approx(verls[key], rel=1e-4, abs=1e-9)
         assert ours["read"] == pytest.approx(verls["read"], abs=1e-4)
+    shared = (11 + 7 + 41) / (4 * 11 + 4 * 7 + 41)  # the prompts once
+    assert shares == pytest.approx([shared, shared, (7 + 22) / 113, (7 + 22) / 113, (11 + 5) / 113, 1])
 
 
 @pytest.fixture

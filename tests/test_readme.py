@@ -360,34 +360,40 @@ def test_figures_of_grpo_small():
     assert "only the highest learning rate, replaced groups and `beta` 2 look worse" in told
 
 
-def test_figures_of_learning_tiny():
-    run, shown = measured("learning_tiny"), [text for text in paragraphs() if text.startswith("|")]
+def learning(name, cells, differences):
+    """The figures of a run of launch/learning.sh, which README's tables of these headings have to show."""
+    run, shown = measured(name), [text for text in paragraphs() if text.startswith("|")]
     told, crossner = run["tests"]["in_domain"], run["tests"]["crossner"]
 
-    def rows(start):
-        table = next(text for text in shown if text.startswith(start))
+    def rows(heading):
+        table = next(text for text in shown if text.startswith(f"| {heading} | F1 |"))
         return [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
 
     def named(name, row):
         return name if row["seeds"] == run["seeds"] else f"{name} (seeds {', '.join(map(str, row['seeds']))})"
 
-    assert rows("| cell | F1 |") == [
+    assert rows(cells) == [
         [named(cell, row)]
         + [f"{100 * row[key]:.1f}" for key in ("f1", "precision", "recall")]
         + [f"{100 * row['names_nothing']:.0f} %", f"{100 * crossner['cells'][cell]['f1']:.1f}"]
         for cell, row in told["cells"].items()
     ]
     expected = []
-    for name, row in told["differences"].items():
+    for name_, row in told["differences"].items():
         both = row["parts"]["read in both"]
         points = [f"{f1:+.1f} ({low:+.1f} to {high:+.1f})" for f1, (low, high) in (
             (row["points"], row["interval"]), (both["f1"], both["interval"])
         )]  # fmt: skip
-        expected.append([named(name, row), *points, f"{both['precision']:+.1f}, {both['recall']:+.1f}"])
-    assert rows("| difference | F1 |") == expected
-    before = beside("learning_tiny")
+        expected.append([named(name_, row), *points, f"{both['precision']:+.1f}, {both['recall']:+.1f}"])
+    assert rows(differences) == expected
+    before = beside(name)
     assert f"on {told['sentences']:,} sentences" in before
     assert f"{crossner['sentences']:,} of CrossNER" in before
+    return run, told
+
+
+def test_figures_of_learning_tiny():
+    run, told = learning("learning_tiny", "cell", "difference")
     assert run["seeds"] == [1, 2, 3], "three seeds"
     assert told["cells"]["sft_time"]["seeds"] == [1, 2], "two so far"
     text = next(one for one in paragraphs() if one.startswith("So GRPO gains where"))

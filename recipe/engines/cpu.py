@@ -5,16 +5,19 @@ GPU, verl takes paths that cost more than the model itself. This engine, which `
 
 - attention: row by row, where SDPA would compare every token of a micro-batch with every other one;
 - prompts: once for all answers to it in the micro-batch, which a GRPO batch repeats `rollout.n` times;
+- groups without spread: not at all, where they can't change the gradient;
 - the vocabulary: only at the positions whose log-probabilities a loss reads, the answers';
 - the normaliser: a block of tokens a call, where verl's fallback makes a call a token;
 - products: by oneDNN, where those stay in fp32, which on AMD's CPUs is up to twice as fast as MKL.
 
 Log-probabilities of a prompt's tokens are reported as 0: verl's losses, and ours, mask them. Where a model doesn't
 support a step (`logits_to_keep`, transformers' attention interface, full attention in every layer), it is left out.
+verl's metrics of an update (entropy, ppo_kl, pg_loss, pg_clipfrac) are those of the groups that are computed.
 """
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
 from itertools import pairwise
@@ -25,6 +28,7 @@ from transformers import AttentionInterface
 from verl.utils import tensordict_utils as tu
 from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
+from verl.workers.utils.losses import ppo_loss
 
 from recipe.engines.rollout_rounding import Tells
 
@@ -108,13 +112,35 @@ def without_repeats(rows: torch.Tensor, prompts: torch.Tensor | None) -> tuple[L
     return Layout(tuple(sizes), tuple(sees)), torch.cat(taken), went
 
 
+def _begins(prompts: torch.Tensor) -> list[int]:
+    """The first row of each run of equal prompts, and how many rows there are."""
+    keys = [tuple(prompt.tolist()) for prompt in prompts.unbind()]
+    return [0, *(at for at in range(1, len(keys)) if keys[at] != keys[at - 1]), len(keys)]
+
+
+def with_spread(prompts: torch.Tensor, advantages: torch.Tensor) -> list[int]:
+    """The rows of those runs of equal prompts that have an advantage other than 0."""
+    moves = [bool(row.any()) for row in advantages.unbind()]
+    return [row for at, after in pairwise(_begins(prompts)) if any(moves[at:after]) for row in range(at, after)]
+
+
+def linear_in_advantages(loss_function: Callable) -> bool:
+    """Whether verl's GRPO loss has no part but the clipped ratio times the advantage, whose gradient is 0 with it."""
+    config = getattr(loss_function, "keywords", {}).get("config")
+    return (
+        getattr(loss_function, "func", None) is ppo_loss
+        and config.policy_loss.loss_mode == "vanilla"
+        and not config.use_kl_loss
+        and config.entropy_coeff == 0
+    )
+
+
 def together(rows: torch.Tensor, prompts: torch.Tensor, limit: int) -> int:
     """How many rows, one after another from the first, to keep in one micro-batch so that prompts are shared.
 
     A divisor of every run of equal prompts; so many rows have at most `limit` tokens.
     """
-    keys = [tuple(prompt.tolist()) for prompt in prompts.unbind()]
-    begins = [0, *(at for at in range(1, len(keys)) if keys[at] != keys[at - 1]), len(keys)]
+    begins = _begins(prompts)
     size = math.gcd(*(after - at for at, after in pairwise(begins)))
     tokens = rows.offsets().diff()
     while tokens.view(-1, size).sum(dim=1).max() > limit and size > 1:
@@ -173,11 +199,33 @@ class CpuEngine(Tells, FSDPEngineWithLMHead):
         return module
 
     def forward_backward_batch(self, data, loss_function, forward_only=False):
+        if not forward_only and linear_in_advantages(loss_function):
+            data, loss_function = self._without_flat(data, loss_function)
         prompts = _jagged(data, "prompts")
         if self.by_row and prompts is not None and tu.get_non_tensor_data(data, "use_dynamic_bsz", True):
             size = together(data["input_ids"], prompts, data["max_token_len_per_gpu"])
             tu.assign_non_tensor(data, force_group_size=size)
         return super().forward_backward_batch(data, loss_function, forward_only)
+
+    def _without_flat(self, data, loss_function):
+        """`data` without groups that have no spread, and the loss for it: of the same gradient, but for rounding."""
+        prompts, advantages = _jagged(data, "prompts"), _jagged(data, "advantages")
+        if prompts is None or advantages is None or self.get_data_parallel_size() > 1:
+            return data, loss_function  # ranks have to go through as many micro-batches as each other
+        kept = with_spread(prompts, advantages) or [0]
+        if len(kept) == len(data):
+            return data, loss_function
+        whole = data["loss_mask"].sum().item()
+        data = tu.index_select_tensor_dict(data, kept)
+        token_mean = loss_function.keywords["config"].loss_agg_mode == "token-mean"
+        # verl divides by the tokens that it is given; the other modes divide by the batch's size, which the batch says.
+        share = data["loss_mask"].sum().item() / whole if token_mean else 1.0
+
+        def scaled(*args, **kwargs):
+            loss, metrics = loss_function(*args, **kwargs)
+            return loss * share, metrics
+
+        return data, scaled
 
     def prepare_model_inputs(self, micro_batch):
         inputs, outputs = super().prepare_model_inputs(micro_batch)

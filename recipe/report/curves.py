@@ -65,7 +65,7 @@ _CURVES = (
     ("Update carried", "share of all updates that is left of them in the precision of the rollouts", (
         ("carried", r"actor/update_carried"),
     )),
-    ("Entropy", "of the policy, mean over tokens", (("training", r"actor/entropy(_loss)?"),)),
+    ("Entropy", "of the policy, mean over the tokens that updates read", (("training", r"actor/entropy(_loss)?"),)),
     ("Loss", "of fine-tuning, mean over tokens", (("training", r"train/loss"), ("validation", r"val/loss"))),
 )  # fmt: skip
 
