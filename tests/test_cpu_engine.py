@@ -77,6 +77,7 @@ def test_groups_without_spread_are_told_by_their_advantages(engine):
     ("changed", "linear"),
     [
         ({}, True),
+        ({"policy_loss": {"loss_mode": "gpg"}}, True),
         ({"use_kl_loss": True}, False),
         ({"entropy_coeff": 0.01}, False),
         ({"policy_loss": {"loss_mode": "kl_cov"}}, False),
@@ -114,7 +115,7 @@ import torch
 from verl.trainer.config import CheckpointConfig
 from verl.utils import tensordict_utils as tu
 from verl.utils.distributed import initialize_global_process_group
-from verl.workers.config import FSDPActorConfig, FSDPEngineConfig, FSDPOptimizerConfig, HFModelConfig
+from verl.workers.config import FSDPActorConfig, FSDPEngineConfig, FSDPOptimizerConfig, HFModelConfig, PolicyLossConfig
 from verl.workers.engine import EngineRegistry
 from verl.workers.utils.losses import ppo_loss, sft_loss
 
@@ -148,6 +149,7 @@ def steps(kind, rank, vendor):
     if kind != "sft":
         mode = "token-mean" if kind != "flat sequences" else "seq-mean-token-mean"
         config = dict(strategy="fsdp2", rollout_n=4, ppo_micro_batch_size_per_gpu=1, loss_agg_mode=mode)
+        config["policy_loss"] = PolicyLossConfig(loss_mode="gpg" if kind == "flat, gpg" else "vanilla")
         loss = partial(ppo_loss, config=FSDPActorConfig(**config))
         ones = nest([torch.ones_like(answer) for answer in answers])
         fields |= dict(prompts=nest(prompts), responses=nest(answers), response_mask=ones, loss_mask=ones)
@@ -176,7 +178,8 @@ def steps(kind, rank, vendor):
     out["read"] = torch.cat([row[-len(answer) - 1 : -1] for row, answer in zip(read.unbind(), answers)]).tolist()
     return out
 
-runs = (("grpo", 0), ("grpo", 4), ("flat", 0), ("flat sequences", 0), ("all flat", 0), ("sft", 0))
+runs = (("grpo", 0), ("grpo", 4), ("flat", 0), ("flat, gpg", 0), ("flat sequences", 0), ("all flat", 0))
+runs += (("sft", 0),)
 print(json.dumps([[steps(*run, vendor) for vendor in ("cpu", "none", "nvidia")] for run in runs]))
 """
 
@@ -206,7 +209,7 @@ def test_losses_gradients_and_log_probabilities_are_those_of_verls_engine(tmp_pa
             assert ours[key] == pytest.approx(verls[key], rel=1e-4, abs=1e-9)
         assert ours["read"] == pytest.approx(verls["read"], abs=1e-4)
     shared = (11 + 7 + 41) / (4 * 11 + 4 * 7 + 41)  # the prompts once
-    assert shares == pytest.approx([shared, shared, (7 + 22) / 113, (7 + 22) / 113, (11 + 5) / 113, 1])
+    assert shares == pytest.approx([shared, shared, *[(7 + 22) / 113] * 3, (11 + 5) / 113, 1])
 
 
 @pytest.fixture

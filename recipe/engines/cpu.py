@@ -125,11 +125,11 @@ def with_spread(prompts: torch.Tensor, advantages: torch.Tensor) -> list[int]:
 
 
 def linear_in_advantages(loss_function: Callable) -> bool:
-    """Whether verl's GRPO loss has no part but the clipped ratio times the advantage, whose gradient is 0 with it."""
+    """Whether all parts of verl's GRPO loss are products with the advantage, whose gradient is 0 where that is 0."""
     config = getattr(loss_function, "keywords", {}).get("config")
     return (
         getattr(loss_function, "func", None) is ppo_loss
-        and config.policy_loss.loss_mode == "vanilla"
+        and config.policy_loss.loss_mode in ("vanilla", "gpg")
         and not config.use_kl_loss
         and config.entropy_coeff == 0
     )
