@@ -4,9 +4,10 @@
 
 Prompts of data_prep/sample and the model's own answers to them: one batch for all precisions, each a process of its
 own. The ratio that GRPO clips is taken to old log-probabilities in fp32, as vLLM gives them here (`bypass_mode`), or to
-those of a second pass in the update's own precision, whose time is then the step's. Gains and cosines are against fp32
-without such a pass; `clipped` is verl's `actor/pg_clipfrac`. Seconds are the CPU's (all threads), of the cheapest of
-three. Prints a table and writes cpu_bf16.json beside this file.
+those of a second pass in the update's own precision, whose time is then the step's. Or there is none: with one update a
+batch it is 1, and `policy_loss.loss_mode=gpg` takes the same gradient from the log-probabilities alone. Gains and
+cosines are against fp32 without a second pass; `clipped` is verl's `actor/pg_clipfrac`. Seconds are the CPU's (all
+threads), of the cheapest of three. Prints a table and writes cpu_bf16.json beside this file.
 """
 
 import argparse
@@ -27,7 +28,7 @@ PRECISIONS = {
     "mixed_precision bf16": ({"mixed_precision": BF16}, None),
     "mixed_precision and model_dtype bf16": ({"mixed_precision": BF16, "model_dtype": "bf16"}, None),
 }
-OLD = ("fp32", "own")  # whose log-probabilities the ratio is taken to
+OLD = ("fp32", "own", "none")  # whose log-probabilities the ratio is taken to
 LONGEST = 128  # tokens of an answer
 TOKENS = 4096  # of a micro-batch
 
@@ -78,7 +79,7 @@ def measure(model: str, work: Path, precision: str, prompts: int, answers: int) 
         torch.save((asked, answer(model, asked, answers)), work / "rows.pt")
     asked, said = torch.load(work / "rows.pt")
     fields, numbers = grpo_batch(asked, said, answers, TOKENS)
-    loss = grpo_loss(answers)
+    losses = {old: grpo_loss(answers, "gpg" if old == "none" else "vanilla") for old in OLD}
 
     def batch(**more):
         return tu.get_tensordict(tensor_dict=fields | more, non_tensor_dict=dict(numbers))
@@ -96,16 +97,17 @@ def measure(model: str, work: Path, precision: str, prompts: int, answers: int) 
             passes.append(process_time() - before)
         if first:
             torch.save(own, work / "old.pt")
-        for old in (*OLD, "own"):
+        for old in OLD:
             against = batch(old_log_probs=jagged(own if old == "own" else torch.load(work / "old.pt")))
             before = process_time()
-            metrics = engine.train_batch(against, loss_function=loss)["metrics"]
+            metrics = engine.train_batch(against, loss_function=losses[old])["metrics"]
             steps.append(process_time() - before)
             gradient = torch.cat([p.grad.full_tensor().double().flatten() for p in engine.module.parameters()])
             if first and old == "fp32":
                 torch.save(gradient, work / "gradient.pt")
             cosine = torch.cosine_similarity(gradient, torch.load(work / "gradient.pt"), dim=0).item()
-            found[old] = {"cosine": round(cosine, 4), "clipped": round(metrics["actor/pg_clipfrac"].aggregate(), 4)}
+            clipped = metrics["actor/pg_clipfrac"].aggregate() if "actor/pg_clipfrac" in metrics else 0.0
+            found[old] = {"cosine": round(cosine, 4), "clipped": round(clipped, 4)}
     counts = {"tokens": sum(map(len, asked + said)), "answer_tokens": sum(map(len, said))}
     return counts | {"step_seconds": round(min(steps), 2), "pass_seconds": round(min(passes), 2), "old": found}
 

@@ -107,14 +107,15 @@ def grpo_batch(asked: list[list[int]], said: list[list[int]], answers: int, toke
     return fields, numbers | {"temperature": 0.8, "calculate_entropy": False}
 
 
-def grpo_loss(answers: int):
-    """verl's loss of GRPO with its default clip."""
+def grpo_loss(answers: int, mode: str = "vanilla"):
+    """verl's loss of GRPO with its default clip, or another `policy_loss.loss_mode`."""
     from functools import partial
 
-    from verl.workers.config import FSDPActorConfig
+    from verl.workers.config import FSDPActorConfig, PolicyLossConfig
     from verl.workers.utils.losses import ppo_loss
 
-    return partial(ppo_loss, config=FSDPActorConfig(strategy="fsdp2", rollout_n=answers, use_dynamic_bsz=True))
+    of = {"strategy": "fsdp2", "rollout_n": answers, "use_dynamic_bsz": True}
+    return partial(ppo_loss, config=FSDPActorConfig(**of, policy_loss=PolicyLossConfig(loss_mode=mode)))
 
 
 def measure(model: str, prompts: int, answers: int, kind: str, tokens: int, without: str | None) -> dict:
