@@ -392,6 +392,19 @@ def learning(name, cells, differences):
     return run, told
 
 
+def test_figures_of_learning_smollm2_135m():
+    run, told = learning("learning_smollm2_135m", "SmolLM2", "SmolLM2, difference")
+    text = beside("learning_smollm2_135m")
+    (sft,), (grpo,), (control,) = (run["runs"][cell].values() for cell in ("sft", "grpo", "sft_time"))
+    assert f"on {sft['rows']:,} rows, then {grpo['steps']} steps of GRPO" in text
+    assert run["seeds"] == [1], "one seed"
+    command = next(one for one in paragraphs() if one.startswith('SEEDS=1 CELLS="sft grpo sft_time"'))
+    written = [one for one in grpo["overrides"] if one.partition("=")[0] in command and not one.startswith("seed")]
+    assert len(written) >= 8
+    assert all(one in command for one in written)
+    assert {round(one["seconds"] / 60) for one in (grpo, control)} == {25, 26}, "in the 25 minutes"
+
+
 def test_figures_of_learning_tiny():
     run, told = learning("learning_tiny", "cell", "difference")
     assert run["seeds"] == [1, 2, 3], "three seeds"
