@@ -393,7 +393,7 @@ def learning(name, cells, differences):
 
 
 def test_figures_of_learning_smollm2_135m():
-    run, told = learning("learning_smollm2_135m", "SmolLM2", "SmolLM2, difference")
+    run = learning("learning_smollm2_135m", "SmolLM2", "SmolLM2, difference")[0]
     text = beside("learning_smollm2_135m")
     (sft,), (grpo,), (control,) = (run["runs"][cell].values() for cell in ("sft", "grpo", "sft_time"))
     assert f"on {sft['rows']:,} rows, then {grpo['steps']} steps of GRPO" in text
