@@ -199,10 +199,11 @@ class CpuEngine(Tells, FSDPEngineWithLMHead):
         return module
 
     def forward_backward_batch(self, data, loss_function, forward_only=False):
-        if not forward_only and linear_in_advantages(loss_function):
+        by_tokens = tu.get_non_tensor_data(data, "use_dynamic_bsz", True)  # else micro-batches have a number of rows
+        if by_tokens and not forward_only and linear_in_advantages(loss_function):
             data, loss_function = self._without_flat(data, loss_function)
         prompts = _jagged(data, "prompts")
-        if self.by_row and prompts is not None and tu.get_non_tensor_data(data, "use_dynamic_bsz", True):
+        if by_tokens and self.by_row and prompts is not None:
             size = together(data["input_ids"], prompts, data["max_token_len_per_gpu"])
             tu.assign_non_tensor(data, force_group_size=size)
         return super().forward_backward_batch(data, loss_function, forward_only)
