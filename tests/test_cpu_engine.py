@@ -126,7 +126,7 @@ fp32 = dict(param_dtype="fp32", reduce_dtype="fp32", buffer_dtype="fp32")
 
 def steps(kind, rank, vendor):
     os.environ["VERL_ENGINE_VENDOR"] = vendor
-    torch.manual_seed(0)
+    torch.manual_seed(len(vendor))  # as processes happen to stand, each otherwise
     override = {"attn_implementation": "sdpa"}
     engine = EngineRegistry.new(
         model_type="language_model",
@@ -135,12 +135,16 @@ def steps(kind, rank, vendor):
             path=sys.argv[1], lora_rank=rank, lora_alpha=16, override_config=override,
             external_lib="recipe.engines.gpu",
         ),
-        engine_config=FSDPEngineConfig(strategy="fsdp2", use_torch_compile=False, mixed_precision=fp32),
+        engine_config=FSDPEngineConfig(strategy="fsdp2", use_torch_compile=False, mixed_precision=fp32, seed=7),
         optimizer_config=FSDPOptimizerConfig(lr=1e-3, total_training_steps=3),
         checkpoint_config=CheckpointConfig(),
     )
     engine.initialize()
+    drawn = [weight for name, weight in engine.module.named_parameters() if "lora_A" in name]
+    adapter = [weight.detach().norm().item() for weight in drawn]
     torch.manual_seed(0)
+    for weight in drawn:  # from here on one adapter for all, also for verl's engine
+        torch.nn.init.normal_(weight, std=0.1)
     first, second = draw(11, 7)
     prompts, answers = [first] * 4 + [second] * 4, draw(5, 1, 9, 4, 6, 6, 2, 8)
     rows = [torch.cat(pair) for pair in zip(prompts, answers)]
@@ -164,7 +168,7 @@ def steps(kind, rank, vendor):
         loss = partial(sft_loss, config=None)
         fields["loss_mask"] = nest([(torch.arange(len(r)) >= len(p)).long() for r, p in zip(rows, prompts)])
         numbers |= dict(temperature=1.0)
-    out = dict(engine=type(engine).__name__, losses=[], norms=[], carried=[], tokens=0)
+    out = dict(engine=type(engine).__name__, adapter=adapter, losses=[], norms=[], carried=[], tokens=0)
     batch = lambda: tu.get_tensordict(tensor_dict=dict(fields), non_tensor_dict=dict(numbers))
     def count(module, args, inputs):
         out["tokens"] += inputs["input_ids"].numel()
@@ -198,11 +202,14 @@ def test_losses_gradients_and_log_probabilities_are_those_of_verls_engine(tmp_pa
         [sys.executable, "-c", STEPS, str(folder)], env={**os.environ, **environment}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    shares = []
+    shares, adapters = [], []
     for ours, verls, for_gpus in json.loads(done.stdout.splitlines()[-1]):
         shares.append(ours["tokens"] / verls["tokens"])
         assert (ours["engine"], verls["engine"]) == ("CpuEngine", "FSDPEngineWithLMHead")
         assert (for_gpus["engine"], for_gpus["losses"]) == ("GpuEngine", verls["losses"]), "verl's, and a figure"
+        assert ours["adapter"] == for_gpus["adapter"], "of one seed, whatever else was drawn before"
+        assert not verls["adapter"] or verls["adapter"] != ours["adapter"], "else verl seeds it: seeded_adapter can go"
+        adapters.append(bool(ours["adapter"]))
         assert verls["carried"] == [None] * 3
         assert ours["carried"] == pytest.approx(for_gpus["carried"], abs=1e-3)
         if any(verls["losses"]):
@@ -211,6 +218,7 @@ def test_losses_gradients_and_log_probabilities_are_those_of_verls_engine(tmp_pa
         for key in ("losses", "norms"):
             assert ours[key] == pytest.approx(verls[key], rel=1e-4, abs=1e-9)
         assert ours["read"] == pytest.approx(verls["read"], abs=1e-4)
+    assert any(adapters)
     shared = (11 + 7 + 41) / (4 * 11 + 4 * 7 + 41)  # the prompts once
     assert shares == pytest.approx([shared, shared, *[(7 + 22) / 113] * 3, (11 + 5) / 113, shared, 1])
 

@@ -75,5 +75,7 @@ def test_one_setting_seeds_all_of_a_run():
     from recipe.train.config import compose
 
     config = compose("grpo_tiny", ["seed=7"])
-    assert (config.data.seed, config.actor_rollout_ref.actor.data_loader_seed) == (7, 7)
-    assert compose("sft_tiny", ["seed=7"]).trainer.seed == 7
+    actor = config.actor_rollout_ref.actor
+    assert (config.data.seed, actor.data_loader_seed, actor.fsdp_config.seed) == (7, 7, 7)
+    config = compose("sft_tiny", ["seed=7"])
+    assert (config.trainer.seed, config.engine.seed) == (7, 7)

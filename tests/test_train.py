@@ -50,16 +50,17 @@ def test_grpo_starts_ray_here_unless_a_cluster_is_named(tmp_path, monkeypatch):
     assert "trainer.nnodes=1" in alone
     assert f"actor_rollout_ref.rollout.agent.agent_loop_config_path='{AGENT_LOOPS}'" in alone
     assert "++ray_kwargs.ray_init.address=local" in alone
-    assert not any("external_lib" in word for word in alone), "the CPU's engine is there anyway"
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6379")
     assert "++ray_kwargs.ray_init.num_gpus=null" in train.command(plan("grpo", tmp_path), "grpo_tiny", [], 1)
 
 
-def test_on_gpus_verls_engine_tells_what_the_rollouts_carry_unless_a_library_is_named(tmp_path):
-    key = "actor_rollout_ref.model.external_lib"
-    assert f"{key}=recipe.engines.gpu" in train.command(plan("grpo", tmp_path), "grpo_qwen3_1_7b", [], 1)
-    given = train.command(plan("grpo", tmp_path), "grpo_qwen3_1_7b", [f"{key}=mine"], 1)
+@pytest.mark.parametrize(("stage", "model"), [("grpo", "actor_rollout_ref.model"), ("sft", "model")])
+def test_on_gpus_verls_engine_has_our_additions_unless_a_library_is_named(stage, model, tmp_path):
+    key, name = f"{model}.external_lib", f"{stage}_qwen3_1_7b"
+    assert f"{key}=recipe.engines.gpu" in train.command(plan(stage, tmp_path), name, [], 1)
+    given = train.command(plan(stage, tmp_path), name, [f"{key}=mine"], 1)
     assert [word for word in given if key in word] == [f"{key}=mine"]
+    assert not any(key in word for word in train.command(plan(stage, tmp_path), f"{stage}_tiny", [], 1))
 
 
 def test_a_clusters_workers_get_whole_paths_and_what_the_trainer_needs(tmp_path, monkeypatch):

@@ -31,6 +31,7 @@ from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 from verl.workers.utils.losses import ppo_loss
 
 from recipe.engines.rollout_rounding import Tells
+from recipe.engines.seeded_adapter import SeededAdapter
 
 VENDOR = "cpu"  # the name under which verl finds this engine; VERL_ENGINE_VENDOR=none takes verl's own
 ATTENTION = "sdpa_by_row"
@@ -177,7 +178,7 @@ class Read:
     tokens: int
 
 
-class CpuEngine(Tells, FSDPEngineWithLMHead):
+class CpuEngine(Tells, SeededAdapter, FSDPEngineWithLMHead):
     """verl's language model engine with the steps above: same settings, checkpoints and, but for rounding, results."""
 
     def _build_module(self):

@@ -76,15 +76,18 @@ def command(
 
     `ranks` are SFT's processes on this node, `gathering` where its nodes meet, if they are several.
     """
+    from omegaconf import OmegaConf
+
     hydra = ["--config-dir", str(experiment.CONFIG_DIR), "--config-name", name, *overrides]
     hydra.append(f"hydra.run.dir={_quoted(f'{plan.run}/hydra')}")
+    config = experiment.compose(name, overrides)
+    model = "model" if plan.stage == "sft" else "actor_rollout_ref.model"
+    if config.trainer.device != "cpu" and not OmegaConf.select(config, f"{model}.external_lib"):
+        hydra.append(f"{model}.external_lib={GPU_ENGINE}")
     if plan.stage == "sft":
         torchrun = ["-m", "torch.distributed.run", *(gathering.flags if gathering else ["--standalone"])]
         torchrun += ["--nproc_per_node", str(ranks)]
         return [sys.executable, *torchrun, "-m", "sft.train", *hydra]
-    config = experiment.compose(name, overrides)
-    if config.trainer.device != "cpu" and not config.actor_rollout_ref.model.external_lib:
-        hydra.append(f"actor_rollout_ref.model.external_lib={GPU_ENGINE}")
     if not config.actor_rollout_ref.rollout.agent.agent_loop_config_path:
         hydra.append(f"actor_rollout_ref.rollout.agent.agent_loop_config_path={_quoted(str(AGENT_LOOPS))}")
     if os.environ.get("RAY_ADDRESS"):  # a cluster has its own size, and Ray refuses to be told another
