@@ -119,6 +119,8 @@ def _add_amounts(
     add("--num-dev", type=count, metavar="N", help=f"dev rows (default: {dev}{fewer}); {held_out}")
     limit = f"a dataset counts as at most so many rows (default: {cap})"
     add("--max-per-dataset", type=count, metavar="N", help=limit)
+    empty = "of the train rows with nothing to find, keep about this share, such as 0.5 (default: all)"
+    add("--keep-empty", type=_part, default=1.0, metavar="X", help=empty)
     add("--seed", type=int, default=42, help="another seed, another sample (default: %(default)s)")
     add(
         "--drop-overlap-with",
@@ -158,6 +160,16 @@ def _columns(text: str) -> Columns:
     if 0 in (token, tag) or token == tag:
         raise argparse.ArgumentTypeError(f"{text!r} names no two columns; 1,-1 are the first and the last one")
     return Columns(token, tag, chosen=True)
+
+
+def _part(text: str) -> float:
+    try:
+        part = float(text)
+    except ValueError:
+        part = -1.0
+    if not 0 <= part <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share from 0, none of them, to 1, all")
+    return part
 
 
 def _type_name(text: str) -> str:

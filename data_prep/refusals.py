@@ -8,7 +8,8 @@ The reasons are those of `keep_out`, or
     control_token    its prompt, names or reasoning hold text that a tokenizer reads as a control token;
     not_expressible  the answer format can't say it, as one tag for a word can't tell nested mentions;
     gold_not_read    its answer, rendered and parsed back, is not its gold: it could not be rewarded;
-    too_long         it is over a limit. Cutting it would cut the answer or the instructions.
+    too_long         it is over a limit. Cutting it would cut the answer or the instructions;
+    empty            it has nothing to find, and is not of the share of such rows that is kept.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from recipe import answers
 from recipe.answers.control_tokens import CONTROL_TOKEN, THINK_TAGS, begin_alike, find_control_tokens
 from recipe.core.entities import DataError, Example
 from recipe.core.metrics import count
+from recipe.core.sampling import row_key
 from recipe.models.lengths import Around, Lengths
 
 _KNOWN = 1000  # texts around sentences that are remembered
@@ -74,7 +76,15 @@ class Refusals:
                 reasons[at] = _unreadable(example)
         if self._lengths is not None:
             self._refuse_long(examples, reasons)
+        if rules.keep_empty < 1:
+            for at, example in enumerate(examples):
+                if reasons[at] is None and not example.entities and not self._spared(example):
+                    reasons[at] = "empty"
         return reasons
+
+    def _spared(self, example: Example) -> bool:
+        """Whether a row with nothing to find stays; with one seed, a smaller share of them lies inside a larger one."""
+        return row_key(self.rules.seed, example, "empty") < self.rules.keep_empty * 2**64
 
     def _holds_no_token(self, example: Example) -> bool:
         """True where neither the example nor its prompt can hold a control token; False says nothing."""

@@ -44,6 +44,8 @@ class RowRules:
     max_tokens: int | None = None  # prompt, answer and end token
     keep_out: Mapping[int, str] = field(default_factory=dict)  # sentence_key -> reason
     wordings: Wordings = field(default_factory=Wordings)  # of questions about one type
+    keep_empty: float = 1.0  # the share of rows with nothing to find that stay
+    seed: int = 42  # says which of them
 
     def prompt(self, example: Example) -> str:
         return answers.render_prompt(example, self.template_of(example), self.add_source)

@@ -157,7 +157,8 @@ def row_rules(args: argparse.Namespace) -> RowRules:
             raise DataError(f"{args.prompt_template}: holds the control token {token!r}; the chat template adds those")
     files = _overlap_files(args)
     keep_out = {sentence_key(text): "overlap" for path in files for text in sentences(path, reading_of(args))}
-    return RowRules(name, template, args.add_source, tokenizer, args.max_prompt_tokens, max_tokens, keep_out)
+    rules = RowRules(name, template, args.add_source, tokenizer, args.max_prompt_tokens, max_tokens, keep_out)
+    return rules if args.command == "eval" else replace(rules, keep_empty=args.keep_empty, seed=args.seed)
 
 
 def with_wordings(rules: RowRules, args: argparse.Namespace, selection: Selection) -> RowRules:
@@ -203,7 +204,9 @@ def run(args: argparse.Namespace) -> None:
         for split in splits:
             tallies = {dataset.name: Tally() for dataset in split.datasets}
             with Progress(split.name) as progress:
-                scan = Scan(split.name, rules, reading, args.on_error == "skip", progress)
+                # What a model is measured on stays as it is.
+                of_split = rules if split.name == "train" else replace(rules, keep_empty=1.0)
+                scan = Scan(split.name, of_split, reading, args.on_error == "skip", progress)
                 examples = _examples(split, args, scan, tallies, stage)
                 if len(splits) == 2 and split is splits[0] and _from_one_file(*splits):
                     # Held out of the training rows: no sentence may be in both.

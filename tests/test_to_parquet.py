@@ -125,6 +125,55 @@ def test_a_dataset_counts_as_at_most_the_maximum(grpo):
     assert counts == {"a b": 16, "c": 16, "d": 8}
 
 
+@pytest.fixture
+def half_empty(instructuie, record, tmp_path):
+    """Runs `sft` or `grpo` on 400 sentences, of which every second one has nothing to find, and 40 dev rows as such."""
+    kept = [record(i) | ({"entities": []} if i % 2 else {}) for i in range(440)]
+    root = instructuie("half", train=kept[:400], dev=kept[400:])
+
+    def run(command, *args, out="out"):
+        assert main([command, "--corpora", str(root), "--out", str(tmp_path / out), *args]) == 0
+        return tmp_path / out
+
+    return run
+
+
+def empties(path):
+    return {row["extra_info"]["sentence"] for row in rows(path) if not gold_of(row)}
+
+
+def gold_of(row):
+    if "messages" in row:
+        return answers.parse(row["messages"][1]["content"], Example("", tuple(row["extra_info"]["types"]))).entities
+    return from_ground_truth(row["reward_model"]["ground_truth"]).entities
+
+
+@pytest.mark.parametrize("command", [["grpo"], ["grpo", "--answer-format", "bio"], ["sft", "--cot", "template"]])
+def test_of_train_rows_with_nothing_to_find_a_share_is_kept(half_empty, command):
+    def written(kept, *more):
+        return half_empty(*command, "--keep-empty", kept, *more, out="".join(["empty", kept, *more]))
+
+    outs = [written(kept) for kept in ("1", "0.5", "0.25", "0")]
+    whole, half, quarter, none = (empties(out / "train.parquet") for out in outs)
+    assert (len(whole), len(none)) == (200, 0)
+    assert quarter < half < whole
+    assert 30 <= len(quarter) <= 70, "50 of 200, give or take three deviations"
+    assert quarter != empties(written("0.25", "--seed", "7") / "train.parquet")
+    for out, left in zip(outs, (whole, half, quarter, none), strict=True):
+        assert len(rows(out / "train.parquet")) == 200 + len(left)
+        assert len(rows(out / "dev.parquet")) == 40, "a model is measured on all"
+        dropped = manifest(out)["train.parquet"]["datasets"]["half"]["dropped"]
+        assert dropped == ({"empty": 200 - len(left)} if len(left) < 200 else {})
+
+
+@pytest.mark.parametrize("share", ["-0.1", "1.5", "nan", "half"])
+def test_a_share_of_empty_rows_that_is_none(grpo, share, capsys):
+    with pytest.raises(SystemExit) as end:
+        grpo("--keep-empty", share)
+    assert end.value.code == 2
+    assert "no share from 0" in capsys.readouterr().err
+
+
 def test_datasets_without_dev_are_named_and_the_others_give_the_rows(grpo, capsys):
     out = grpo()
     assert "no dev split, so no dev rows: d" in capsys.readouterr().err
