@@ -15,6 +15,7 @@
 #   sft_rows   SFT goes on from there on GRPO's rows with their gold, as often as GRPO saw them
 #   best_of    SFT goes on from there on the best of SAMPLES answers of its own to GRPO's prompts, as often
 #   base       the model before SFT, scored alone; not among the cells that are done unasked
+# KEEP_EMPTY=0.5 keeps so many of GRPO's prompts that have nothing to find, where they are rarer in what is scored.
 # CELLS="base sft grpo" does these alone. SENTENCES (300) of each dataset are scored, of CrossNER's CROSSNER_SENTENCES (200).
 # model=NAME takes the experiments sft_NAME and grpo_NAME_large_batch, or grpo_NAME where there is none, and the model
 # of hydra_configs/model/NAME.yaml. The table again: python -m recipe.learning outputs/learning/tiny
@@ -109,7 +110,7 @@ step "data"
 run bash launch/setup.sh -q
 [[ $model != smollm2_135m ]] || run $py -m recipe.smollm2 "$base"
 data grpo grpo "${common[@]}" --drop-overlap-with "$sample" --num-samples "${RL_ROWS:-$rl_rows}" --num-dev "${RL_DEV:-150}" \
-    --max-prompt-tokens "$longest"
+    --max-prompt-tokens "$longest" ${KEEP_EMPTY:+--keep-empty "$KEEP_EMPTY"}
 data sft sft "${common[@]}" "${taught[@]}" --drop-overlap-with "$sample" "$out/data/grpo/train.parquet" \
     ${SFT_ROWS:+--num-samples "$SFT_ROWS"} --num-dev 0
 [[ -e $out/data/gold/manifest.json ]] ||

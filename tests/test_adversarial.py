@@ -61,6 +61,7 @@ OTHERS = {
     "grpo_tiny_lora": "paper",
     "grpo_smollm2_135m": "smollm2",
     "grpo_tiny_bio": "tiny_bio",
+    "grpo_tiny_bio_large_batch": "paper",
     "grpo_tiny_entity_tags": "tiny_tags",
 }
 
@@ -81,7 +82,7 @@ def unlike(answer_format, named, known):
 
 def tables(name):
     config = composed(name)
-    wanted = ["bio"] if name == "grpo_tiny_bio" else FORMATS
+    wanted = ["bio"] if "bio" in name else FORMATS
     reward, limit = configured_reward(config), config.data.max_response_length
     return {each: table for each in wanted if (table := adversarial.rows(reward, each, limit))}
 

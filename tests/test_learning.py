@@ -337,6 +337,13 @@ def test_each_seed_has_its_cells_trained_merged_and_scored_in_both_decodings(lau
     assert calls[-1][:3] == ["-m", "recipe.learning", out]
 
 
+def test_grpos_prompts_alone_may_have_fewer_with_nothing_to_find(launch):
+    calls = launch("answer_format=bio", SEEDS="1", CELLS="sft grpo", KEEP_EMPTY="0.4")[1]
+    kept = [call[1] for call in calls if "--keep-empty" in call and value(call, "--keep-empty") == "0.4"]
+    assert kept == ["grpo"]
+    assert not any("--keep-empty" in call for call in launch(SEEDS="2", CELLS="sft")[1])
+
+
 def test_the_base_is_scored_once_and_not_trained(launch):
     calls = launch("model=smollm2_135m", SEEDS="1 2", CELLS="base")[1]
     scores = of(calls, "recipe.evaluate")
@@ -396,7 +403,7 @@ def test_settings_go_to_their_stage(launch):
 def test_formats_without_a_grammar_are_not_decoded_by_one(launch):
     calls = launch("answer_format=bio", SEEDS="1")[1]
     assert not [call for call in calls if "--constrained" in call]
-    assert {call[2] for call in of(calls, "recipe.train")} == {"sft_tiny_bio", "grpo_tiny_bio"}
+    assert {call[2] for call in of(calls, "recipe.train")} == {"sft_tiny_bio", "grpo_tiny_bio_large_batch"}
     assert value(of(calls, "recipe.learning.gold")[0], "--cot") == "none"
     assert calls[-1][2] == "outputs/learning/tiny_bio"
 
