@@ -376,3 +376,13 @@ def test_a_run_whose_folder_was_moved_is_the_same_run(tmp_path, name):
 
     (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(at("outputs/before")))
     assert train.differences(tmp_path, at(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("grpo_tiny", "actor_rollout_ref.actor.fsdp_config.seed"), ("sft_tiny", "engine.seed")]
+)
+def test_a_run_from_before_adapters_had_a_seed_goes_on_but_not_with_another_seed(tmp_path, name, key):
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(compose(name, [f"{key}=42"]), resolve=True))
+    assert train.differences(tmp_path, OmegaConf.to_container(compose(name), resolve=True)) == []
+    other = OmegaConf.to_container(compose(name, ["seed=42"]), resolve=True)
+    assert "seed" in train.differences(tmp_path, other)

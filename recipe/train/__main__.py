@@ -61,6 +61,7 @@ _MAY_CHANGE = (
     *("trainer.total_epochs", "trainer.total_training_steps", "trainer.save_freq", "trainer.test_freq"),
     *("trainer.max_ckpt_to_keep", "trainer.max_actor_ckpt_to_keep", "trainer.checkpoint_callback_class"),
     PATIENCE,
+    *("engine.seed", "actor_rollout_ref.actor.fsdp_config.seed"),  # of a new adapter: a checkpoint has its own
 )
 
 
