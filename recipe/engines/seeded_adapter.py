@@ -1,7 +1,7 @@
 """The first weights of a LoRA adapter drawn from the run's seed, so that a run with LoRA can be repeated, too.
 
-verl draws them as the process happens to stand. Its engines have a `seed`, which it reads where `full_determinism` makes
-every operation deterministic, and nowhere else. The experiments set it to the run's.
+verl draws them as the process happens to stand. Its engines have a `seed`, which it reads where `full_determinism` is
+on, and nowhere else. The experiments set it to the run's.
 """
 
 from __future__ import annotations
