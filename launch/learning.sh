@@ -15,6 +15,7 @@
 #   sft_rows   SFT goes on from there on GRPO's rows with their gold, as often as GRPO saw them
 #   best_of    SFT goes on from there on the best of SAMPLES answers of its own to GRPO's prompts, as often
 #   base       the model before SFT, scored alone; not among the cells that are done unasked
+# AFTER=outputs/learning/first begins each seed with the sft_time of that run in place of an SFT, and with new prompts.
 # KEEP_EMPTY=0.5 keeps so many of GRPO's prompts that have nothing to find, where they are rarer in what is scored.
 # CELLS="base sft grpo" does these alone. SENTENCES (300) of each dataset are scored, of CrossNER's CROSSNER_SENTENCES (200).
 # model=NAME takes the experiments sft_NAME and grpo_NAME_large_batch, or grpo_NAME where there is none, and the model
@@ -60,6 +61,15 @@ for cell in "${cells[@]}"; do
         { echo "learning: $cell: no such cell; base, sft, grpo, sft_time, sft_rows or best_of" >&2 && exit 2; }
 done
 out=${OUT:-outputs/learning/$model$suffix}
+first=${AFTER:-} had=()
+if [[ -n $first ]]; then
+    had=("$first/data/sft/train.parquet" "$first/data/gold/train.parquet")
+    [[ ! $out -ef $first ]] || { echo "learning: AFTER=$first: is this run's own folder; set OUT to another" >&2 && exit 2; }
+    for seed in "${seeds[@]}"; do
+        [[ -e $first/seed_$seed/models/sft_time/config.json ]] ||
+            { echo "learning: AFTER=$first: has no sft_time of seed $seed; do that first: OUT=$first SEEDS=$seed" >&2 && exit 2; }
+    done
+fi
 
 # shellcheck disable=SC2034 # steps.sh says it of a script that was ended
 resumes="the same command goes on from there"
@@ -67,6 +77,9 @@ sample=data_prep/sample/IE_INSTRUCTIONS
 common=(--corpora "$sample" --datasets bc5cdr "Broad Tweet Corpus" --answer-format "$format" --tokenizer "$base")
 data() { # data KIND NAME ARGUMENTS...
     [[ -e $out/data/$2/manifest.json ]] || run $py data_prep/to_parquet.py "$1" --out "$out/data/$2" "${@:3}"
+}
+take() { # take FOLDER AS: a link to what the first run has
+    [[ -e $2 ]] || { mkdir -p "$(dirname "$2")" && ln -s "$(realpath "$1")" "$2"; }
 }
 train() { # train CELL EXPERIMENT OVERRIDES...: a run of this seed and its merged model
     [[ -e $of/models/$1/config.json ]] && return
@@ -109,8 +122,9 @@ budget() { # budget: time_steps, time_epochs and row_epochs of this seed
 step "data"
 run bash launch/setup.sh -q
 [[ $model != smollm2_135m ]] || run $py -m recipe.smollm2 "$base"
-data grpo grpo "${common[@]}" --drop-overlap-with "$sample" --num-samples "${RL_ROWS:-$rl_rows}" --num-dev "${RL_DEV:-150}" \
-    --max-prompt-tokens "$longest" ${KEEP_EMPTY:+--keep-empty "$KEEP_EMPTY"}
+data grpo grpo "${common[@]}" --drop-overlap-with "$sample" ${had[@]+"${had[@]}"} \
+    --num-samples "${RL_ROWS:-$rl_rows}" --num-dev "${RL_DEV:-150}" --max-prompt-tokens "$longest" ${KEEP_EMPTY:+--keep-empty "$KEEP_EMPTY"}
+[[ -z $first ]] || take "$first/data/sft" "$out/data/sft"
 data sft sft "${common[@]}" "${taught[@]}" --drop-overlap-with "$sample" "$out/data/grpo/train.parquet" \
     ${SFT_ROWS:+--num-samples "$SFT_ROWS"} --num-dev 0
 [[ -e $out/data/gold/manifest.json ]] ||
@@ -120,6 +134,7 @@ data eval crossner --corpora "$sample" --protocol crossner_5 --answer-format "$f
 
 for seed in "${seeds[@]}"; do
     of=$out/seed_$seed start=$out/seed_$seed/models/sft
+    [[ -z $first ]] || for kind in models runs; do take "$first/seed_$seed/$kind/sft_time" "$of/$kind/sft"; done
     for step in "${cells[@]}"; do
         step "$step (seed $seed)"
         case $step in

@@ -408,6 +408,27 @@ def test_formats_without_a_grammar_are_not_decoded_by_one(launch):
     assert calls[-1][2] == "outputs/learning/tiny_bio"
 
 
+def test_a_run_after_another_begins_with_its_continued_sft_on_its_rows_and_new_prompts(launch, tmp_path):
+    first = tmp_path / "first"
+    assert launch(SEEDS="1 2", OUT=str(first), CELLS="sft grpo sft_time")[0].returncode == 0
+    for seed in (1, 2):
+        (first / f"seed_{seed}" / "runs" / "sft_time").mkdir(parents=True)
+    done, calls = launch(SEEDS="1 2", OUT=str(tmp_path / "second"), AFTER=str(first), CELLS="sft grpo")
+    assert done.returncode == 0, done.stderr
+    assert [call[2] for call in of(calls, "recipe.train")] == ["grpo_tiny_large_batch"] * 2, "no SFT"
+    prepared = [call for call in calls if "data_prep/to_parquet.py" in call]
+    assert not [call for call in prepared if "sft" in call]
+    asked = next(call for call in prepared if "grpo" in call)
+    at = asked.index("--drop-overlap-with")
+    assert asked[at + 2 : at + 4] == [f"{first}/data/{name}/train.parquet" for name in ("sft", "gold")]
+    for seed in (1, 2):
+        for kind in ("models", "runs"):
+            assert (tmp_path / f"second/seed_{seed}/{kind}/sft").resolve() == first / f"seed_{seed}/{kind}/sft_time"
+    assert (tmp_path / "second" / "data" / "sft").resolve() == first / "data" / "sft"
+    scored = [call[2].removeprefix(f"{tmp_path}/second/") for call in of(calls, "recipe.evaluate")]
+    assert scored == [f"seed_{seed}/models/{cell}" for seed in (1, 2) for cell in ("sft", "grpo") for _ in range(4)]
+
+
 @pytest.mark.parametrize("name", ["json", "bio", "entity_tags"])
 def test_every_command_has_the_options_that_it_is_given(launch, name):
     for call in launch(f"answer_format={name}", SEEDS="1")[1]:
@@ -425,6 +446,8 @@ def test_every_command_has_the_options_that_it_is_given(launch, name):
         (["answer_format=xml"], {}, "answer_format=xml: not known"),
         (["model=none"], {}, "no hydra_configs/model/none.yaml"),
         ([], {"CELLS": "sft dpo"}, "dpo: no such cell"),
+        ([], {"AFTER": "outputs/none", "SEEDS": "2"}, "AFTER=outputs/none: has no sft_time of seed 2; do that first: OUT="),
+        ([], {"AFTER": "launch", "OUT": "launch/"}, "AFTER=launch: is this run's own folder; set OUT to another"),
     ],
 )
 def test_what_there_is_none_of_is_refused_before_anything_runs(launch, arguments, variables, said):
