@@ -63,7 +63,7 @@ done
 out=${OUT:-outputs/learning/$model$suffix}
 first=${AFTER:-} had=()
 if [[ -n $first ]]; then
-    had=("$first/data/sft/train.parquet" "$first/data/gold/train.parquet")
+    had=("$first"/data/{sft,gold*}) # what its models were trained on
     [[ ! $out -ef $first ]] || { echo "learning: AFTER=$first: is this run's own folder; set OUT to another" >&2 && exit 2; }
     for seed in "${seeds[@]}"; do
         [[ -e $first/seed_$seed/models/sft_time/config.json ]] ||
@@ -122,9 +122,13 @@ budget() { # budget: time_steps, time_epochs and row_epochs of this seed
 step "data"
 run bash launch/setup.sh -q
 [[ $model != smollm2_135m ]] || run $py -m recipe.smollm2 "$base"
-data grpo grpo "${common[@]}" --drop-overlap-with "$sample" ${had[@]+"${had[@]}"} \
+data grpo grpo "${common[@]}" --drop-overlap-with "$sample" ${had[@]+"${had[@]/%//train.parquet}"} \
     --num-samples "${RL_ROWS:-$rl_rows}" --num-dev "${RL_DEV:-150}" --max-prompt-tokens "$longest" ${KEEP_EMPTY:+--keep-empty "$KEEP_EMPTY"}
 [[ -z $first ]] || take "$first/data/sft" "$out/data/sft"
+golds=0
+for gold in ${first:+"$first"/data/gold*}; do # for a run after this one
+    take "$gold" "$out/data/gold_before_$((++golds))"
+done
 data sft sft "${common[@]}" "${taught[@]}" --drop-overlap-with "$sample" "$out/data/grpo/train.parquet" \
     ${SFT_ROWS:+--num-samples "$SFT_ROWS"} --num-dev 0
 [[ -e $out/data/gold/manifest.json ]] ||

@@ -60,6 +60,7 @@ OTHERS = {
     "grpo_tiny_large_batch": "paper",
     "grpo_tiny_lora": "paper",
     "grpo_smollm2_135m": "smollm2",
+    "grpo_smollm2_135m_large_batch": "paper",
     "grpo_tiny_bio": "tiny_bio",
     "grpo_tiny_bio_large_batch": "paper",
     "grpo_tiny_entity_tags": "tiny_tags",

@@ -409,11 +409,11 @@ def test_formats_without_a_grammar_are_not_decoded_by_one(launch):
 
 
 def test_a_run_after_another_begins_with_its_continued_sft_on_its_rows_and_new_prompts(launch, tmp_path):
-    first = tmp_path / "first"
+    first, second = tmp_path / "first", tmp_path / "second"
     assert launch(SEEDS="1 2", OUT=str(first), CELLS="sft grpo sft_time")[0].returncode == 0
     for seed in (1, 2):
         (first / f"seed_{seed}" / "runs" / "sft_time").mkdir(parents=True)
-    done, calls = launch(SEEDS="1 2", OUT=str(tmp_path / "second"), AFTER=str(first), CELLS="sft grpo")
+    done, calls = launch(SEEDS="1 2", OUT=str(second), AFTER=str(first), CELLS="sft grpo")
     assert done.returncode == 0, done.stderr
     assert [call[2] for call in of(calls, "recipe.train")] == ["grpo_tiny_large_batch"] * 2, "no SFT"
     prepared = [call for call in calls if "data_prep/to_parquet.py" in call]
@@ -423,10 +423,25 @@ def test_a_run_after_another_begins_with_its_continued_sft_on_its_rows_and_new_p
     assert asked[at + 2 : at + 4] == [f"{first}/data/{name}/train.parquet" for name in ("sft", "gold")]
     for seed in (1, 2):
         for kind in ("models", "runs"):
-            assert (tmp_path / f"second/seed_{seed}/{kind}/sft").resolve() == first / f"seed_{seed}/{kind}/sft_time"
-    assert (tmp_path / "second" / "data" / "sft").resolve() == first / "data" / "sft"
-    scored = [call[2].removeprefix(f"{tmp_path}/second/") for call in of(calls, "recipe.evaluate")]
+            assert (second / f"seed_{seed}/{kind}/sft").resolve() == first / f"seed_{seed}/{kind}/sft_time"
+    assert (second / "data" / "sft").resolve() == first / "data" / "sft"
+    scored = [call[2].removeprefix(f"{second}/") for call in of(calls, "recipe.evaluate")]
     assert scored == [f"seed_{seed}/models/{cell}" for seed in (1, 2) for cell in ("sft", "grpo") for _ in range(4)]
+
+
+def test_a_run_after_two_others_asks_nothing_that_either_trained_on(launch, tmp_path):
+    runs = [tmp_path / name for name in ("first", "second", "third")]
+    before = {}
+    for run in runs:
+        done, calls = launch(SEEDS="1", OUT=str(run), CELLS="sft grpo sft_time", **before)
+        assert done.returncode == 0, done.stderr
+        (run / "seed_1" / "runs" / "sft_time").mkdir(parents=True)
+        before = {"AFTER": str(run)}
+    asked = next(call for call in calls if "data_prep/to_parquet.py" in call and "grpo" in call)
+    at = asked.index("--drop-overlap-with")
+    had = [Path(name).resolve() for name in asked[at + 2 : asked.index("--num-samples")]]
+    first, second, _ = runs
+    assert had == [one / "train.parquet" for one in (first / "data/sft", second / "data/gold", first / "data/gold")]
 
 
 @pytest.mark.parametrize("name", ["json", "bio", "entity_tags"])
