@@ -461,7 +461,7 @@ def test_every_command_has_the_options_that_it_is_given(launch, name):
         (["answer_format=xml"], {}, "answer_format=xml: not known"),
         (["model=none"], {}, "no hydra_configs/model/none.yaml"),
         ([], {"CELLS": "sft dpo"}, "dpo: no such cell"),
-        ([], {"AFTER": "outputs/none", "SEEDS": "2"}, "AFTER=outputs/none: has no sft_time of seed 2; do that first: OUT="),
+        ([], {"AFTER": "outputs/none", "SEEDS": "2"}, "AFTER=outputs/none: has no sft_time of seed 2"),
         ([], {"AFTER": "launch", "OUT": "launch/"}, "AFTER=launch: is this run's own folder; set OUT to another"),
     ],
 )
