@@ -447,6 +447,17 @@ def test_figures_of_learning_tiny():
     assert f"{sft_time}, where the table's took {grpo}" in text
 
 
+def test_figures_of_learning_tiny_bio():
+    run, told = learning("learning_tiny_bio", "BIO cell", "BIO difference")
+    assert run["seeds"] == [1, 2, 3], "three seeds"
+    low, high = told["differences"]["grpo - sft"]["interval"]
+    assert low < 0 < high, "no F1 beyond noise"
+    after = next(one for one in paragraphs() if one.startswith("The seeds' differences are"))
+    assert "{:+.1f}, {:+.1f} and {:+.1f}".format(*told["differences"]["grpo - sft"]["points_by_seed"].values()) in after
+    command = next(one for one in paragraphs() if one.startswith("KEEP_EMPTY=0.41"))
+    assert {f"RL_ROWS={one['rows']}" in command for one in run["runs"]["grpo"].values()} == {True}
+
+
 def test_figures_of_plan_against_measurement():
     told, rows = beside("plan_against_measurement"), measured("plan_against_measurement")["rows"]
     assert f"within {max(abs(row['off']) for row in rows):.0%}".replace("%", " %") in told
