@@ -79,7 +79,9 @@ data() { # data KIND NAME ARGUMENTS...
     [[ -e $out/data/$2/manifest.json ]] || run $py data_prep/to_parquet.py "$1" --out "$out/data/$2" "${@:3}"
 }
 take() { # take FOLDER AS: a link to what the first run has
-    [[ -e $2 ]] || { mkdir -p "$(dirname "$2")" && ln -s "$(realpath "$1")" "$2"; }
+    [[ ! $2 -ef $1 ]] || return 0
+    [[ ! -e $2 ]] || { echo "learning: AFTER=$first: $2 is of another SFT; set OUT to another" >&2 && exit 2; }
+    mkdir -p "$(dirname "$2")" && ln -s "$(realpath "$1")" "$2"
 }
 train() { # train CELL EXPERIMENT OVERRIDES...: a run of this seed and its merged model
     [[ -e $of/models/$1/config.json ]] && return

@@ -429,6 +429,15 @@ def test_a_run_after_another_begins_with_its_continued_sft_on_its_rows_and_new_p
     assert scored == [f"seed_{seed}/models/{cell}" for seed in (1, 2) for cell in ("sft", "grpo") for _ in range(4)]
 
 
+def test_a_run_after_another_is_not_mixed_with_an_sft_of_its_own(launch, tmp_path):
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    for out in (first, second):
+        assert launch(SEEDS="1", OUT=out, CELLS="sft grpo sft_time")[0].returncode == 0
+    done, calls = launch(SEEDS="1", OUT=second, AFTER=first, CELLS="sft grpo")
+    assert (done.returncode, of(calls, "recipe.train")) == (2, [])
+    assert f"AFTER={first}: {second}/data/sft is of another SFT; set OUT to another" in done.stderr
+
+
 def test_a_run_after_two_others_asks_nothing_that_either_trained_on(launch, tmp_path):
     runs = [tmp_path / name for name in ("first", "second", "third")]
     before = {}
