@@ -37,17 +37,19 @@ for argument; do
     esac
 done
 case $format in
-json) suffix="" cot=template taught=(--cot template --max-tokens 448) room=256 decodings=("" _constrained) ;;
-bio) suffix=_bio cot=none taught=(--no-cot --max-tokens 448) room=320 decodings=("") ;; # a grammar is json's alone
+json) suffix="" cot=template limit=448 room=256 decodings=("" _constrained) ;;
+bio) suffix=_bio cot=none limit=448 room=320 decodings=("") ;; # a grammar is json's alone
 entity_tags)
     suffix=_entity_tags room=160 longest=512 decodings=("")
-    cot=template taught=(--cot template --max-tokens 640) # a question's examples make it long
+    cot=template limit=640 # a question's examples make it long
     ;;
 *)
     echo "learning: answer_format=$format: not known; json, bio or entity_tags" >&2
     exit 2
     ;;
 esac
+taught=(--cot template)
+[[ $cot == template ]] || taught=(--no-cot)
 configured=hydra_configs/model/$model.yaml grpo=grpo_$model$suffix rl_rows=960 rl_epochs=1
 [[ -e hydra_configs/${grpo}_large_batch.yaml ]] && grpo+=_large_batch rl_rows=2560 rl_epochs=2
 for needed in "$configured" "hydra_configs/sft_$model$suffix.yaml" "hydra_configs/$grpo.yaml"; do
@@ -75,6 +77,7 @@ fi
 resumes="the same command goes on from there"
 sample=data_prep/sample/IE_INSTRUCTIONS
 common=(--corpora "$sample" --datasets bc5cdr "Broad Tweet Corpus" --answer-format "$format" --tokenizer "$base")
+limited=(--tokenizer "$base" --max-tokens "$limit") # of every row that an SFT reads: it refuses a longer one
 data() { # data KIND NAME ARGUMENTS...
     [[ -e $out/data/$2/manifest.json ]] || run $py data_prep/to_parquet.py "$1" --out "$out/data/$2" "${@:3}"
 }
@@ -131,10 +134,10 @@ golds=0
 for gold in ${first:+"$first"/data/gold*}; do # for a run after this one
     take "$gold" "$out/data/gold_before_$((++golds))"
 done
-data sft sft "${common[@]}" "${taught[@]}" --drop-overlap-with "$sample" "$out/data/grpo/train.parquet" \
+data sft sft "${common[@]}" "${taught[@]}" --max-tokens "$limit" --drop-overlap-with "$sample" "$out/data/grpo/train.parquet" \
     ${SFT_ROWS:+--num-samples "$SFT_ROWS"} --num-dev 0
 [[ -e $out/data/gold/manifest.json ]] ||
-    run $py -m recipe.learning.gold "$out/data/grpo/train.parquet" --cot "$cot" --out "$out/data/gold"
+    run $py -m recipe.learning.gold "$out/data/grpo/train.parquet" --cot "$cot" --out "$out/data/gold" "${limited[@]}"
 data eval in_domain --corpora "$sample" --datasets bc5cdr "Broad Tweet Corpus" --answer-format "$format" --split test
 data eval crossner --corpora "$sample" --protocol crossner_5 --answer-format "$format"
 
@@ -172,7 +175,7 @@ for seed in "${seeds[@]}"; do
                 run $py -m recipe.difficulty "$start" "$out/data/grpo/train.parquet" --out "$of/data/sampled" \
                     --samples "${SAMPLES:-8}" --temperature 1.0 --seed "$seed" --max-new-tokens "$room"
                 [[ -z $began ]] || echo $((SECONDS - began)) >"$of/data/sampling_seconds"
-                run $py -m recipe.difficulty.best_of "$of/data/sampled" --out "$of/data/best_of"
+                run $py -m recipe.difficulty.best_of "$of/data/sampled" --out "$of/data/best_of" "${limited[@]}"
             }
             go_on best_of "$of/data/best_of/train.parquet" trainer.total_epochs="$row_epochs"
             ;;

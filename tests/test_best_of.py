@@ -122,6 +122,33 @@ def test_answers_below_the_threshold_give_no_row(folder, tmp_path, capsys):
     assert entry["arguments"] == {"answer_format": "json"}, "prediction finds it there"
 
 
+def test_rows_that_sft_would_refuse_are_left_out_and_counted(tmp_path, capsys):
+    thought = render_entities([ANN, PARIS], "Ann is a person. " * 100)
+    data, out = write_data(tmp_path / "grpo"), add(tmp_path / "sampled", [ONE, thought], [NONE, ONE], [BAD, BOTH])
+    written(data, out)
+
+    def best_of(*limit):
+        return main([str(out), "--out", str(tmp_path / "best"), *limit]), "".join(capsys.readouterr())
+
+    limit = ("--tokenizer", "recipe/tiny_model/base", "--max-tokens")
+    status, text = best_of(*limit, "400")
+    assert (status, text.splitlines()[-1].split(": ")[1]) == (
+        0, "2 rows, the best of 2 answers to 3 prompts, 1 too long"
+    )  # fmt: skip
+    assert [row["extra_info"]["sentence"] for row in rows_of(tmp_path / "best" / "train.parquet")] == [
+        "Nobody came .", "Ann left ."
+    ]  # fmt: skip
+    entry = read_manifest(tmp_path / "best")["train.parquet"]
+    assert (entry["datasets"]["news"]["dropped"], entry["selection"]["max_tokens"]) == ({"too long": 1}, 400)
+    assert best_of(*limit, "4000")[1].endswith("3 rows, the best of 2 answers to 3 prompts\n")
+    status, text = best_of(*limit, "5")
+    assert (status, "no answer to learn from in 3 prompts (0 no sound answer, 0 F1 too low, 3 too long)" in text) == (
+        2,
+        True,
+    )
+    assert best_of("--max-tokens", "400") == (2, "best_of: --max-tokens: needs --tokenizer DIR to count with\n")
+
+
 def test_a_wrong_answer_is_not_chosen_for_want_of_a_better_one(tmp_path, capsys):
     data, out = write_data(tmp_path / "grpo"), add(tmp_path / "sampled", [NONE, NONE], [ONE, NONE], [NONE, BAD])
     written(data, out)

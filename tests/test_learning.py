@@ -20,7 +20,7 @@ from test_compare import ANN, BROKEN, LYON, score, write_rows
 from test_readme import help_for, options
 
 from recipe.answers import parse
-from recipe.core.entities import DataError, Example
+from recipe.core.entities import DataError, Entity, Example
 from recipe.evaluate.intervals import holm, interval, two_level_differences
 from recipe.evaluate.rows import read_rows
 from recipe.learning import budget, gold
@@ -280,6 +280,29 @@ def test_gold_rows_have_grpos_prompts_and_answers_that_give_the_gold_back(tmp_pa
     assert json.loads((tmp_path / "gold" / "manifest.json").read_text())["train.parquet"]["rows"] == 3
 
 
+def test_gold_rows_that_sft_would_refuse_are_left_out_and_counted(tmp_path, capsys):
+    names = tuple(f"Ann{number}" for number in range(40))
+    full = Example(" ".join(names), ("person",), tuple(Entity(name, "person") for name in names), "news")
+    data, _ = write_rows(tmp_path / "train.parquet", (SENTENCES[0], full, SENTENCES[1]))
+
+    def gold_of(*limit):
+        call = [str(data), "--out", str(tmp_path / "gold"), "--cot", "template", *limit]
+        return gold.main(call), "".join(capsys.readouterr())
+
+    limit = ("--tokenizer", str(ROOT / "recipe" / "tiny_model" / "base"), "--max-tokens")
+    assert gold_of(*limit, "400") == (0, f"{tmp_path / 'gold' / 'train.parquet'}: 2 rows, 1 too long\n")
+    kept = pq.read_table(tmp_path / "gold" / "train.parquet").to_pylist()
+    assert [row["extra_info"]["index"] for row in kept] == [0, 2]
+    entry = json.loads((tmp_path / "gold" / "manifest.json").read_text())["train.parquet"]
+    assert (entry["rows"], entry["too_long"], entry["max_tokens"]) == (2, 1, 400)
+    assert gold_of(*limit, "4000")[1].endswith(": 3 rows\n")
+    assert gold_of(*limit, "5") == (
+        2,
+        f"learning.gold: {data}: each of its 3 rows has more than --max-tokens 5; raise it\n",
+    )
+    assert gold_of("--max-tokens", "400") == (2, "learning.gold: --max-tokens: needs --tokenizer DIR to count with\n")
+
+
 # ------------------------------------------------------------------------------------------------------------- script
 # A Python that notes its call, and leaves what each step leaves.
 FAKE = """#!/usr/bin/env bash
@@ -390,6 +413,16 @@ def test_no_row_is_in_two_of_the_trainings_but_grpos_in_its_own_controls(launch)
         "grpo": set(), "sft": {"grpo"}, "in_domain": set(), "crossner": set()
     }  # fmt: skip
     assert all("sample" in kept_out[name] for name in ("grpo", "sft")), "the test splits"
+
+
+@pytest.mark.parametrize("name", ["json", "bio", "entity_tags"])
+def test_no_row_is_longer_than_what_sft_reads(launch, name):
+    calls = launch(f"answer_format={name}", SEEDS="1")[1]
+    making = [call for call in calls if "data_prep/to_parquet.py" in call and "sft" in call]
+    making += of(calls, "recipe.learning.gold") + of(calls, "recipe.difficulty.best_of")
+    limits = [int(value(call, "--max-tokens")) for call in making]
+    assert len(limits) == 3
+    assert max(limits) <= compose(of(calls, "recipe.train")[0][2]).data.max_length
 
 
 def test_settings_go_to_their_stage(launch):

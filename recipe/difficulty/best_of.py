@@ -26,10 +26,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipe.answers.control_tokens import THINK_TAGS, find_control_token
 from recipe.answers.think import OPEN
-from recipe.core.command_line import between, command_parser, exit_status
+from recipe.core.command_line import between, command_parser, count, exit_status
 from recipe.core.entities import DataError, Example
 from recipe.core.files import sha256
 from recipe.core.output import check_own, staged, write_manifest
@@ -38,9 +39,13 @@ from recipe.difficulty.scores import Scored, scored
 from recipe.evaluate.rows import Row
 from recipe.evaluate.table import percent
 from recipe.generate.samples import FILE, settings_of
+from recipe.models.lengths import over_in_all, tokenizer_for
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 COMMAND = "best_of"
-UNSOUND, POOR = "no sound answer", "F1 too low"
+UNSOUND, POOR, LONG = "no sound answer", "F1 too low", "too long"
 TIES = SHORTEST, FIRST = "shortest", "first"
 
 
@@ -52,12 +57,15 @@ class Choice:
     answers: int = 0
     f1: float = 0.0
     best: Scored | None = None
+    long: bool = False  # question and best answer have more than --max-tokens
 
     def dropped(self, min_f1: float) -> str | None:
         """Why the prompt gives no row, None where it gives one."""
         if self.best is None:
             return UNSOUND
-        return None if self.best.f1 >= min_f1 and self.best.f1 > 0 else POOR
+        if self.best.f1 < min_f1 or self.best.f1 == 0:
+            return POOR
+        return LONG if self.long else None
 
 
 @dataclass(slots=True)
@@ -90,6 +98,13 @@ def choose(rows: Sequence[Row], samples: Iterable[tuple[Row, Scored]], ties: str
         if sound(one, row.example) and (choice.best is None or rank(one) < rank(choice.best)):
             choice.best = one
     return list(choices.values())
+
+
+def mark_long(choices: Iterable[Choice], tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> None:
+    """Say of each choice whether its row would have more than `max_tokens` tokens."""
+    having = [choice for choice in choices if choice.best is not None]
+    for choice, over in zip(having, over_in_all(list(sft_rows(having)), tokenizer, max_tokens), strict=True):
+        choice.long = over
 
 
 def tally(choices: Iterable[Choice], min_f1: float) -> dict[str, Tally]:
@@ -183,7 +198,7 @@ def write(folder: Path, out: Path, tallies: dict[str, Tally], scoring: Scoring, 
         for name, one in tallies.items()
     }
     entry = scoring.entry(COMMAND, settings_of(folder)[1], datasets)
-    entry["selection"] = {"min_f1": args.min_f1, "ties": args.ties}
+    entry["selection"] = {"min_f1": args.min_f1, "ties": args.ties, "max_tokens": args.max_tokens}
     entry["sources"] = {str(folder / name): sha256(folder / name) for name in (FILE, ROWS)}
     with staged(out) as stage:
         parquet.write_table(pa.Table.from_pylist(list(sft_rows(chosen))), stage / TRAIN, compression="zstd")
@@ -197,16 +212,19 @@ def _run(args: argparse.Namespace) -> None:
         raise DataError(f"{args.out}: holds the samples, and {TRAIN} for GRPO; give another --out")
     rows, scoring = read_sampled(args.folder)
     choices = choose(rows, scored(args.folder, rows, scoring.samples, scoring.matching), args.ties)
+    if (tokenizer := tokenizer_for(args.tokenizer, args.max_tokens)) is not None:
+        mark_long(choices, tokenizer, args.max_tokens)
     tallies = tally(choices, args.min_f1)
     total = together(tallies)
+    long = f", {total.dropped[LONG]:,} {LONG}" if total.dropped[LONG] else ""
     if not total.chosen:
         raise DataError(
             f"{args.folder}: no answer to learn from in {len(rows):,} prompts ({total.dropped[UNSOUND]:,} {UNSOUND}, "
-            f"{total.dropped[POOR]:,} {POOR}); lower --min-f1, sample more, or train the model further first"
+            f"{total.dropped[POOR]:,} {POOR}{long}); lower --min-f1, sample more, or train the model further first"
         )
     written = write(args.folder, args.out, tallies, scoring, args)
     print(table(tallies, args.min_f1))
-    print(f"{args.out / TRAIN}: {written:,} rows, the best of {scoring.samples} answers to {len(rows):,} prompts")
+    print(f"{args.out / TRAIN}: {written:,} rows, the best of {scoring.samples} answers to {len(rows):,} prompts{long}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -222,6 +240,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, required=True, metavar="FOLDER2", help="folder for train.parquet and manifest.json")
     add("--min-f1", type=between(0, 1), default=0.5, metavar="F1", help="what an answer must score; default 0.5")
     add("--ties", choices=TIES, default=SHORTEST, help="which of those of equal F1; default: that of fewest tokens")
+    add("--max-tokens", type=count, metavar="N", help="drop rows of more tokens: prompt, answer and end")
+    add("--tokenizer", type=Path, metavar="DIR", help="the model's tokenizer, for the limit")
     return parser
 
 

@@ -13,13 +13,16 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipe.core.entities import DataError
 from recipe.models.chat import rendered_prompts
+from recipe.models.folder import load_tokenizer
 from recipe.models.frame import Frame, frame_of
 
 if TYPE_CHECKING:
@@ -169,6 +172,21 @@ class Lengths:
         if len(self._pieces) + len(pieces) > _KNOWN_PIECES:
             self._pieces = {}
         self._pieces.update(zip(pieces, self.count(pieces), strict=True))
+
+
+def tokenizer_for(folder: Path | None, limit: int | None) -> PreTrainedTokenizerBase | None:
+    """The tokenizer that counts for --max-tokens, None where there is no limit; DataError for a limit without one."""
+    if limit is None:
+        return None
+    if folder is None:
+        raise DataError("--max-tokens: needs --tokenizer DIR to count with")
+    return load_tokenizer(folder)
+
+
+def over_in_all(rows: Sequence[Mapping], tokenizer: PreTrainedTokenizerBase, most: int) -> list[bool]:
+    """Whether each of SFT's rows, the question and its answer with the end token, has more than `most` tokens."""
+    prompts, texts = ([row["messages"][at]["content"] for row in rows] for at in (-2, -1))
+    return Lengths(tokenizer).over(prompts, None, texts, most)
 
 
 def _pieces(text: str) -> list[str]:
