@@ -50,6 +50,10 @@ TIES = {
     "tiny_bio": (UNREASONED | LONG | TINY, UNREASONED | LONG | TINY | SILENT | NAMES),
     # The reasoning must name what it extracts. Beyond that words can't be told from thoughts.
     "tiny_tags": (COPIED, TINY | NAMES),
+    "tiny_tags_done": (
+        COPIED,
+        COPIED | FAKED - {"right, think tag opened twice"},
+    ),  # here wrong names cost, as published
 }
 OTHERS = {
     "grpo_qwen3_8b": "paper",
@@ -64,6 +68,7 @@ OTHERS = {
     "grpo_tiny_bio": "tiny_bio",
     "grpo_tiny_bio_large_batch": "paper",
     "grpo_tiny_entity_tags": "tiny_tags",
+    "grpo_tiny_entity_tags_large_batch": "tiny_tags_done",
 }
 
 
