@@ -393,35 +393,34 @@ def learning(name, cells, differences):
     return run, told
 
 
-def test_figures_of_learning_smollm2_135m():
-    run = learning("learning_smollm2_135m", "SmolLM2", "SmolLM2, difference")[0]
-    text = beside("learning_smollm2_135m")
-    sft, grpo, control = (run["runs"][cell]["1"] for cell in ("sft", "grpo", "sft_time"))
-    first = measured("learning_smollm2_135m_first")["runs"]["sft"]["1"]
-    assert f"{first['steps']} steps and {sft['steps']} more at a third of the learning rate" in text
-    assert f"then {grpo['steps']} steps of `grpo_smollm2_135m_large_batch`: {grpo['batch']} prompts of 4" in text
-    assert run["seeds"] == [1], "one seed"
-    done = next(one for one in paragraphs() if one.startswith("So in 33 minutes on two cores GRPO raised precision"))
-    assert [round(one["seconds"] / 60) for one in (grpo, control)] == [33, 34]
-    assert first["batch"] * (first["steps"] + sft["steps"]) < 2 * first["rows"], "not yet twice"
-    assert "one seed says nothing of others" in done
-    ours = ("data.train_batch", "actor_rollout_ref.actor", "actor_rollout_ref.rollout.t", "reward.", "trainer.save")
-    ran = [one for one in grpo["overrides"] if one.startswith(ours)]
-    by_file, as_it_ran = (compose("grpo_smollm2_135m_large_batch", overrides) for overrides in ([], ran))
-    assert len(ran) >= 10
-    assert by_file == as_it_ran, "the file has the settings of this run"
+GOES = ("first", "second", "third")
+
+
+def smollm2(go):
+    return measured(f"learning_smollm2_135m_{go}")
 
 
 def test_figures_of_learning_smollm2_135m_first():
-    run = measured("learning_smollm2_135m_first")
-    text, cells = beside("learning_smollm2_135m_first"), run["tests"]["in_domain"]["cells"]
-    before, after, control = (f"{100 * cells[cell]['f1']:.1f}" for cell in ("sft", "grpo", "sft_time"))
-    assert f"F1 {before} before and {after} after, and {control} by SFT of the same time" in text
-    assert f"({run['tests']['in_domain']['sentences']} sentences" in text
-    silent = (f"{100 * cells[cell]['names_nothing']:.0f}" for cell in ("sft", "grpo"))
-    assert "silence rose from {} to {} %".format(*silent) in text
+    table = next(text for text in paragraphs() if text.startswith("| SmolLM2, steps of SFT before |"))
+    shown, steps = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]], 0
+    for go, row in zip(GOES, shown, strict=True):
+        told = smollm2(go)["tests"]["in_domain"]
+        steps += smollm2(go)["runs"]["sft"]["1"]["steps"]
+        cells = [f"{100 * told['cells'][cell]['f1']:.1f}" for cell in ("sft", "grpo", "sft_time")]
+        points = [
+            "{:+.1f} ({:+.1f} to {:+.1f})".format(one["points"], *one["interval"])
+            for one in (told["differences"][f"grpo - {cell}"] for cell in ("sft", "sft_time"))
+        ]
+        assert row == [str(steps), *cells, *points]
+    run, text = smollm2("first"), beside("learning_smollm2_135m_first")
+    sentences = [smollm2(go)["tests"]["in_domain"]["sentences"] for go in GOES]
+    assert "scored on {1:,} sentences of the two corpora, in the first run on {0},".format(*sentences) in text
+    assert sentences[1] == sentences[2]
+    settings = next(one for one in paragraphs() if one.startswith("GRPO of the last two runs"))
+    silent = (f"{100 * run['tests']['in_domain']['cells'][cell]['names_nothing']:.0f}" for cell in ("sft", "grpo"))
+    assert "silence rose from {} to {} %".format(*silent) in settings
     grpo = run["runs"]["grpo"]["1"]
-    assert f"{grpo['steps']} steps of {grpo['batch']} prompts" in text
+    assert f"{grpo['steps']} steps of {grpo['batch']} prompts at temperature 1" in settings
     command = next(one for one in paragraphs() if one.startswith("export SEEDS=1"))
     by_file = ("optim.lr=", "lr_scheduler_type=", "empty_value=", "save_freq=", "test_freq=", "total_epochs=")
     written = [
@@ -430,6 +429,38 @@ def test_figures_of_learning_smollm2_135m_first():
     ]  # fmt: skip
     assert len(written) >= 8
     assert all(one in command or any(key in one for key in by_file) for one in written)
+
+
+def test_figures_of_learning_smollm2_135m_second():
+    run = smollm2("second")
+    both = run["tests"]["in_domain"]["differences"]["grpo - sft"]["parts"]["read in both"]
+    text = next(one for one in paragraphs() if one.startswith("Only the third SFT is done"))
+    assert f"({both['precision']:+.1f} and {both['recall']:+.1f} on sentences that both could read)" in text
+    grpo = run["runs"]["grpo"]["1"]
+    ours = ("data.train_batch", "actor_rollout_ref.actor", "actor_rollout_ref.rollout.t", "reward.", "trainer.save")
+    ran = [one for one in grpo["overrides"] if one.startswith(ours)]
+    by_file, as_it_ran = (compose("grpo_smollm2_135m_large_batch", overrides) for overrides in ([], ran))
+    assert len(ran) >= 10
+    assert by_file == as_it_ran, "the file has the settings of this run"
+
+
+def test_figures_of_learning_smollm2_135m_third():
+    run, told = learning("learning_smollm2_135m_third", "SmolLM2", "SmolLM2, difference")
+    assert run["seeds"] == [1], "one seed says nothing of others"
+    grpo, control = (run["runs"][cell]["1"] for cell in ("grpo", "sft_time"))
+    text = next(one for one in paragraphs() if one.startswith("Only the third SFT is done"))
+    more = 100 * (told["cells"]["sft_time"]["f1"] - told["cells"]["sft"]["f1"])
+    assert f"{control['steps']} steps more give it {more:.1f}" in text
+    apart = told["differences"]["grpo - sft_time"]
+    assert f"But {apart['points']:.1f} points are fewer than chance may give" in text
+    assert apart["interval"][0] < 0
+    both = smollm2("second")["runs"]["grpo"]["1"]
+    settings = next(one for one in paragraphs() if one.startswith("GRPO of the last two runs"))
+    minutes = sorted(round(one["seconds"] / 60) for one in (grpo, both))
+    assert (grpo["steps"], grpo["batch"]) == (both["steps"], both["batch"])
+    assert "is {} steps of `grpo_smollm2_135m_large_batch` in {} to {} minutes: {} prompts of 4".format(
+        grpo["steps"], *minutes, grpo["batch"]
+    ) in settings  # fmt: skip
 
 
 def test_figures_of_learning_tiny():
