@@ -471,7 +471,7 @@ def test_figures_of_learning_tiny():
     root = " ".join((ROOT / "README.md").read_text().split())
     before, after, control = (f"{100 * told['cells'][cell]['f1']:.1f}" for cell in ("sft", "grpo", "sft_time"))
     assert f"GRPO took F1 from {before} to {after} with no recall lost" in root
-    assert f"SFT of the same time to {control}." in root
+    assert f"SFT of the same time to {control};" in root
     sft_time, grpo = (
         " and ".join(f"{run['runs'][cell][seed]['seconds']:,.0f}" for seed in "12") for cell in ("sft_time", "grpo")
     )
@@ -487,6 +487,36 @@ def test_figures_of_learning_tiny_bio():
     assert "{:+.1f}, {:+.1f} and {:+.1f}".format(*told["differences"]["grpo - sft"]["points_by_seed"].values()) in after
     command = next(one for one in paragraphs() if one.startswith("KEEP_EMPTY=0.41"))
     assert {f"RL_ROWS={one['rows']}" in command for one in run["runs"]["grpo"].values()} == {True}
+
+
+def test_figures_of_learning_tiny_entity_tags():
+    run, told = learning("learning_tiny_entity_tags", "entity tags, cell", "entity tags, difference")
+    assert run["seeds"] == [1, 2, 3], "three seeds"
+    assert told["differences"]["grpo - sft"]["interval"][0] > 0, "gains F1"
+    after = next(one for one in paragraphs() if one.startswith("Its differences by seed are"))
+    assert "{:+.1f}, {:+.1f} and {:+.1f}".format(*told["differences"]["grpo - sft"]["points_by_seed"].values()) in after
+    command = next(one for one in paragraphs() if one.startswith("KEEP_EMPTY=0.32"))
+    assert {f"RL_ROWS={one['rows']}" in command for one in run["runs"]["grpo"].values()} == {True}
+
+
+def test_what_grpo_is_worth_in_short():
+    table = next(text for text in paragraphs() if text.startswith("| model, answers | seeds |"))
+    names = ("tiny", "smollm2_135m_third", "tiny_bio", "tiny_entity_tags")
+    expected = []
+    for run in map(measured, (f"learning_{name}" for name in names)):
+        told = run["tests"]["in_domain"]
+        cells = [
+            f"{100 * told['cells'][cell]['f1']:.1f}" if cell in told["cells"] else ""
+            for cell in ("sft", "grpo", "sft_time")
+        ]
+        points = [
+            "{:+.1f} ({:+.1f} to {:+.1f})".format(one["points"], *one["interval"]) if one else ""
+            for one in (told["differences"].get(f"grpo - {cell}") for cell in ("sft", "sft_time"))
+        ]
+        expected.append([str(len(run["seeds"])), *cells, *points])
+    assert [
+        [cell.strip() for cell in line.strip().strip("|").split("|")][1:] for line in table.splitlines()[2:]
+    ] == expected
 
 
 def test_figures_of_plan_against_measurement():
