@@ -118,8 +118,12 @@ after() { # after CELL...: ends the script where one has no model yet
             { echo "learning: $step: needs $cell of seed $seed; do that first: CELLS=\"$cell\"" >&2 && exit 2; }
     done
 }
-budget() { # budget: time_steps, time_epochs and row_epochs of this seed
+budget() { # budget: time_steps, time_epochs and row_epochs of this seed; the last alone where GRPO hasn't run
     local told
+    if [[ ! -e $of/models/grpo/config.json ]]; then
+        row_epochs=${RL_EPOCHS:-$rl_epochs}
+        return
+    fi
     told=$($py -m recipe.learning.budget "$of/runs" --rows "$out/data/sft" "$out/data/gold")
     read -r _ time_steps _ time_epochs _ row_epochs <<<"$told"
 }
@@ -162,12 +166,12 @@ for seed in "${seeds[@]}"; do
                 trainer.total_epochs="$time_epochs"
             ;;
         sft_rows)
-            after sft grpo
+            after sft
             budget
             go_on sft_rows "$out/data/gold/train.parquet" trainer.total_epochs="$row_epochs"
             ;;
         best_of)
-            after sft grpo
+            after sft
             budget
             began=$SECONDS
             [[ -e $of/data/sampled ]] && began="" # sampling in several goes has no known time

@@ -147,6 +147,7 @@ def test_rows_that_sft_would_refuse_are_left_out_and_counted(tmp_path, capsys):
         True,
     )
     assert best_of("--max-tokens", "400") == (2, "best_of: --max-tokens: needs --tokenizer DIR to count with\n")
+    assert best_of(*limit[:2]) == (2, "best_of: --tokenizer: counts for --max-tokens N, which isn't given\n")
 
 
 def test_a_wrong_answer_is_not_chosen_for_want_of_a_better_one(tmp_path, capsys):

@@ -301,6 +301,8 @@ def test_gold_rows_that_sft_would_refuse_are_left_out_and_counted(tmp_path, caps
         f"learning.gold: {data}: each of its 3 rows has more than --max-tokens 5; raise it\n",
     )
     assert gold_of("--max-tokens", "400") == (2, "learning.gold: --max-tokens: needs --tokenizer DIR to count with\n")
+    alone = "learning.gold: --tokenizer: counts for --max-tokens N, which isn't given\n"
+    assert gold_of(*limit[:2]) == (2, alone)
 
 
 # ------------------------------------------------------------------------------------------------------------- script
@@ -400,6 +402,18 @@ def test_what_goes_on_from_sft_starts_from_it_with_its_budget(launch):
     files = [next(word for word in cell if "train_files" in word) for cell in (first, grpo, time, rows, best)]
     folders = [re.findall(r"(\w+)/train.parquet", name) for name in files]
     assert folders == [["sft"], ["grpo"], ["sft", "gold"], ["gold"], ["best_of"]]
+
+
+def test_the_cells_of_grpos_rows_need_no_grpo(launch):
+    done, calls = launch(SEEDS="1", CELLS="sft sft_rows best_of")
+    assert done.returncode == 0, done.stderr
+    assert not of(calls, "recipe.learning.budget")
+    first, *cells = of(calls, "recipe.train")
+    assert first[2] == "sft_tiny"
+    assert [re.findall(r"(\w+)/train.parquet", " ".join(cell)) for cell in cells] == [["gold"], ["best_of"]]
+    assert all("trainer.total_epochs=2" in cell for cell in cells), "as often as grpo_tiny_large_batch would"
+    calls = launch(SEEDS="2", CELLS="sft sft_rows", RL_EPOCHS="5")[1]
+    assert "trainer.total_epochs=5" in of(calls, "recipe.train")[-1]
 
 
 def test_no_row_is_in_two_of_the_trainings_but_grpos_in_its_own_controls(launch):

@@ -175,9 +175,11 @@ class Lengths:
 
 
 def tokenizer_for(folder: Path | None, limit: int | None) -> PreTrainedTokenizerBase | None:
-    """The tokenizer that counts for --max-tokens, None where there is no limit; DataError for a limit without one."""
-    if limit is None:
+    """The tokenizer that counts for --max-tokens, None where neither is given; DataError for one without the other."""
+    if limit is None and folder is None:
         return None
+    if limit is None:
+        raise DataError("--tokenizer: counts for --max-tokens N, which isn't given")
     if folder is None:
         raise DataError("--max-tokens: needs --tokenizer DIR to count with")
     return load_tokenizer(folder)
