@@ -1,10 +1,11 @@
 """What the precision of GRPO costs a real model: fp32, fp16 and bf16 from one SFT, at equal steps and one seed.
 
-    python tests/benchmarks/grpo_precision.py models/sft_smollm2 --data data/grpo --work outputs/grpo_precision
+    bash launch/quickstart.sh model=smollm2_135m
+    python tests/benchmarks/grpo_precision.py outputs/quickstart_smollm2_135m --work outputs/grpo_precision
 
-MODEL is a fine-tuned SmolLM2-135M-Instruct (recipe.smollm2, then sft_smollm2_135m), --data a folder of to_parquet.py
-grpo. In each precision the forward passes and the rollouts have it, and the master weights are fp32, as verl has them.
-At the end the dev sentences (--num-dev 100 of to_parquet.py are 200) are answered twice: by the policy that sampled,
+QUICKSTART holds the fine-tuned model that all begin with, the data, and its GRPO run, which is the one in fp32; fp16
+and bf16 are run here, to its first validation. In each precision the forward passes and the rollouts have it, and the
+master weights are fp32, as verl has them. At the end the dev sentences are answered twice: by the policy that sampled,
 and by the master weights, exported and decoded in fp32. Where the two differ, a part of the update was never sampled
 from. `carried` is the share of the update that the rollouts had, at the first step and the last. Prints a table and
 writes grpo_precision.json beside this file. What is done stays in --work. Seconds a step are this CPU's: it computes
@@ -45,26 +46,30 @@ def run(*command: object) -> None:
     subprocess.run([sys.executable, "-m", *map(str, command)], cwd=ROOT, check=True, stdout=sys.stderr)
 
 
-def train(folder: Path, args: argparse.Namespace, overrides: list[str]) -> None:
+def train(name: str, args: argparse.Namespace, steps: int) -> None:
     """One GRPO run, its master weights as a model, and what that model answers; nothing of what is there."""
+    folder = run_of(name, args)
+    dev = args.quickstart / "data" / "grpo" / "dev.parquet"
     settings = {
-        "data.train_files": args.data.absolute() / "train.parquet",
-        "data.val_files": args.data.absolute() / "dev.parquet",
-        "actor_rollout_ref.model.path": args.model.absolute(),
+        "data.train_files": dev.with_name("train.parquet"),
+        "data.val_files": dev,
+        "actor_rollout_ref.model.path": args.quickstart / "models" / "sft",
         "trainer.default_local_dir": folder,
-        "trainer.total_training_steps": args.steps,
-        "trainer.test_freq": args.steps,
-        "trainer.save_freq": args.steps,
-        "seed": 1,
+        "trainer.total_training_steps": steps,
     }
-    if not (folder / "validation" / f"{args.steps}.jsonl").is_file():
-        run("recipe.train", EXPERIMENT, *(f"{key}={value}" for key, value in settings.items()), *overrides)
-    if not (folder / "master" / "config.json").is_file():
-        run("recipe.merge", folder, "--out", folder / "master", "--dtype", "fp32")
-    if not (folder / "scores" / "scores.json").is_file():
-        told = ["--data", settings["data.val_files"], "--out", folder / "scores", "--dtype", "float32"]
+    if not (folder / "validation" / f"{steps}.jsonl").is_file():
+        run("recipe.train", EXPERIMENT, *(f"{key}={value}" for key, value in settings.items()), *SETTINGS[name])
+    master, scores = args.work / f"{name}_master", args.work / f"{name}_scores"
+    if not (master / "config.json").is_file():
+        run("recipe.merge", folder, "--step", steps, "--out", master, "--dtype", "fp32")
+    if not (scores / "scores.json").is_file():
         room = compose(EXPERIMENT).data.max_response_length
-        run("recipe.evaluate", folder / "master", *told, "--max-new-tokens", room)
+        told = ["--out", scores, "--dtype", "float32", "--max-new-tokens", room]
+        run("recipe.evaluate", master, "--data", dev, *told)
+
+
+def run_of(name: str, args: argparse.Namespace) -> Path:
+    return args.quickstart / "grpo" if name == "fp32" else args.work / name
 
 
 def of_validation(run: Path, step: int) -> dict[str, float]:
@@ -74,9 +79,9 @@ def of_validation(run: Path, step: int) -> dict[str, float]:
     return figures(np.array(rows, dtype=float))
 
 
-def of_master(run: Path) -> dict[str, float]:
+def of_master(scores: Path) -> dict[str, float]:
     """Of the weights that were trained."""
-    scored = read_scored(run / "scores", "strict")
+    scored = read_scored(scores, "strict")
     return figures(np.column_stack([scored.counts, scored.unread]))
 
 
@@ -95,21 +100,25 @@ def figures(rows: np.ndarray) -> dict[str, float]:
     }
 
 
-def measure(work: Path, args: argparse.Namespace) -> dict:
+def measure(args: argparse.Namespace, steps: int) -> dict:
     """The figures of the runs that are done, beside those of the model that they began with."""
-    done = [name for name in SETTINGS if (work / name / "scores" / "scores.json").is_file()]
-    found = {"experiment": EXPERIMENT, "steps": args.steps, "start": of_validation(work / done[0], 0), "settings": {}}
-    for name in done:
-        steps = [step for _, step in sorted(read_metrics(work / name).items()) if "timing_s/step" in step]
-        carried = [step.get("actor/update_carried", 1.0) for step in steps]
+    start = of_validation(run_of("fp32", args), 0)
+    found = {"experiment": EXPERIMENT, "steps": steps, "start": start, "settings": {}}
+    for name in SETTINGS:
+        scores = args.work / f"{name}_scores"
+        if not (scores / "scores.json").is_file():
+            continue
+        metrics = read_metrics(run_of(name, args))
+        taken = [metrics[step] for step in range(1, steps + 1)]
+        carried = [step.get("actor/update_carried", 1.0) for step in taken]
         found["settings"][name] = {
-            "sampled": of_validation(work / name, args.steps),
-            "master": of_master(work / name),
+            "sampled": of_validation(run_of(name, args), steps),
+            "master": of_master(scores),
             "carried_first": carried[0],
             "carried_last": carried[-1],
-            "reward_by_step": [step["critic/score/mean"] for step in steps],
-            "names_nothing_by_step": [step["answers/names_nothing"] for step in steps],
-            "seconds_a_step": float(np.median([step["timing_s/step"] for step in steps])),
+            "reward_by_step": [step["critic/score/mean"] for step in taken],
+            "names_nothing_by_step": [step["answers/names_nothing"] for step in taken],
+            "seconds_a_step": float(np.median([step["timing_s/step"] for step in taken])),
             "overrides": SETTINGS[name],
         }
     return found
@@ -133,15 +142,17 @@ def table(found: dict) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, metavar="MODEL", help="folder of the fine-tuned model")
-    parser.add_argument("--data", type=Path, required=True, help="folder with train.parquet and dev.parquet")
+    parser.add_argument(
+        "quickstart", type=Path, metavar="QUICKSTART", help="folder of quickstart.sh model=smollm2_135m"
+    )
     parser.add_argument("--work", type=Path, required=True, help="where the runs go")
-    parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--only", nargs="*", choices=SETTINGS, help="these precisions alone")
     args = parser.parse_args()
+    args.quickstart, args.work = args.quickstart.absolute(), args.work.absolute()
+    steps = compose(EXPERIMENT).trainer.test_freq
     for name in args.only or SETTINGS:
-        train(args.work.absolute() / name, args, SETTINGS[name])
-    found = measure(args.work.absolute(), args)
+        train(name, args, steps)
+    found = measure(args, steps)
     print(table(found))
     write_json(HERE.with_suffix(".json"), found)
 
