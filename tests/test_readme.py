@@ -463,6 +463,17 @@ def test_figures_of_learning_smollm2_135m_third():
     ) in settings  # fmt: skip
 
 
+def test_figures_of_learning_smollm2_135m_base():
+    base, trained = smollm2("base")["tests"], smollm2("third")["tests"]
+    text = next(one for one in paragraphs() if one.startswith("Before SFT the model knows nothing"))
+    tests = [base["in_domain"], base["crossner"]]
+    assert [one["data_sha256"] for one in tests] == [trained[name]["data_sha256"] for name in ("in_domain", "crossner")]
+    assert "the same {:,} and {:,} sentences".format(*(one["sentences"] for one in tests)) in text
+    rows = [one["cells"]["base"] for one in tests]
+    assert "F1 is {:.1f}, and {:.1f} on CrossNER".format(*(100 * row["f1"] for row in rows)) in text
+    assert "{:.0f} and {:.0f} % of its answers".format(*(100 * row["unreadable"] for row in rows)) in text
+
+
 def test_figures_of_learning_tiny():
     run, told = learning("learning_tiny", "cell", "difference")
     assert run["seeds"] == [1, 2, 3], "three seeds"
