@@ -361,6 +361,28 @@ def test_figures_of_grpo_small():
     assert "only the highest learning rate, replaced groups and `beta` 2 look worse" in told
 
 
+def test_figures_of_grpo_precision():
+    told, run = beside("grpo_precision"), measured("grpo_precision")
+    table = next(text for text in paragraphs() if text.startswith("| GRPO in | F1 |"))
+    fp32, bf16 = run["settings"]["fp32"], run["settings"]["bf16"]
+    spent = [
+        [f"{one['carried_first']:.2f}, {one['carried_last']:.2f}", f"{one['seconds_a_step']:.0f}"]
+        for one in (fp32, bf16)
+    ]
+    costs = [["", ""], *spent, ["", ""]]
+    rows = [run["start"], fp32["sampled"], bf16["sampled"], bf16["master"]]
+    assert [[cell.strip() for cell in line.split("|")[2:-1]] for line in table.splitlines()[2:]] == [
+        [f"{row[key]:.1f}" for key in ("f1", "precision", "recall")] + [f"{row['names_nothing']:.0f} %", *cost]
+        for row, cost in zip(rows, costs, strict=True)
+    ]
+    assert fp32["master"] == fp32["sampled"], "one row for both"
+    before = next(text for text in paragraphs() if "From SmolLM2's quickstart" in text)
+    assert f"{run['steps']} steps of one seed" in before
+    assert f"These are {run['start']['sentences']} sentences" in told
+    would = run["fp32_would_carry"]
+    assert f"fp16 would carry {would['float16']:.2f} of fp32's, bf16 {would['bfloat16']:.2f}" in told
+
+
 def learning(name, cells, differences):
     """The figures of a run of launch/learning.sh, which README's tables of these headings have to show."""
     run, shown = measured(name), [text for text in paragraphs() if text.startswith("|")]
