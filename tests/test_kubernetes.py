@@ -181,11 +181,13 @@ def test_set_up_finds_in_the_image_what_it_reads():
     project = (ROOT / "pyproject.toml").read_text()
     metadata = re.findall(r'^(?:readme = |license-files = \[)"([^"]+)"', project, re.MULTILINE)
     assert reads | set(metadata) | {"launch/overrides-gpu.txt"} <= there
-    # The entry points, which verl and vLLM import wherever they are, and what these import.
+    # The entry points, which verl and vLLM import wherever they are, the build of flash-attn, and what these import.
     # What cpu.py imports inside of functions is for machines without a GPU.
-    plugin = re.findall(r"^from (recipe\.[\w.]+) import", (ROOT / "recipe" / "cpu.py").read_text(), re.MULTILINE)
-    assert plugin == ["recipe.core.entities"]
-    assert {f"{name.replace('.', '/')}.py" for name in ("recipe.__init__", "recipe.cpu", *plugin)} <= there
+    starts = [ROOT / "recipe" / "cpu.py", LAUNCH / "flash_attn.py"]
+    found = [re.findall(r"^from (recipe\.[\w.]+) import", path.read_text(), re.MULTILINE) for path in starts]
+    assert found == [["recipe.core.entities", "recipe.core.memory"], ["recipe.core.memory"]]
+    named = ("recipe.__init__", "recipe.cpu", *found[0], *found[1])
+    assert {f"{name.replace('.', '/')}.py" for name in named} <= there
 
 
 def test_the_image_has_all_that_a_run_imports():
