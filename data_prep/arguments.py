@@ -142,7 +142,7 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     add("--worked-seed", type=int, default=WORKED_SEED, metavar="N", help=worked)
     add("--prompt-template", type=Path, metavar="FILE", help="prompt with {{SCHEMA}} and {{SENTENCE}}")
     add("--add-source", action="store_true", help="begin the prompt with the dataset's name")
-    add("--tokenizer", type=Path, metavar="DIR", help="the model's tokenizer, for the limits")
+    add("--tokenizer", type=Path, metavar="DIR", help="counts for the limits, and names the model's control tokens")
     add("--max-prompt-tokens", type=count, metavar="N", help="drop rows with a longer prompt")
     add("--on-error", choices=("stop", "skip"), default="stop", help="skip counts bad records (default: %(default)s)")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from linear_time import linear_time
+from transformers import AutoTokenizer
 
 from data_prep import output as ner_output
 from data_prep import sources
@@ -885,6 +886,18 @@ def test_a_template_without_a_placeholder_is_an_error_that_names_the_file(grpo, 
 def tokenizer_folder(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     return tmp_path / "tokenizer"
+
+
+def test_a_tokenizer_without_a_limit_still_names_its_control_tokens(sft, tokenizer_folder, corpus, record):
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["@@stop@@"]})
+    tokenizer.save_pretrained(tokenizer_folder)
+    bad = record(7, sentence="Ada 7 met @@stop@@ Bob in Paris .")
+    (corpus / "d" / "train.json").write_text(json.dumps([record(1), bad]))
+    common = ["--datasets", "d", "--no-cot"]
+    assert len(rows(sft(*common, out="1") / "train.parquet")) == 2
+    (row,) = rows(sft(*common, "--tokenizer", str(tokenizer_folder), out="2") / "train.parquet")
+    assert "@@stop@@" not in row["messages"][0]["content"]
 
 
 def test_a_row_over_a_limit_is_dropped_whole_and_counted(sft, tokenizer_folder, tokenizer, corpus, record):
