@@ -167,6 +167,23 @@ def test_every_comparison_of_the_table_is_counted(scored, capsys):
     assert "for as many comparisons as this table has, 4" in text
 
 
+def test_without_grpo_what_went_on_from_sft_is_compared_with_it(scored, capsys):
+    for seed in (1, 2):
+        scored(seed, "sft", right(20))
+        scored(seed, "best_of", right(40))
+        folder = scored(seed, "sft_rows", right(10))
+    figures, text = told(folder, capsys)
+    differences = figures["tests"]["in_domain"]["differences"]
+    assert list(differences) == ["sft_rows - sft", "best_of - sft"]
+    assert differences["best_of - sft"]["points"] == pytest.approx(100 / 3)
+    assert differences["sft_rows - sft"]["points"] < 0
+    assert figures["comparisons"] == 2
+    assert re.search(r"^sft_rows - sft +1,2 +-", text, re.MULTILINE)
+    scored(1, "grpo", right(30))
+    compared = told(folder, capsys)[0]["tests"]["in_domain"]["differences"]
+    assert list(compared) == ["grpo - sft", "grpo - sft_rows", "grpo - best_of"]
+
+
 def test_cells_that_are_missing_are_said(scored, capsys):
     scored(1, "sft", right(20))
     scored(2, "sft", right(25))

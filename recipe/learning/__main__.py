@@ -14,7 +14,8 @@ launch/learning.sh made the folder. P, R and F1 are macro averages over a test's
 is F1's over seeds. `silent` is the share of sentences with entities whose answer can be read and names none, `tokens`
 those of reasoning and answer. A difference is split as recipe.compare splits it. On the sentences that both could
 read, F1, P and R differ by what stands under "read in both". Those that the second repaired, and those that it broke,
-add to the difference what stands there.
+add to the difference what stands there. Where GRPO wasn't run, what went on from SFT is compared with
+it: `best_of - sft`.
 
 The interval is over seeds and sentences, the p-value over the sentences of these runs. Holm's p is for as many
 comparisons as the table has. The JSON file holds all of it in full precision, with steps, seconds and versions of the
@@ -32,7 +33,7 @@ from statistics import fmean
 from recipe.core.command_line import command_parser, exit_status
 from recipe.core.files import write_json
 from recipe.evaluate.verdict import SCORED_RULES
-from recipe.learning.cells import AFTER, BEFORE, CELLS, Found, read
+from recipe.learning.cells import CELLS, GRPO, WITH_GRPO, WITHOUT_GRPO, Found, read
 from recipe.learning.costs import Cost
 
 PROGRAM = "learning"
@@ -44,12 +45,13 @@ def results(found: Found, rule: str) -> dict:
     from recipe.learning.figures import cell_figures, difference
 
     tests, compared = {}, []
+    pairs = WITH_GRPO if any(GRPO in cells for cells in found.scored.values()) else WITHOUT_GRPO
     for test, cells in found.scored.items():
         differences = {}
-        for before in BEFORE:
-            one = difference(cells.get(before, {}), cells.get(AFTER, {}))
+        for before, after in pairs:
+            one = difference(cells.get(before, {}), cells.get(after, {}))
             if one:
-                differences[f"{AFTER} - {before}"] = one
+                differences[f"{after} - {before}"] = one
                 compared.append(one)
         some = next(iter(next(iter(cells.values())).values()))
         tests[test] = {
@@ -134,7 +136,7 @@ def _cells(cells: Mapping[str, Mapping]) -> list[str]:
 def _differences(differences: Mapping[str, Mapping]) -> list[str]:
     if not differences:
         return []
-    width = max(len(f"{AFTER} - {before}") for before in BEFORE)
+    width = max(len(f"{after} - {before}") for before, after in WITH_GRPO + WITHOUT_GRPO)
     lines = [
         f"{'difference':{width}}   seeds  points   95 % interval      p   Holm | "
         "read in both   95 % interval     P     R | repaired broken"

@@ -17,16 +17,18 @@ from recipe.evaluate.saved import FILE
 from recipe.evaluate.scores import SENTENCES
 from recipe.learning.costs import Cost, cost
 
-BASE = "base"
+BASE, SFT, GRPO = "base", "sft", "grpo"
 CELLS = {
     BASE: "the model before SFT",
-    "sft": "SFT until it is done",
+    SFT: "SFT until it is done",
     "sft_time": "SFT goes on, on its own and GRPO's rows with their gold, for as long as GRPO took",
     "sft_rows": "SFT goes on, on GRPO's rows with their gold, as often as GRPO saw them",
     "best_of": "SFT goes on, on the best of eight answers of its own to GRPO's prompts",
-    "grpo": "GRPO",
+    GRPO: "GRPO",
 }
-AFTER, BEFORE = "grpo", tuple(cell for cell in CELLS if cell != "grpo")
+# Which cells are compared, (before, after): GRPO with all others; where it wasn't run, what went on from SFT with SFT.
+WITH_GRPO = tuple((cell, GRPO) for cell in CELLS if cell != GRPO)
+WITHOUT_GRPO = tuple((SFT, cell) for cell in CELLS if cell not in (BASE, SFT, GRPO))
 SETS, CONSTRAINED = ("in_domain", "crossner"), "_constrained"
 TESTS = tuple(name + ending for name in SETS for ending in ("", CONSTRAINED))
 
