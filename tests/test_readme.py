@@ -504,11 +504,43 @@ def test_figures_of_learning_tiny():
     root = " ".join((ROOT / "README.md").read_text().split())
     before, after, control = (f"{100 * told['cells'][cell]['f1']:.1f}" for cell in ("sft", "grpo", "sft_time"))
     assert f"GRPO took F1 from {before} to {after} with no recall lost" in root
-    assert f"SFT of the same time to {control};" in root
+    assert f"SFT of the same time to {control}," in root
     sft_time, grpo = (
         " and ".join(f"{run['runs'][cell][seed]['seconds']:,.0f}" for seed in "12") for cell in ("sft_time", "grpo")
     )
     assert f"{sft_time}, where the table's took {grpo}" in text
+
+
+def test_figures_of_learning_tiny_rows():
+    run, told = learning("learning_tiny_rows", "GRPO's prompts, cell", "GRPO's prompts, difference")
+    whole = measured("learning_tiny")
+    for test in ("in_domain", "crossner"):
+        first, second = (one["tests"][test] for one in (whole, run))
+        assert first["data_sha256"] == second["data_sha256"]
+        assert first["cells"]["sft"]["f1_by_seed"] == second["cells"]["sft"]["f1_by_seed"], "the same SFTs"
+    text = next(one for one in paragraphs() if one.startswith("So SFT on the best of the model's own"))
+    grpo, best_of = (
+        one["tests"]["in_domain"]["cells"][cell]["f1_by_seed"] for one, cell in ((whole, "grpo"), (run, "best_of"))
+    )
+    apart = [100 * (grpo[seed] - best_of[seed]) for seed in "123"]
+    assert "above best_of's by {:.1f}, {:.1f} and {:.1f} in the three seeds".format(*apart) in text
+    gains = (
+        one["tests"]["in_domain"]["differences"][f"{cell} - sft"]["points"]
+        for one, cell in ((run, "best_of"), (whole, "grpo"))
+    )
+    assert "gains {:.1f} of GRPO's {:.1f} points".format(*gains) in text
+    low, high = told["differences"]["sft_rows - sft"]["interval"]
+    assert low < 0 < high, "gold answers give nothing beyond noise"
+
+    def of_its_sft(one, cell, more=0):
+        trained, sft = (mean(each["seconds"] for each in one["runs"][name].values()) for name in (cell, "sft"))
+        return f"{(trained + more) / sft:.2f}"
+
+    sampling = mean(run["sampling_seconds"].values())
+    shares = of_its_sft(run, "best_of", sampling), of_its_sft(whole, "grpo")
+    assert "{} of their SFT's seconds, GRPO's steps {} of theirs".format(*shares) in text
+    root = " ".join((ROOT / "README.md").read_text().split())
+    assert f"the best of eight answers of its own to {100 * told['cells']['best_of']['f1']:.1f};" in root
 
 
 def test_figures_of_learning_tiny_bio():
