@@ -282,6 +282,19 @@ def test_what_the_runs_took_is_in_the_table_and_the_file(scored, tmp_path, capsy
     assert line.split() == ["best_of", "1", "|", "8", "1,600", "4,", "after", "sampling", "for", "77"]
 
 
+def test_a_run_of_unknown_cost_is_said_and_its_scores_stand(scored, tmp_path, capsys):
+    for cell, number in (("sft", 20), ("sft_rows", 25), ("best_of", 30)):
+        folder = scored(1, cell, right(number))
+    write_run(folder / "seed_1" / "runs" / "best_of", "sft", 1, 16, 16, clock=[[(1, 0.0)]])
+    write_run(folder / "seed_1" / "runs" / "sft_rows", "sft", 2, 16, 16, clock=[[(1, 0.0), (2, 1.0)]])
+    (folder / "seed_1" / "runs" / "sft_rows" / "config.yaml").unlink()
+    figures, text = told(folder, capsys)
+    assert list(figures["tests"]["in_domain"]["differences"]) == ["sft_rows - sft", "best_of - sft"]
+    assert figures["runs"] == {}
+    assert re.search(r"^missing: .*runs/sft_rows: no run's folder, or not whole", text, re.MULTILINE)
+    assert re.search(r"^missing: .*runs/best_of: how long its steps took .* needs two steps", text, re.MULTILINE)
+
+
 # --------------------------------------------------------------------------------------------------------------- gold
 def test_gold_rows_have_grpos_prompts_and_answers_that_give_the_gold_back(tmp_path):
     examples = (*SENTENCES[:2], Example("Ann left Lyon", ("person", "place"), (LYON, ANN), "news"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from recipe.compare import ScoredFolder, check_same, read_scored
@@ -41,7 +42,7 @@ class Found:
     """All of a folder.
 
     `sampling`: seconds that drawing the answers of best_of took, by seed, where they were drawn in one go.
-    `missing`: the cells without scores, in words.
+    `missing`: the cells without scores and the runs without a known cost, in words.
     """
 
     seeds: tuple[int, ...]
@@ -58,12 +59,17 @@ def read(out: Path, rule: str) -> Found:
     scored = {test: one for test in TESTS if (one := _scored(out, folders, test, rule))}
     if not scored:
         raise DataError(f"{out}: no cell was scored; run bash launch/learning.sh")
-    costs: dict[str, dict[int, Cost]] = {}
-    for cell in CELLS:
-        there = {seed: folders[seed] / "runs" / cell for seed in seeds}
-        costs[cell] = {seed: cost(run) for seed, run in there.items() if (run / "run.json").is_file()}
+    costs: dict[str, dict[int, Cost]] = {cell: {} for cell in CELLS}
+    untold = []
+    for cell, seed in product(CELLS, seeds):
+        run = folders[seed] / "runs" / cell
+        try:
+            if (run / "run.json").is_file():
+                costs[cell][seed] = cost(run)
+        except DataError as error:  # a run of one step has no time, but its scores are as good as others
+            untold.append(str(error))
     sampling = {seed: seconds for seed in seeds if (seconds := _seconds(folders[seed] / "data" / "sampling_seconds"))}
-    return Found(seeds, scored, costs, sampling, tuple(_missing(seeds, scored)))
+    return Found(seeds, scored, costs, sampling, (*_missing(seeds, scored), *untold))
 
 
 def _scored(out: Path, folders: Mapping[int, Path], test: str, rule: str) -> dict[str, dict[int, ScoredFolder]]:
