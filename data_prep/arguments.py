@@ -7,9 +7,9 @@ import functools
 import unicodedata
 from pathlib import Path
 
-from recipe.answers import FORMATS
+from recipe.answers import FORMATS, TASKS, formats_of, task
 from recipe.core.command_line import count
-from recipe.core.entities import DEFAULT_FORMAT, DataError, has_lone_surrogate
+from recipe.core.entities import DataError, has_lone_surrogate
 from recipe.core.sampling import share_size
 from recipe.corpora import FIRST_AND_LAST, Columns
 from recipe.corpora import datasets as corpora
@@ -135,8 +135,10 @@ def _add_amounts(
 def _add_common(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
-    formats = "how entities are answered (default: %(default)s)"
-    add("--answer-format", choices=tuple(FORMATS), default=DEFAULT_FORMAT, help=formats)
+    told = "what is asked for: ner names, re relations (default: what the corpora are for, names where they have both)"
+    add("--task", choices=TASKS, help=told)
+    formats = ", ".join(f"{formats_of(each)[0]} for {each}" for each in TASKS)
+    add("--answer-format", choices=tuple(FORMATS), help=f"how it is answered (default: {formats})")
     add("--one-step", action="store_true", help="a prompt without the two steps, where the format has them")
     worked = "draws the worked examples of prompts about one type (default: %(default)s)"
     add("--worked-seed", type=int, default=WORKED_SEED, metavar="N", help=worked)
@@ -211,6 +213,11 @@ def check(args: argparse.Namespace) -> None:
         values = value if isinstance(value, (list, tuple)) else [value]
         if any(isinstance(each, (str, Path)) and has_lone_surrogate(str(each)) for each in values):
             raise DataError(f"--{option.replace('_', '-')}: {str(value)!a} is no UTF-8 text; rename what is called so")
+    if args.answer_format and args.task not in (None, task(args.answer_format)):
+        formats = " or ".join(formats_of(args.task))
+        raise DataError(f"--answer-format {args.answer_format}: is none of --task {args.task}; say {formats}")
+    if args.answer_format:
+        args.task = task(args.answer_format)
     if args.command != "sft":
         return
     if args.share is not None:

@@ -22,7 +22,6 @@ from data_prep.rows import RowRules, sentence_key
 from recipe import answers
 from recipe.answers.control_tokens import CONTROL_TOKEN, THINK_TAGS, begin_alike, find_control_tokens
 from recipe.core.entities import DataError, Example
-from recipe.core.metrics import count
 from recipe.core.sampling import row_key
 from recipe.models.lengths import Around, Lengths
 
@@ -78,7 +77,7 @@ class Refusals:
             self._refuse_long(examples, reasons)
         if rules.keep_empty < 1:
             for at, example in enumerate(examples):
-                if reasons[at] is None and not example.entities and not self._spared(example):
+                if reasons[at] is None and not example.facts and not self._spared(example):
                     reasons[at] = "empty"
         return reasons
 
@@ -96,7 +95,7 @@ class Refusals:
         if example.reasoning is not None and not self._clean(example.reasoning):
             return False
         # A name with a place is a part of the sentence.
-        return all(self._clean(entity.name) for entity in example.entities if entity.start is None)
+        return all(self._clean(each.name) for fact in example.facts for each in fact.mentions if each.start is None)
 
     def _clean(self, text: str, alone: bool = True) -> bool:
         if "<" not in text and "[" not in text and (text.isascii() or "＜" not in text):
@@ -129,7 +128,10 @@ class Refusals:
     def _tokens(self, examples: Sequence[Example]) -> list[str | None]:
         """A control token of each example or its prompt."""
         tokenizer = self.rules.tokenizer
-        owns = ["\n".join((e.sentence, *e.types, *(entity.name for entity in e.entities))) for e in examples]
+        owns = [
+            "\n".join((e.sentence, *e.types, *(each.name for fact in e.facts for each in fact.mentions)))
+            for e in examples
+        ]
         thoughts = [example.reasoning or "" for example in examples]
         prompts = [self.rules.prompt(example) for example in examples]
         found = (
@@ -165,4 +167,4 @@ def _unreadable(example: Example) -> str | None:
     except DataError:
         return "not_expressible"
     read = answers.parse(answer, example)
-    return None if read.layout and count(read.entities, example.entities, "strict").f1 == 1 else "gold_not_read"
+    return None if read.layout and answers.count(read, example).f1 == 1 else "gold_not_read"

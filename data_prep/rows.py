@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     import pyarrow
     from transformers import PreTrainedTokenizerBase
 
-ABILITY = "ner"
-
 
 @dataclass(frozen=True, slots=True)
 class RowRules:
@@ -83,7 +81,7 @@ def question_row(example: Example, index: int, split: str, rules: RowRules, drop
     return {
         "data_source": example.dataset,
         "prompt": [_message("user", rules.prompt(example))],
-        "ability": ABILITY,
+        "ability": answers.task(example.format),
         "reward_model": {"style": "rule", "ground_truth": to_ground_truth(example)},
         "extra_info": {**_extra(example, index, split), "drop_else": drop_else},
     }
@@ -94,7 +92,7 @@ def sft_row(example: Example, index: int, split: str, rules: RowRules, cot: str)
     return {
         "data_source": example.dataset,
         "messages": [_message("user", rules.prompt(example)), _message("assistant", answers.render_answer(example))],
-        "ability": ABILITY,
+        "ability": answers.task(example.format),
         "extra_info": {**_extra(example, index, split), "types": list(example.types), "cot": cot},
     }
 

@@ -70,7 +70,7 @@ def _by_name(args: argparse.Namespace, origins: Origins) -> tuple[corpora.Datase
     names = args.datasets
     if args.list is not None:
         names = corpora.LISTS[args.list] if args.list in corpora.LISTS else corpora.read_names(Path(args.list))
-    found, missing = corpora.find_datasets(args.corpora, names, origins.name)
+    found, missing = corpora.find_datasets(args.corpora, names, origins.name, args.task)
     where = origins.given["corpora"]
     if missing and args.list is None:
         raise DataError(f"{where}: has no dataset {_listed(list(map(repr, missing)))}; {_present(args, origins)}")
@@ -96,7 +96,7 @@ def _select_protocol(args: argparse.Namespace, origins: Origins) -> Selection:
             raise DataError(f"--protocol {protocol.name}: takes {protocol.train.share} of train; give no other amount")
         else:
             amount = Amount(share=protocol.train.share)
-    datasets, _ = corpora.find_datasets(args.corpora, names, origins.name)
+    datasets, _ = corpora.find_datasets(args.corpora, names, origins.name, args.task)
     found = tuple(dataset for dataset in datasets if dataset.file(split).is_file())
     present = {dataset.name for dataset in found}
     if not found:
@@ -108,7 +108,7 @@ def _select_protocol(args: argparse.Namespace, origins: Origins) -> Selection:
 
 
 def _present(args: argparse.Namespace, origins: Origins) -> str:
-    there, _ = corpora.find_datasets(args.corpora, root_name=origins.name)
+    there, _ = corpora.find_datasets(args.corpora, None, origins.name, args.task)
     return f"there are: {_listed([dataset.name for dataset in there])}"
 
 

@@ -44,7 +44,7 @@ class Tally:
         """Count an example that gets no row."""
         self.dropped[reason] += 1
         gold = self.gold.setdefault(reason, {})
-        for rule, by_type in count_gold(example.entities).items():
+        for rule, by_type in count_gold(example).items():
             gold.setdefault(rule, Counter()).update(by_type)
 
     @property

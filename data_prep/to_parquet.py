@@ -58,13 +58,13 @@ from recipe import answers
 from recipe.answers.control_tokens import THINK_TAGS, find_control_token
 from recipe.answers.prompt import check_template
 from recipe.core.command_line import end_with, exit_status
-from recipe.core.entities import DataError, Example
+from recipe.core.entities import DEFAULT_FORMAT, DataError, Example
 from recipe.core.files import sha256
 from recipe.core.imports import first_import_of
 from recipe.core.output import staged, write_manifest
 from recipe.corpora import Columns, Reading
 from recipe.corpora.dataset import Dataset
-from recipe.corpora.datasets import sentence_files, sentences
+from recipe.corpora.datasets import format_of, sentence_files, sentences
 from recipe.corpora.json_files import read_text
 from recipe.evaluate import left_out
 
@@ -132,7 +132,22 @@ def reading_of(args: argparse.Namespace) -> Reading:
     """How corpora are read, as the arguments say."""
     tags = None if args.tags is None else read_tags(args.tags)
     cot = getattr(args, "cot", None)
-    return Reading(not args.drop_else, args.columns, cot, join=args.join, tags=tags, type_name=args.type)
+    columns, asked = args.columns, args.answer_format
+    return Reading(not args.drop_else, columns, cot, join=args.join, tags=tags, type_name=args.type, format=asked)
+
+
+def answer_format(args: argparse.Namespace, datasets: Sequence[Dataset]) -> str:
+    """The format that the arguments name or, if none, that of the datasets' task. DataError where they have several."""
+    if args.answer_format or not datasets:
+        return args.answer_format or DEFAULT_FORMAT
+    if args.task:
+        return answers.formats_of(args.task)[0]
+    first, *others = datasets
+    for other in others:
+        if other.tasks[0] != first.tasks[0]:
+            both = f"{first.name} is for the task {first.tasks[0]}, {other.name} for {other.tasks[0]}"
+            raise DataError(f"{both}; say --task, or name the --datasets of one")
+    return format_of(first, None)
 
 
 def row_rules(args: argparse.Namespace) -> RowRules:
@@ -191,10 +206,11 @@ def _load_tokenizer(folder: Path) -> object:
 
 def run(args: argparse.Namespace) -> None:
     """Write the Parquet files and the manifest, or nothing."""
-    reading = reading_of(args)
     origins = locate(args)
-    rules = row_rules(args)
     selection = select(args, origins)
+    args.answer_format = answer_format(args, selection.found)
+    args.task = answers.task(args.answer_format)
+    reading, rules = reading_of(args), row_rules(args)
     splits = plan(args, selection, origins)
     check_used(args, [dataset for split in splits for dataset in split.datasets], _overlap_files(args))
     if answers.one_type(rules.format):

@@ -4,6 +4,7 @@
 #   bash launch/quickstart.sh            # everything goes to outputs/quickstart; a second run skips what is done
 #   bash launch/quickstart.sh answer_format=bio             # a tag for each word; to outputs/quickstart_bio
 #   bash launch/quickstart.sh answer_format=entity_tags     # one type a question
+#   bash launch/quickstart.sh task=re                       # relations in place of names; to outputs/quickstart_re
 #   bash launch/quickstart.sh model=smollm2_135m            # a real language model; to outputs/quickstart_smollm2_135m
 #   bash launch/quickstart.sh rows=2560                     # as many rows for SFT
 #   OUT=/tmp/ner bash launch/quickstart.sh trainer.total_epochs=6 sft.optim.lr=5e-4     # settings of GRPO, and of SFT
@@ -17,9 +18,10 @@ cd "$(dirname "$0")/.."
 . launch/steps.sh
 py=.venv/bin/python
 export TORCH_CPP_LOG_LEVEL=${TORCH_CPP_LOG_LEVEL:-ERROR} # of NUMA and the like; nothing that a reader could act on
-format=json model=tiny longest=256 rows="" sft_overrides=() overrides=()
+task=ner format="" model=tiny longest=256 rows="" sft_overrides=() overrides=()
 for argument; do
     case $argument in
+    task=*) task=${argument#*=} ;;
     answer_format=*) format=${argument#*=} ;;
     model=*) model=${argument#*=} ;;
     rows=*) rows=${argument#*=} ;;
@@ -29,7 +31,20 @@ for argument; do
 done
 # What SFT is taught, and with how many rows; how many rows GRPO has, and evaluation.
 many=1280 prompts=80 checked=60 sentences=150
+case $task in
+ner) datasets=(bc5cdr "Broad Tweet Corpus") format=${format:-json} known="json, bio or entity_tags" ;;
+re) datasets=(PHEE_drugs) format=${format:-json_relations} known="json_relations or json_entities_relations" ;;
+*)
+    echo "quickstart: task=$task: not known; ner or re" >&2
+    exit 2
+    ;;
+esac
 case $format in
+json_relations | json_entities_relations)
+    default=quickstart_re suffix="" taught=(--cot template --max-tokens 512) room=320
+    [[ $format == json_relations ]] || default=quickstart_entities_relations
+    many=2560 prompts=240 checked=120 sentences=600
+    ;;
 json)
     default=quickstart suffix="" taught=(--cot template --max-tokens 448) room=256
     many=2560 prompts=240 checked=120 sentences=300
@@ -40,7 +55,7 @@ entity_tags)
     taught=(--cot template --max-tokens 640) many=960 prompts=64 # a question's examples make it long
     ;;
 *)
-    echo "quickstart: answer_format=$format: not known; json, bio or entity_tags" >&2
+    echo "quickstart: answer_format=$format: not known; $known" >&2
     exit 2
     ;;
 esac
@@ -63,7 +78,7 @@ out=${OUT:-outputs/$default}
 # shellcheck disable=SC2034 # steps.sh says it of a script that was ended
 resumes="the same command goes on from there"
 sample=data_prep/sample/IE_INSTRUCTIONS
-common=(--corpora "$sample" --datasets bc5cdr "Broad Tweet Corpus")
+common=(--corpora "$sample" --task "$task" --datasets "${datasets[@]}")
 asked=(--answer-format "$format")
 limits=(--tokenizer "$base" --drop-overlap-with "$sample")
 

@@ -27,12 +27,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipe.answers import FORMATS
 from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DataError
 from recipe.core.files import sha256
-from recipe.evaluate.saved import FILE, check_settings, data_of, read_scores, same_file
+from recipe.evaluate.saved import FILE, check_settings, data_of, read_scores, same_file, scoring_in
 from recipe.evaluate.scores import PARTS, SENTENCES
-from recipe.evaluate.verdict import EDITION, SCORED_RULES
+from recipe.evaluate.verdict import EDITION, scoring_of
 from recipe.models.run_log import read_metrics
 
 if TYPE_CHECKING:
@@ -128,12 +129,16 @@ def check_same(first: ScoredFolder, other: ScoredFolder) -> str | None:
 # -------------------------------------------------------------------------------------------------------------- table
 
 
-def score_table(folders: Sequence[Path], rule: str = "strict") -> str:
-    """F1 in percent under one matching rule: a row a dataset, a column a folder; pooled (micro) and averaged below.
+def score_table(folders: Sequence[Path], rule: str | None = None) -> str:
+    """F1 in percent: a row a dataset, a column a folder; pooled (micro) and averaged below.
 
-    Then, for every folder but the first, the difference of the macro averages with its p-value, and its parts.
-    DataError if the folders were scored on different sentences.
+    Then, for every folder but the first, the difference of the macro averages with its p-value, and its parts. `rule`:
+    None for the usual one of the first folder's rows. DataError if the folders were scored on different sentences.
     """
+    scoring = scoring_in(read_scores(folders[0]))
+    rule = rule or scoring.usual
+    if rule not in scoring.rules:
+        raise DataError(f"{folders[0]}: no figures by the rule {rule}; there are {', '.join(scoring.rules)}")
     scored = [read_scored(folder, rule) for folder in folders]
     notes = [check_same(scored[0], other) for other in scored[1:]] + _of_other_rules(scored)
     scores, names = [each.scores for each in scored], _names(folders)
@@ -220,7 +225,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="folders that recipe.evaluate wrote; the first is what others are compared with",
     )
     parser.add_argument("--run", type=Path, help="a GRPO run, for its reward")
-    parser.add_argument("--rule", choices=SCORED_RULES, default="strict", help="default: strict")
+    rules = tuple(dict.fromkeys(rule for name in FORMATS for rule in scoring_of(name).rules))
+    usual = "default: strict, or boundary for relations without entity types"
+    parser.add_argument("--rule", choices=rules, help=usual)
     args = parser.parse_args(argv)
 
     def run() -> None:

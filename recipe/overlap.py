@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipe import answers
 from recipe.core.command_line import command_parser, exit_status, positive
 from recipe.core.entities import DataError
 from recipe.corpora.parquet import read_sentences
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
     from recipe.evaluate.rows import AnsweredSentences, Row
     from recipe.evaluate.verdict import Output
 
-SCORED = ("published", "strict")
+
+def _rules(figures: Mapping[str, object]) -> list[str]:
+    """The rules by which a dataset was scored: the papers' and its usual one."""
+    return [key for key in figures if key not in ("rows", "left")]
+
 
 # -------------------------------------------------------------------------------------------------------- sentences
 
@@ -103,23 +108,27 @@ def scores_without(
     {"bc5cdr": {"rows": 4797, "left": 4736, "published": [0.81, 0.80], "strict": [0.79, 0.78]}, ...}; None is the F1 of
     no rows at all.
     """
-    from recipe.core.metrics import Counts, count
-    from recipe.evaluate.verdict import compare
+    from recipe.core.metrics import Counts
+    from recipe.evaluate.verdict import compare, scoring_of
 
     out = frozenset(overlapping)
     sums: dict[str, dict[str, list]] = {}
     for row in rows:
+        rules = ("published", scoring_of(row.example.format).usual)
         verdict = compare(row.example, outputs[row.index], drop_else)
-        tally = sums.setdefault(row.dataset, {"rows": [0, 0], **{rule: [Counts(), Counts()] for rule in SCORED}})
+        tally = sums.setdefault(row.dataset, {"rows": [0, 0], **{rule: [Counts(), Counts()] for rule in rules}})
         for part in (0,) if row.index in out else (0, 1):
             tally["rows"][part] += 1
-            for rule in SCORED:
-                tally[rule][part] += count(verdict.answer.entities, verdict.example.entities, rule)
+            for rule in rules:
+                tally[rule][part] += answers.count(verdict.answer, verdict.example, rule)
     return {
         name: {
             "rows": tally["rows"][0],
             "left": tally["rows"][1],
-            **{rule: [c.f1 if n else None for c, n in zip(tally[rule], tally["rows"], strict=True)] for rule in SCORED},
+            **{
+                rule: [c.f1 if n else None for c, n in zip(tally[rule], tally["rows"], strict=True)]
+                for rule in _rules(tally)
+            },
         }
         for name, tally in sums.items()
     }
@@ -128,19 +137,20 @@ def scores_without(
 def score_table(by_dataset: Mapping[str, Mapping], kind: str) -> str:
     """F1 in percent with and without the overlapping sentences; the averages are over datasets with sentences left."""
     left = [figures for figures in by_dataset.values() if figures["left"]]
+    rules = _rules(next(iter(by_dataset.values())))
     average = {
         "rows": sum(figures["rows"] for figures in left),
         "left": sum(figures["left"] for figures in left),
-        **{rule: [_mean([figures[rule][part] for figures in left]) for part in (0, 1)] for rule in SCORED},
+        **{rule: [_mean([figures[rule][part] for figures in left]) for part in (0, 1)] for rule in rules},
     }
     lines = {**by_dataset, "macro average": average}
     title = f"F1 %, without {kind} overlap"
     width = max(map(len, (title, *lines)))
     head = f"{title:{width}}  {'rows':>8} {'left':>8}"
-    head += "".join(f" | {rule:>9} {'without':>8} {'change':>7}" for rule in SCORED)
+    head += "".join(f" | {rule:>9} {'without':>8} {'change':>7}" for rule in rules)
     body = (
         f"{name:{width}}  {figures['rows']:8,} {figures['left']:8,}"
-        + "".join(f" | {_change(*figures[rule])}" for rule in SCORED)
+        + "".join(f" | {_change(*figures[rule])}" for rule in rules)
         for name, figures in lines.items()
     )
     return "\n".join([head, *body])

@@ -36,6 +36,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
+from recipe import answers
 from recipe.answers import one_type, parse
 from recipe.answers.queries import FORMAT
 from recipe.core.entities import DataError, Example
@@ -73,7 +74,7 @@ def compute_score(
     """
     case = read_case(RewardConfig, reward_kwargs, data_source, solution_str, ground_truth, _question, _reasoning)
     config, answer, example = case.config, case.answer, case.example
-    names, gold = (set(RULES[config.matching](each.entities)) for each in (answer, example))
+    names, gold = (set(answers.keys(each.facts, example.format, config.matching)) for each in (answer, example))
     counts = Counts(len(names & gold), len(names), len(gold))
     repeats = (len(each.entities) - len(set(RULES["strict"](each.entities))) for each in (answer, example))
     ended = case.ended and next(repeats) <= next(repeats)

@@ -13,11 +13,12 @@
 
 The parts, each in [0, 1] (10 F1 + 1 schema is ReasoningNER's reward, section "RE"; the others are ours, and off):
 
-f1      span F1 of the sentence under the rule `matching` of core.metrics; `empty_value` where there was nothing to
-        find and nothing was named; 0 for an answer that can't be read. An answer that is not the layout itself, or that
-        something follows, has `repaired_value` of it (1: text after the answer costs `schema` alone; the reference
-        reads no such answer). The key `paid` is what is paid for: with `beta` F-beta, in which `overlap_value` of
-        `overlap` (reward_fns.overlap) is matched, too. The keys `f1` and `acc` are F1, as validation reports it.
+f1      F1 of the sentence under the rule `matching` of core.metrics: `strict` by default, or `boundary` where a row
+        asks for relations without entity types. `empty_value` where there was nothing to find and nothing was named; 0
+        for an answer that can't be read. An answer that is not the layout itself, or that something follows, has
+        `repaired_value` of it (1: text after the answer costs `schema` alone; the reference reads no such answer). The
+        key `paid` is what is paid for: with `beta` F-beta, in which `overlap_value` of `overlap` (reward_fns.overlap)
+        is matched, too. The keys `f1` and `acc` are F1, as validation reports it.
 schema  1 if the answer keeps the layout and names only types of the schema.
 format  1 if a closed, non-empty think block comes before an answer in that layout.
 length  1 up to `length_target` words of reasoning, falling linearly to 0 at `length_limit`. Paid only where `format`
@@ -42,7 +43,6 @@ from typing import Any, ClassVar
 
 from recipe import answers
 from recipe.core.entities import DataError
-from recipe.core.metrics import RULES, count
 from reward_fns.overlap import overlap
 from reward_fns.scaffold import Settings, check_settings, read_case, reasoned
 
@@ -80,8 +80,8 @@ def compute_score(
     """
     case = read_case(RewardConfig, reward_kwargs, data_source, solution_str, ground_truth)
     config, answer, example = case.config, case.answer, case.example
-    counts = count(answer.entities, example.entities, config.matching)
-    credit = overlap(*map(RULES[config.matching], (answer.entities, example.entities)))
+    counts = answers.count(answer, example, config.matching)
+    credit = overlap(*(answers.keys(side.facts, example.format, config.matching) for side in (answer, example)))
     invented = case.invented
     if not answer.parsed:
         f1 = worth = 0.0

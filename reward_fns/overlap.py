@@ -30,18 +30,18 @@ def overlap(predicted: Iterable[Key], gold: Iterable[Key]) -> float:
     found, wanted = found - wanted, list((wanted - found).elements())
     if not found or not wanted:
         return 0.0
-    bags = [Counter(words(name)) for name, _ in wanted]
+    bags = [Counter(words(" ".join(names))) for *names, _ in wanted]
     holders: dict[tuple[str, str], list[int]] = defaultdict(list)  # (type, word) -> the missed names with that word
-    for number, (bag, (_, label)) in enumerate(zip(bags, wanted, strict=True)):
+    for number, (bag, (*_, label)) in enumerate(zip(bags, wanted, strict=True)):
         for word in bag:
             holders[label, word].append(number)
-    labels = {label for _, label in wanted}
+    labels = {label for *_, label in wanted}
     candidates: list[list[tuple[float, int]]] = [[] for _ in wanted]
     position = 0
-    for (name, label), times in found.items():
+    for (*names, label), times in found.items():
         if label not in labels:
             continue
-        bag, common = Counter(words(name)), Counter()
+        bag, common = Counter(words(" ".join(names))), Counter()
         for word, held in bag.items():
             for number in holders.get((label, word), ()):
                 common[number] += min(held, bags[number][word])

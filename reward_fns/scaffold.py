@@ -12,7 +12,7 @@ from recipe.answers.think import OPEN
 from recipe.core.align import occurs
 from recipe.core.entities import Answer, DataError, Example
 from recipe.core.ground_truth import from_ground_truth
-from recipe.core.metrics import RULES, Counts
+from recipe.core.metrics import Counts
 from recipe.corpora.sentence_overlap import words
 
 # verl hands these to every reward function of a run that has a reward model; these need none.
@@ -32,7 +32,7 @@ class Settings:
     format_weight: float = 0.0
     length_weight: float = 0.0
     reasoned_weight: float = 0.0
-    matching: str = "strict"
+    matching: str | None = None  # the usual rule of the row's format: `strict` for names
     empty_value: float = 1.0
     repaired_value: float = 1.0
     length_target: float = 100.0
@@ -44,8 +44,8 @@ class Settings:
     UNPAID: ClassVar[str]  # what is wrong and what to do where no weight pays
 
     def __post_init__(self) -> None:
-        if not isinstance(self.matching, str) or self.matching not in RULES:
-            raise DataError(f"reward_kwargs.matching: {self.matching!r} is no matching rule; one of {', '.join(RULES)}")
+        if self.matching is not None and self.matching not in (rules := answers.RULE_NAMES):
+            raise DataError(f"reward_kwargs.matching: {self.matching!r} is no matching rule; one of {', '.join(rules)}")
         if not isinstance(self.length_by_f1, bool):
             raise DataError(f"reward_kwargs.length_by_f1: {self.length_by_f1!r} is neither true nor false")
         names = [field.name for field in fields(self) if field.name not in ("matching", "length_by_f1")]
@@ -126,7 +126,7 @@ class Case:
 
         A share, so that a score is bounded: hundreds of invented names in one rollout would outweigh its whole group.
         """
-        names = Counter(entity.name for entity in self.answer.entities)
+        names = Counter(each.name for fact in self.answer.facts for each in fact.mentions)
         if not names or not self.example.sentence:
             return 0.0
         absent = sum(times for name, times in names.items() if not occurs(self.example.sentence, name))
@@ -154,7 +154,7 @@ class Case:
         invented: float,
     ) -> dict[str, float | str]:
         """What verl is given: the score, `parts` that are the reward's own, and what all rewards say."""
-        silent = self.answer.parsed and not self.answer.entities
+        silent = self.answer.parsed and not self.answer.facts
         return {
             "score": score,
             "acc": f1,  # the name by which verl finds the core validation metric
@@ -201,11 +201,15 @@ def read_case(
     except DataError as error:
         logging.getLogger(__name__).error("%s (data_source %s)", error, data_source)
         example, answer = Example("", ()), Answer(reasoning=reasoning(completion) or None)
+    try:
+        answers.rule_of(example.format, settings.matching)
+    except DataError as error:
+        raise DataError(f"reward_kwargs.matching: {error}") from error
     return Case(settings, data_source, completion, example, answer)
 
 
 def reasoned(answer: Answer) -> float:
-    """The share of the answer's entities whose name and type the reasoning has, each word of both, in [0, 1].
+    """The share of the answer's facts whose names and type the reasoning has, each word of them, in [0, 1].
 
     1 for an answer that names nothing, after any reasoning; 0 without reasoning, and for reasoning that opens a think
     block itself. In scripts without spaces a character is a word. After the rule by which ReasoningNER validates its
@@ -213,6 +217,6 @@ def reasoned(answer: Answer) -> float:
     """
     if not answer.layout or not answer.reasoning or OPEN in answer.reasoning:
         return 0.0
-    entities, said = set(answer.entities), set(words(answer.reasoning))
-    held = sum(said.issuperset(words(f"{entity.name} {entity.type}")) for entity in entities)
-    return held / len(entities) if entities else 1.0
+    facts, said = set(answer.facts), set(words(answer.reasoning))
+    held = sum(said.issuperset(words(" ".join(fact.texts))) for fact in facts)
+    return held / len(facts) if facts else 1.0

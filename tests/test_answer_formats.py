@@ -31,7 +31,8 @@ pytest.importorskip("pyarrow")
 SAMPLE = Path(__file__).resolve().parent.parent / "data_prep" / "sample" / "IE_INSTRUCTIONS"
 ANN, ROME = Entity("Ann", "person"), Entity("New Rome", "place")
 MEETING = Example("Ann saw New Rome .", ("person", "place"), (ANN, ROME))
-each_format = pytest.mark.parametrize("name", list(answers.FORMATS))
+NAMES = answers.formats_of("ner")
+each_format = pytest.mark.parametrize("name", NAMES)
 
 
 def meeting(name):
@@ -106,14 +107,14 @@ def test_a_ground_truth_of_json_is_what_it_always_was():
 
 
 def test_an_unknown_format_is_named():
-    with pytest.raises(DataError, match=r"'xml': not known; name one of json, bio, entity_tags"):
+    with pytest.raises(DataError, match=r"'xml': not known; name one of json, bio, entity_tags, json_relations"):
         answers.check_format("xml")
 
 
 @each_format
 def test_the_gold_is_worth_all_and_another_formats_nothing(name):
     truth = to_ground_truth(meeting(name))
-    other = next(one for one in answers.FORMATS if one != name)
+    other = next(one for one in NAMES if one != name)
     gold, wrong = (answers.render_answer(meeting(one)) for one in (name, other))
     assert compute_score("news", gold, truth)["score"] == 11
     assert compute_score("news", wrong, truth)["score"] == 0

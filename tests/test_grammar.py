@@ -7,7 +7,6 @@ import pytest
 
 from recipe import constrained
 from recipe.answers.json_answer import grammar, parse, render_entities
-from recipe.answers.json_grammar import rules
 from recipe.core.entities import Entity
 
 TYPES = ("a", 'a "quoted" \\ type', "person", "地点")
@@ -35,9 +34,9 @@ def random_entities(rng):
 
 
 def test_every_answer_with_these_types_is_allowed(allows):
-    rng, grammar = random.Random(0), rules(TYPES, TEXT)
+    rng, rules = random.Random(0), grammar(TYPES, TEXT).rules
     for _ in range(100):
-        assert allows(grammar, render_entities(random_entities(rng)))
+        assert allows(rules, render_entities(random_entities(rng)))
 
 
 @pytest.mark.parametrize(
@@ -57,30 +56,30 @@ def test_every_answer_with_these_types_is_allowed(allows):
     ],
 )
 def test_anything_else_is_not_allowed(allows, answer):
-    assert not allows(rules(TYPES, TEXT), answer)
+    assert not allows(grammar(TYPES, TEXT).rules, answer)
 
 
 def test_the_number_of_names_is_bounded_by_the_text(allows):
-    grammar = rules(("person",), "x" * 100)
-    assert allows(grammar, render_entities([Entity("x" * 1000, "person")] * 32))
-    assert not allows(grammar, render_entities([Entity("x", "person")] * 33))
-    assert allows(rules(("person",), "x"), render_entities([Entity("x", "person")] * 16))
+    rules = grammar(("person",), "x" * 100).rules
+    assert allows(rules, render_entities([Entity("x" * 1000, "person")] * 32))
+    assert not allows(rules, render_entities([Entity("x", "person")] * 33))
+    assert allows(grammar(("person",), "x").rules, render_entities([Entity("x", "person")] * 16))
 
 
 def test_texts_of_like_length_share_a_grammar():
-    assert rules(TYPES, "x" * 130) == rules(TYPES, "y" * 250)
-    assert rules(TYPES, "x" * 130) != rules(TYPES, "x" * 300)
+    assert grammar(TYPES, "x" * 130).rules == grammar(TYPES, "y" * 250).rules
+    assert grammar(TYPES, "x" * 130).rules != grammar(TYPES, "x" * 300).rules
 
 
 def test_a_think_block_may_be_part_of_the_grammar(allows):
-    grammar = rules(("person",), reasoning=True)
-    assert allows(grammar, render_entities([Entity("Ann", "person")], 'x < y, <b>, "Ann" 北京'))
-    assert not allows(grammar, render_entities([Entity("Ann", "person")]))
+    rules = grammar(("person",), reasoning=True).rules
+    assert allows(rules, render_entities([Entity("Ann", "person")], 'x < y, <b>, "Ann" 北京'))
+    assert not allows(rules, render_entities([Entity("Ann", "person")]))
 
 
 def test_two_hundred_types_are_allowed(allows):
     types = tuple(sorted(f"type {i}" for i in range(200)))
-    assert allows(rules(types), render_entities([Entity("x", label) for label in types]))
+    assert allows(grammar(types).rules, render_entities([Entity("x", label) for label in types]))
 
 
 # ------------------------------------------------------------------------------------------------------ cut answers
@@ -105,6 +104,6 @@ def test_a_name_that_is_being_written_is_dropped():
 
 def test_the_command_prints_the_grammar(capsys):
     assert constrained.main(["--types", "b,a", "--reasoning"]) == 0
-    assert capsys.readouterr().out == rules(("a", "b"), reasoning=True)
+    assert capsys.readouterr().out == grammar(("a", "b"), reasoning=True).rules
     assert constrained.main(["--types", "a,,b"]) == 2
     assert capsys.readouterr().err == "constrained: --types: an empty type; take it out\n"

@@ -615,7 +615,7 @@ def test_figures_of_answer_formats():
     assert f"{measurement['sft_rows']:,} rows of SFT, {measurement['grpo_steps']} GRPO steps" in budget
     assert f"steps of {measurement['grpo_prompts']} prompts" in budget
     assert f"{2 * measurement['sentences_a_dataset']} test sentences" in budget
-    for name in answers.FORMATS:
+    for name in answers.formats_of("ner"):
         first, then = (
             next(run for run in measurement["runs"] if (run["format"], run["stage"]) == (name, stage))
             for stage in ("SFT", "SFT + GRPO")

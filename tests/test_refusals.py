@@ -90,7 +90,7 @@ def test_too_long_is_what_counting_the_tokens_finds(tokenizer, batch, template, 
     assert Refusals(rules)(batch) == [found(example) for example in batch]
 
 
-@pytest.mark.parametrize("name", answers.FORMATS)
+@pytest.mark.parametrize("name", answers.formats_of("ner"))
 def test_so_it_is_for_sentences_of_many_scripts_in_every_format(name):
     rules = RowRules(format=name)
     asked = [one for example in sentences(400, seed=1, nested=True) for one in ask(rules.asked(example)[0])]

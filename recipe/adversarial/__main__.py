@@ -8,7 +8,7 @@
     names nothing                                  3.00    15.00     6.00   below
     right, then a remark                           5.00     5.00     5.00   below
 
-One table for each answer format that the reward can read: mean rewards on sentences with entities, on those without,
+One table for each format of names that the reward can read: mean rewards on sentences with entities, on those without,
 and on a mix of both, which is what a policy earns that always answers so. Exit status 1 if one beats the honest answer.
 """
 
@@ -20,14 +20,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from recipe.adversarial import attacks
-from recipe.answers import FORMATS
+from recipe.answers import formats_of, task
 from recipe.core.command_line import command_parser, exit_status
-from recipe.core.entities import DataError, Example
+from recipe.core.entities import DEFAULT_FORMAT, DataError, Example
 from recipe.core.ground_truth import to_ground_truth
 from recipe.train import config as experiment
 from recipe.train.reward import configured_reward
 
 _SAME = 1e-9
+_FORMATS = formats_of(task(DEFAULT_FORMAT))  # the sentences are of names
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ def main(argv: Iterable[str] | None = None) -> int:
     add = parser.add_argument
     add("experiment", help="name of a GRPO experiment in hydra_configs, without .yaml")
     add("overrides", nargs="*", help="Hydra overrides, as for training")
-    add("--answer-format", choices=list(FORMATS), help="default: all that the reward can read")
+    add("--answer-format", choices=_FORMATS, help="default: all that the reward can read")
     add("--empty-share", type=float, default=0.25, help="of the prompts that have no entity; default 0.25")
     args = parser.parse_args(None if argv is None else list(argv))
     return exit_status("adversarial", lambda: _run(args))
@@ -159,7 +160,7 @@ def _run(args: argparse.Namespace) -> int:
     if "actor_rollout_ref" not in config:
         raise DataError(f"{args.experiment}: is no GRPO experiment, and has no reward; name one of grpo_*")
     reward, limit = configured_reward(config), int(config.data.max_response_length)
-    names = [args.answer_format] if args.answer_format else list(FORMATS)
+    names = [args.answer_format] if args.answer_format else _FORMATS
     tables = {name: table for name in names if (table := rows(reward, name, limit))}
     if not tables:
         raise DataError(f"{args.experiment}: its reward can't read {', '.join(names)}; leave --answer-format out")

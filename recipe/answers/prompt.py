@@ -17,13 +17,17 @@ def check_template(template: str) -> str:
     return template
 
 
-def fill(example: Example, template: str, add_source: bool = False) -> str:
-    """The prompt for one sentence; with `add_source`, a line that names its dataset goes first."""
-    fields = {"SCHEMA": _schema(tuple(example.types)), "SENTENCE": example.sentence}
+def fill(example: Example, template: str, add_source: bool = False, schema: str | None = None) -> str:
+    """The prompt for one sentence; with `add_source`, a line that names its dataset goes first.
+
+    `schema` are the types as the prompt has them; None for all types in one list.
+    """
+    fields = {"SCHEMA": schema or types_in_json(tuple(example.types)), "SENTENCE": example.sentence}
     prompt = _PLACEHOLDER.sub(lambda match: fields[match.group(1)], template)
     return f"Source: {example.dataset}\n{prompt}" if add_source and example.dataset else prompt
 
 
 @lru_cache(maxsize=1024)  # a dataset has few
-def _schema(types: tuple[str, ...]) -> str:
+def types_in_json(types: tuple[str, ...]) -> str:
+    """`["city", "person"]`"""
     return json.dumps(list(types), ensure_ascii=False)

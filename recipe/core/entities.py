@@ -1,4 +1,6 @@
-"""Entities, labelled sentences and the rules for type names: the nouns every other module shares."""
+"""Entities, relations, labelled sentences and the rules for type names: the nouns every other module shares."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -29,10 +31,53 @@ class Entity:
     type: str
     start: int | None = field(default=None, compare=False)
 
+    @property
+    def mentions(self) -> tuple[Entity, ...]:
+        """What of it stands in the sentence: itself."""
+        return (self,)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that says what it is."""
+        return self.name, self.type
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Two mentions and what ties them: `Relation(Entity("Ada", "person"), "born in", Entity("London", "city"))`.
+
+    `type` is normalised. That of a mention is "" where the source says none. Places make no difference to equality.
+    """
+
+    head: Entity
+    type: str
+    tail: Entity
+
+    @property
+    def name(self) -> str:
+        """How it is shown: `"Ada → London"`."""
+        return f"{self.head.name} → {self.tail.name}"
+
+    @property
+    def mentions(self) -> tuple[Entity, ...]:
+        """What of it stands in the sentence: head and tail."""
+        return self.head, self.tail
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that says what it is, but for the types of its mentions."""
+        return self.head.name, self.type, self.tail.name
+
+
+Fact = Entity | Relation  # what a row may ask for, and a rule count
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One sentence, the types that may be asked for, and its gold entities in sentence order."""
+    """One sentence, the types that may be asked for, and its gold in sentence order.
+
+    `types` are of all facts that are asked for; the last of them, `relation_types`, are those of relations.
+    """
 
     sentence: str
     types: tuple[str, ...]
@@ -40,6 +85,18 @@ class Example:
     dataset: str = ""
     reasoning: str | None = None
     format: str = DEFAULT_FORMAT  # the name of one of recipe.answers
+    relations: tuple[Relation, ...] = ()
+    relation_types: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """All that is to be found."""
+        return (*self.entities, *self.relations) if self.relations else self.entities
+
+    @property
+    def entity_types(self) -> tuple[str, ...]:
+        """Those of `types` that entities may have."""
+        return self.types[: len(self.types) - len(self.relation_types)]
 
     def lacks(self, entity: Entity) -> bool:
         """True for an entity without a place whose name the sentence doesn't hold."""
@@ -50,9 +107,9 @@ class Example:
 class Answer:
     """What a completion says, however it said it.
 
-    `reasoning` is None where there is no closed think block. `parsed` is False where no entities could be read
-    without guessing; `entities` is then empty. `layout` is True only if the part after the reasoning is the answer
-    layout itself, with nothing repaired; `types` are then all types it names, those without a name among them.
+    `reasoning` is None where there is no closed think block. `parsed` is False where nothing could be read without
+    guessing; it then names nothing. `layout` is True only if the part after the reasoning is the answer layout
+    itself, with nothing repaired; `types` are then all types it names, those without a name among them.
     """
 
     entities: tuple[Entity, ...] = ()
@@ -60,6 +117,12 @@ class Answer:
     parsed: bool = False
     layout: bool = False
     types: tuple[str, ...] = field(default=(), compare=False)
+    relations: tuple[Relation, ...] = ()
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """All that it names."""
+        return (*self.entities, *self.relations) if self.relations else self.entities
 
 
 @lru_cache(maxsize=1024)  # a dataset has few

@@ -4,14 +4,17 @@
 
 JSON, because a nested Parquet column would become an Arrow struct with the union of all keys. `format` is there where
 it isn't the default. An entity has `start`, its place in characters, in a sentence where `recipe.core.align` would look
-for one of them elsewhere; so most rows say nothing of places, and every place is known.
+for one of them elsewhere; so most rows say nothing of places, and every place is known. Where relations are asked for,
+there are their types, the last of `types`, and those of the gold; head and tail have `type` and `start` where known:
+
+    "relation_types": ["born in"], "relations": [{"head": {"name": "Ada", "start": 0}, "type": "born in", "tail": ...}]
 """
 
 import json
 from dataclasses import replace
 
 from recipe.core.align import locate, place
-from recipe.core.entities import DEFAULT_FORMAT, DataError, Entity, Example
+from recipe.core.entities import DEFAULT_FORMAT, DataError, Entity, Example, Relation
 
 
 def to_ground_truth(example: Example) -> str:
@@ -22,12 +25,23 @@ def to_ground_truth(example: Example) -> str:
             if entity.start is not None:
                 value["start"] = entity.start
     value = {"types": list(example.types), "entities": entities, "sentence": example.sentence}
+    if example.relation_types:
+        value["relation_types"] = list(example.relation_types)
+        value["relations"] = list(map(_of_relation, example.relations))
     if example.format != DEFAULT_FORMAT:
         value["format"] = example.format
     return _to_json(value)
 
 
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _of_relation(relation: Relation) -> dict:
+    def end(mention: Entity) -> dict:
+        told = {"type": mention.type or None, "start": mention.start}
+        return {"name": mention.name, **{key: value for key, value in told.items() if value is not None}}
+
+    return {"head": end(relation.head), "type": relation.type, "tail": end(relation.tail)}
 
 
 def _stand_elsewhere(example: Example) -> bool:
@@ -58,20 +72,39 @@ def _one_place_each(example: Example) -> bool:
 
 
 def from_ground_truth(text: str) -> Example:
-    """The example (sentence, types, entities) that `to_ground_truth` wrote; DataError for anything else."""
+    """The example (sentence, types, gold) that `to_ground_truth` wrote; DataError for anything else."""
     try:
         value = json.loads(text)
         sentence, types, name = value["sentence"], value["types"], value.get("format", DEFAULT_FORMAT)
         entities = [Entity(entity["name"], entity["type"], entity.get("start")) for entity in value["entities"]]
-        strings = [sentence, name, *types, *[e.name for e in entities], *[e.type for e in entities]]
+        relations, of_relations = _read_relations(value, types) if "relation_types" in value else ((), ())
+        mentions = [*entities, *[mention for each in relations for mention in each.mentions]]
+        strings = [sentence, name, *types, *[e.name for e in mentions], *[e.type for e in mentions]]
         if not type(types) is type(value["entities"]) is list or set(map(type, strings)) != {str}:
             raise TypeError("a list or a string is something else")
-        if not all(entity.start is None or _stands(sentence, entity) for entity in entities):
+        if not all(entity.start is None or _stands(sentence, entity) for entity in mentions):
             raise ValueError("an entity does not stand where it says")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         told = f"ground truth: {str(text)[:60]!r} is not what data_prep/to_parquet.py writes"
         raise DataError(f"{told}; write the Parquet file again") from error
-    return Example(sentence, tuple(types), tuple(entities), format=name)
+    return Example(
+        sentence, tuple(types), tuple(entities), format=name, relations=relations, relation_types=of_relations
+    )
+
+
+def _read_relations(value: dict, types: list) -> tuple[tuple[Relation, ...], tuple[str, ...]]:
+    """Relations and their types; an error for what is no relation."""
+    of_relations = value["relation_types"]
+    if type(of_relations) is not list or types[-len(of_relations) :] != of_relations:
+        raise ValueError("the types of relations are not the last of all types")
+
+    def end(told: dict) -> Entity:
+        return Entity(told["name"], told.get("type", ""), told.get("start"))
+
+    found = [Relation(end(each["head"]), each["type"], end(each["tail"])) for each in value["relations"]]
+    if any(type(each.type) is not str for each in found):
+        raise TypeError("a relation's type is no string")
+    return tuple(found), tuple(of_relations)
 
 
 def _stands(sentence: str, entity: Entity) -> bool:

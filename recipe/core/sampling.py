@@ -18,8 +18,8 @@ from recipe.core.entities import DataError, Example
 def row_key(seed: int, example: Example, purpose: str = "choose") -> int:
     """64 bits that depend on the seed and the content alone; each `purpose` gives keys independent of the others'."""
     parts = [example.dataset, example.sentence, example.reasoning or "", *example.types]
-    for entity in example.entities:
-        parts += (entity.name, entity.type)
+    for fact in example.facts:
+        parts += fact.texts
     # Lengths keep ("ab", "c") apart from ("a", "bc").
     text = f"{seed}\n{purpose}\n{list(map(len, parts))}\n{''.join(parts)}"
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -14,6 +14,7 @@ A layout is a module or object with these names; recipe.corpora.datasets calls t
 
 and, if need be,
 
+    TASKS = ("re", "ner")                what may be asked of its sentences, the usual first; default: names alone
     MAY_LACK_SPLITS = True               a dataset without a train or test split is in order
     OPTIONS                              which of a Reading's columns, join, tags and type_name it goes by
     descriptions(path)                   type -> what the file itself says that it means
@@ -25,10 +26,22 @@ A layout whose files are lists of records, as JSON, JSON Lines, Parquet or Arrow
 A new layout is a module beside these and a line below. To import them takes the standard library alone.
 """
 
-from recipe.corpora import b2nerd, brat, conll, conversations, gliner, hugging_face, instructuie, mrc, ner_cot, offsets
+from recipe.corpora import (
+    b2nerd,
+    brat,
+    conll,
+    conversations,
+    gliner,
+    hugging_face,
+    instructuie,
+    instructuie_relations,
+    mrc,
+    ner_cot,
+    offsets,
+)
 from recipe.corpora.reading import FIRST_AND_LAST, Columns, Reading
 
-__all__ = ("FIRST_AND_LAST", "LAYOUTS", "Columns", "Reading")
+__all__ = ("FIRST_AND_LAST", "LAYOUTS", "Columns", "Reading", "layouts_of", "tasks_of")
 
 LAYOUTS = (
     b2nerd,
@@ -39,9 +52,21 @@ LAYOUTS = (
     offsets.LABEL_STUDIO,
     conversations.LAYOUT,
     gliner.LAYOUT,
+    instructuie_relations.LAYOUT,
     brat,
     instructuie,
     mrc,
     conll,
     ner_cot,
+    instructuie_relations.WITH_ENTITIES,  # rows of names, unless relations are asked for
 )
+
+
+def layouts_of(task: str | None) -> tuple:
+    """The layouts whose sentences may be asked for a task, in order; None for all."""
+    return tuple(layout for layout in LAYOUTS if task is None or task in tasks_of(layout))
+
+
+def tasks_of(layout: object) -> tuple[str, ...]:
+    """What may be asked of a layout's sentences, the usual first."""
+    return getattr(layout, "TASKS", ("ner",))

@@ -37,6 +37,11 @@ class Dataset:
         return getattr(self.layout, "MAY_LACK_SPLITS", False)
 
     @property
+    def tasks(self) -> tuple[str, ...]:
+        """What may be asked of its sentences, the usual first."""
+        return getattr(self.layout, "TASKS", ("ner",))
+
+    @property
     def options(self) -> tuple[str, ...]:
         """Which of a Reading's columns, join, tags and type_name its reader goes by."""
         return getattr(self.layout, "OPTIONS", ())

@@ -10,10 +10,11 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recipe import corpora
+from recipe import answers, corpora
 from recipe.answers.think import template_reasoning
 from recipe.core.entities import DataError, Example
 from recipe.corpora import instructuie, ner_cot, splits, unknown
@@ -41,10 +42,10 @@ _RESAMPLED = re.compile(r"_sample_\d+$")
 # -------------------------------------------------------------------------------------------------------- datasets
 
 
-def dataset_at(folder: Path, name: str | None = None) -> Dataset:
+def dataset_at(folder: Path, name: str | None = None, task: str | None = None) -> Dataset:
     """The dataset in a folder or file, called `name` or as that is; where no layout fits, reading it says so."""
     fallback = instructuie if (folder / instructuie.LABELS).is_file() else unknown
-    layout = next((layout for layout in corpora.LAYOUTS if layout.found(folder)), fallback)
+    layout = next((layout for layout in corpora.layouts_of(task) if layout.found(folder)), fallback)
     return Dataset(dataset_name(name or _called(folder)), folder, layout)
 
 
@@ -67,19 +68,22 @@ def dataset_name(folder: str) -> str:
 
 
 def find_datasets(
-    root: Path, names: Sequence[str] | None = None, root_name: str | None = None
+    root: Path, names: Sequence[str] | None = None, root_name: str | None = None, task: str | None = None
 ) -> tuple[list[Dataset], list[str]]:
     """The datasets of these names in their order, and the names that are not there; None for all, sorted.
+
+    Of a `task`, those whose files hold what it asks for; None: of any.
 
     `root` holds a folder or a file for each dataset, or is itself a dataset, which is called `root_name` if that
     is given. Where both `X` and `X_sample_15000` are there, `X` is the dataset. DataError if `root` holds no
     dataset, one dataset is named twice, or several folders have one name.
     """
     whole = root
-    root = next((path for path in (root / "IE_INSTRUCTIONS" / "NER", root / "NER") if path.is_dir()), root)
+    part = (task or "ner").upper()
+    root = next((path for path in (root / "IE_INSTRUCTIONS" / part, root / part) if path.is_dir()), root)
     if not root.exists():
         raise DataError(f"{root}: no such folder or file; give one that holds a dataset, or a folder for each")
-    folders = _folders(root)
+    folders = _folders(root, task)
     by_folder: dict[str, list[Path]] = {}
     for folder in folders:
         name = root_name if root_name and folder in (whole, whole / "data") else _called(folder)
@@ -96,7 +100,7 @@ def find_datasets(
             both = f"{'the folder itself' if first == root else where} and {other}"
             remedy = f"give the path of {other}, or move it away" if first == root else "give the path of one of them"
             raise DataError(f"{root}: two datasets are called {name}: {both}; {remedy}")
-        return dataset_at(first, name)
+        return dataset_at(first, name, task)
 
     if names is None:
         return [dataset(by_name[name]) for name in sorted(by_name)], []
@@ -113,7 +117,7 @@ def find_datasets(
     return found, missing
 
 
-def _folders(root: Path) -> list[Path]:
+def _folders(root: Path, task: str | None) -> list[Path]:
     """The folders or files of all datasets; folders in which no layout is recognised among them."""
     if root.is_file():
         return [root]
@@ -121,10 +125,10 @@ def _folders(root: Path) -> list[Path]:
     if any(layout.knows_splits(root) for layout in corpora.LAYOUTS if hasattr(layout, "knows_splits")):
         return [root]
     below = _subfolders(root)
-    if below and all(path.name.lower() in _SPLIT_NAMES for path in below) and _is_dataset(root):
+    if below and all(path.name.lower() in _SPLIT_NAMES for path in below) and _is_dataset(root, task):
         return [root]
-    below = {path: _dataset_folders(path, 1) for path in below}
-    own = [root] if _is_dataset(root) else _dataset_files(root)
+    below = {path: _dataset_folders(path, 1, task) for path in below}
+    own = [root] if _is_dataset(root, task) else _dataset_files(root, task)
     if own and not any(below.values()):
         return own
     if not below:
@@ -132,26 +136,26 @@ def _folders(root: Path) -> list[Path]:
     return own + [folder for path, folders in below.items() for folder in folders or [path]]
 
 
-def _dataset_files(folder: Path) -> list[Path]:
+def _dataset_files(folder: Path, task: str | None) -> list[Path]:
     files = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    return sorted(path for path in files if _is_dataset(path))
+    return sorted(path for path in files if _is_dataset(path, task))
 
 
-def _is_dataset(folder: Path) -> bool:
-    return any(layout.found(folder) for layout in corpora.LAYOUTS)
+def _is_dataset(folder: Path, task: str | None) -> bool:
+    return any(layout.found(folder) for layout in corpora.layouts_of(task))
 
 
 def _subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _dataset_folders(folder: Path, depth: int) -> list[Path]:
+def _dataset_folders(folder: Path, depth: int, task: str | None) -> list[Path]:
     """The folder itself if it holds a dataset's files, else the folders below it that do."""
-    if (folder / instructuie.LABELS).is_file() or _is_dataset(folder):
+    if (folder / instructuie.LABELS).is_file() or _is_dataset(folder, task):
         return [folder]
     if depth == _DEEPEST:
         return []
-    return [found for path in _subfolders(folder) for found in _dataset_folders(path, depth + 1)]
+    return [found for path in _subfolders(folder) for found in _dataset_folders(path, depth + 1, task)]
 
 
 def read_names(path: Path) -> tuple[str, ...]:
@@ -167,14 +171,34 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 
 def read_dataset(dataset: Dataset, split: str, reading: Reading = STRICT) -> Iterator[Example]:
-    """The examples of one split in file order. DataError for a bad file, and for a bad record unless it is skipped."""
+    """The examples of one split in file order. DataError for a bad file, and for a bad record unless it is skipped.
+
+    They are in `reading.format` where a dataset has more than names; a format of names is left to who asks.
+    """
     examples = dataset.layout.examples(dataset, split, reading)
+    if dataset.tasks != ("ner",):
+        name = format_of(dataset, reading.format)
+        examples = (answers.asked_in(example, name) for example in examples)
+    elif reading.format is not None:
+        format_of(dataset, reading.format)
     if reading.cot == "template":
         return map(_with_template_reasoning, examples)
     return examples
 
 
+def format_of(dataset: Dataset, name: str | None) -> str:
+    """The answer format itself or, for None, that of the dataset's usual task. DataError for one of no task of it."""
+    if name is None:
+        return answers.formats_of(dataset.tasks[0])[0]
+    if (task := answers.task(name)) not in dataset.tasks:
+        may = " or ".join(f"--task {each}" for each in dataset.tasks)
+        raise DataError(f"{dataset.folder}: can't be asked for the task {task}; its files are for {may}")
+    return name
+
+
 def _with_template_reasoning(example: Example) -> Example:
+    if example.relation_types:
+        return replace(example, reasoning=answers.template_reasoning(example))
     one = example  # dataclasses.replace takes thrice the time
     return Example(one.sentence, one.types, one.entities, one.dataset, template_reasoning(one), one.format)
 

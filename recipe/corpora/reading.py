@@ -35,11 +35,13 @@ class Reading:
     join       stands between the tokens of a sentence; None: a space, or nothing in a script without spaces
     tags       the names of tags that a file has as numbers, from 0; None: as the file says
     type_name  the type of entities whose tags say only where they begin and go on
+    format     the answer format that is to be asked in; None: the first of the layout's task
     skipped    counts bad records by reason and goes on; None: the first bad record raises DataError
     noted      counts what is kept but worth knowing: `residual_entity` (an entity that was left out for its type),
                `name_not_in_sentence`, `nothing_asked` (a record that leaves no type to ask for: it is left out),
-               `repaired_entity` (tags in no right order), `repeated_entity` (the same mention twice, kept once), and
-               what recipe.corpora.records.spelled counts
+               `repaired_entity` (tags in no right order), `repeated_entity` (the same mention twice, kept once),
+               `no_relation` (a relation whose label says that there is none), `residual_relation`,
+               `repeated_relation`, and what recipe.corpora.records.spelled counts
     """
 
     keep_else: bool = False
@@ -48,6 +50,7 @@ class Reading:
     join: str | None = None
     tags: tuple[str, ...] | None = None
     type_name: str | None = None
+    format: str | None = None
     skipped: Counter | None = None
     noted: Counter | None = None
 

@@ -6,6 +6,8 @@
     read(record, context)   the record as Annotated; raises Wrong for a bad one
     context(path, reading)  what read needs to know of the whole file, hashable
 
+A layout that has relations, too, says so with TASKS=("re", "ner"); its records then have ties.
+
 The object has all that recipe.corpora asks of a layout. A dataset is a folder with a file for each split, or one file
 that is taken for whichever split is asked for. Its types are those of `labels.json`, or those in all its files.
 """
@@ -13,17 +15,18 @@ that is taken for whichever split is asked for. Its types are those of `labels.j
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from recipe import answers
 from recipe.core.entities import DataError, Example, has_lone_surrogate, normalize_type
 from recipe.corpora.annotated import Annotated, example_of
 from recipe.corpora.json_files import read_lines, read_list
 from recipe.corpora.labels import labels_file, read_labels
 from recipe.corpora.reading import Reading
-from recipe.corpora.records import Wrong
+from recipe.corpora.records import NO_RELATION, Wrong
 from recipe.corpora.splits import SPLITS, closeness, split_files, split_folder
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ class RecordLayout:
     context: Callable[[Path, Reading], Hashable] = _no_context
     most_types: int | None = None
     OPTIONS: tuple[str, ...] = ()
+    TASKS: tuple[str, ...] = ("ner",)
     MAY_LACK_SPLITS: ClassVar[bool] = True
 
     @property
@@ -92,12 +96,13 @@ class RecordLayout:
         return tuple(([listed] if listed else []) + list(self._splits(path)))
 
     def types(self, dataset: Dataset, reading: Reading) -> tuple[str, ...]:
-        """The types of the list, or those that the files name."""
-        return self._names(dataset, reading)[1]
+        """The types of the list, or those that the files name; those of relations stand last."""
+        _, of_entities, of_relations = self._names(dataset, reading)
+        return (*of_entities, *of_relations)
 
     def examples(self, dataset: Dataset, split: str, reading: Reading) -> Iterator[Example]:
         """The split's records, its parts one after the other."""
-        names, of_dataset = self._names(dataset, reading)
+        names, of_dataset, of_relations = self._names(dataset, reading)
         own = self.most_types is not None and len(of_dataset) > self.most_types
         for path in self.parts(dataset.folder, split):
             context = self.context(path, reading)
@@ -106,7 +111,7 @@ class RecordLayout:
                 annotated = self.read(record, context)
                 if own and annotated.types is None:
                     annotated = replace(annotated, types=tuple(mention.label for mention in annotated.mentions))
-                return example_of(annotated, of_dataset, names, dataset.name, reading)
+                return example_of(annotated, of_dataset, names, dataset.name, reading, of_relations)
 
             yield from reading.examples(path, enumerate(records(path), 1), read)
 
@@ -124,29 +129,42 @@ class RecordLayout:
     def _splits(self, path: Path) -> Iterator[Path]:
         return (file for split in SPLITS for file in self._recognised(path, split))
 
-    def _names(self, dataset: Dataset, reading: Reading) -> tuple[dict[str, str], tuple[str, ...]]:
-        """What each normalised label is called if otherwise, and the types of the dataset."""
+    def _names(self, dataset: Dataset, reading: Reading) -> tuple[dict[str, str], tuple[str, ...], tuple[str, ...]]:
+        """What each normalised label is called if otherwise, and the dataset's types: of entities, and of relations."""
         first, *_ = files = dataset.label_files
-        if first.stem == "labels" and first != dataset.folder:
-            names = read_labels(first)
-            return names, reading.types(first, names.values(), "list the types of the dataset")
-        labels, faults = set(), []
-        for path in files:
+        names = read_labels(first) if first.stem == "labels" and first != dataset.folder else None
+        tied = self._task(reading) == "re"
+        if names is not None and not tied:
+            return names, reading.types(first, names.values(), "list the types of the dataset"), ()
+        of_entities, of_relations, faults = set(), set(), []
+        for path in files if names is None else files[1:]:
             status = path.stat()
-            found, fault = _labels(self, path, self.context(path, reading), status.st_mtime_ns, status.st_size)
-            labels |= found
+            named, tying, fault = _labels(self, path, self.context(path, reading), status.st_mtime_ns, status.st_size)
+            of_entities |= named
+            of_relations |= tying
             faults += [fault] if fault else []
-        if faults and not labels and reading.skipped is None:  # more to the point than that there are no types
-            raise DataError(faults[0])
-        return {}, reading.types(dataset.folder, labels, "annotate an entity, or list the types in labels.json")
+        labels = of_relations if tied else of_entities
+        if faults and not labels and not names and reading.skipped is None:
+            raise DataError(faults[0])  # more to the point than that there are no types
+        if not tied:
+            remedy = "annotate an entity, or list the types in labels.json"
+            return {}, reading.types(dataset.folder, labels, remedy), ()
+        listed = (frozenset((names or {}).values()) or of_relations) - NO_RELATION - reading.ignored
+        if not listed:
+            raise DataError(f"{dataset.folder}: names no relation; list their types in labels.json")
+        return names or {}, tuple(sorted(of_entities - {""})), tuple(sorted(listed))
+
+    def _task(self, reading: Reading) -> str:
+        return self.TASKS[0] if reading.format is None else answers.task(reading.format)
 
 
 @functools.lru_cache(maxsize=256)  # a corpus is read several times; its files are surveyed once
 def _labels(
     layout: RecordLayout, path: Path, context: Hashable, _mtime: int, _size: int
-) -> tuple[frozenset[str], str | None]:
-    """The labels in a file, and what is wrong with the first bad record."""
+) -> tuple[frozenset[str], frozenset[str], str | None]:
+    """The labels of mentions and of relations in a file, and what is wrong with the first bad record."""
     labels: set[str] = set()
+    tying: set[str] = set()
     fault = None
     for number, record in enumerate(records(path), 1):
         try:
@@ -156,7 +174,12 @@ def _labels(
             continue
         labels.update(annotated.types or ())
         labels.update(mention.label for mention in annotated.mentions)
-    return frozenset(normalize_type(label) for label in labels if not has_lone_surrogate(label)), fault
+        tying.update(tie.label for tie in annotated.ties)
+    return _normalized(labels), _normalized(tying), fault
+
+
+def _normalized(labels: Iterable[str]) -> frozenset[str]:
+    return frozenset(normalize_type(label) for label in labels if not has_lone_surrogate(label))
 
 
 def _unread(folder: Path, split: str) -> list[Path]:

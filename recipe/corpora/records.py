@@ -15,6 +15,9 @@ from recipe.core.text import trimmed, visible
 # Residual labels that can be kept in the schema; the rest of IGNORED_TYPES says that there is no label.
 RESIDUAL_TYPES = frozenset({"else", "misc", "other"})
 
+# Labels of pairs that stand in no relation (InstructUIE, TACRED, kbp37).
+NO_RELATION = frozenset({"", "na", "n a", "nan", "no_relation", "no relation"})
+
 
 class Wrong(ValueError):
     """What is wrong with a record, and the reason under which it is counted if it is skipped."""
@@ -175,7 +178,7 @@ def spelled(
 
 
 def unknown_type(entity: str, label: str, types: Sequence[str]) -> str:
-    """What is wrong with an entity of a type that can't be asked for."""
+    """What is wrong with an entity or a relation of a type that can't be asked for."""
     return f"{entity} is of type {label[:80]!r}, which is none of the {len(types)} types it may have"
 
 

@@ -23,6 +23,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from recipe import answers
 from recipe.core.command_line import (
     at_least,
     between,
@@ -34,7 +35,6 @@ from recipe.core.command_line import (
     unwind_on_sigterm,
 )
 from recipe.core.entities import DataError
-from recipe.core.metrics import RULES
 from recipe.core.output import check_own
 from recipe.difficulty.output import COMMAND, TRAIN, Scoring, by_dataset, check_columns, write_rows, write_train
 from recipe.difficulty.sampling import Drawing, draw
@@ -79,11 +79,12 @@ def _run(args: argparse.Namespace) -> None:
     lengths = fit_lengths(folder, args.max_model_len, args.max_new_tokens)
     decoding = Decoding(*lengths, args.dtype, args.tensor_parallel_size, args.batch)
     draw(rows, args.data, args.out, folder, tokenizer, decoding, Drawing(args.samples, args.temperature, args.seed))
-    difficulties = measure(args.out, rows, args.samples, args.matching)
+    matching = answers.rule_of(rows[0].example.format, args.matching)
+    difficulties = measure(args.out, rows, args.samples, matching)
     if cut := sum(each.cut for each in difficulties):
         told = f"{cut:,} of {len(rows) * args.samples:,} samples were cut off by the token limit"
         print(f"difficulty: {told}", file=sys.stderr)
-    scoring = Scoring.of(args.out, args.data, args.samples, args.matching)
+    scoring = Scoring.of(args.out, args.data, args.samples, matching)
     write_rows(args.out, args.data, difficulties, scoring)
     print(table(difficulties, args.min_spread, args.max_mean))
     kept = write_train(args.out, args.data, difficulties, scoring, args.min_spread, args.max_mean)
@@ -110,7 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--temperature", type=between(0, math.inf, above=True), default=1.0, metavar="T", help="default 1.0")
     add("--seed", type=count, default=42, metavar="N", help="the same draws the same answers; default 42")
     add("--limit", type=positive, metavar="N", help="the first N sentences of each dataset alone")
-    add("--matching", choices=tuple(RULES), default="strict", help="the rule of F1, as in the reward; default strict")
+    usual = "the rule of F1, as in the reward; default strict, or boundary for relations without entity types"
+    add("--matching", choices=answers.RULE_NAMES, help=usual)
     add(
         "--min-spread", type=between(0, 0.5), default=0.0, metavar="S",
         help="keep rows whose F1 has a standard deviation of S or more; default: any above 0",

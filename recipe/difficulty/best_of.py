@@ -147,8 +147,8 @@ def figures(one: Tally) -> dict[str, float | int]:
         "rows": len(chosen),
         "f1_chosen": _share(sum(each.best.f1 for each in chosen), len(chosen)),
         "f1_samples": _share(sum(each.f1 for each in rows), sum(each.answers for each in rows)),
-        "empty_chosen": _share(sum(not each.best.answer.entities for each in chosen), len(chosen)),
-        "empty_gold": _share(sum(not each.row.example.entities for each in rows), len(rows)),
+        "empty_chosen": _share(sum(not each.best.answer.facts for each in chosen), len(chosen)),
+        "empty_gold": _share(sum(not each.row.example.facts for each in rows), len(rows)),
         "reasoned": _share(sum(bool(each.best.answer.reasoning) for each in chosen), len(chosen)),
     }
 

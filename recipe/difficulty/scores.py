@@ -16,7 +16,6 @@ from pathlib import Path
 
 from recipe import answers
 from recipe.core.entities import Answer, DataError, Example
-from recipe.core.metrics import count
 from recipe.evaluate.rows import Row
 from recipe.generate.samples import FILE, Sample, read_samples
 
@@ -34,13 +33,18 @@ class Scored:
     f1: float
 
 
-def score(sample: Sample, example: Example, matching: str = "strict") -> Scored:
-    """The sample under a rule of recipe.core.metrics; empty against empty is 1, as in reward and evaluation."""
+def score(sample: Sample, example: Example, matching: str | None = None) -> Scored:
+    """The sample under a rule of recipe.core.metrics, None for the usual one of its row.
+
+    Empty against empty is 1, as in reward and evaluation.
+    """
     answer = answers.parse(sample.output, example)
-    return Scored(sample, answer, count(answer.entities, example.entities, matching).f1 if answer.parsed else 0.0)
+    return Scored(sample, answer, answers.count(answer, example, matching).f1 if answer.parsed else 0.0)
 
 
-def scored(folder: Path, rows: Sequence[Row], samples: int, matching: str = "strict") -> Iterator[tuple[Row, Scored]]:
+def scored(
+    folder: Path, rows: Sequence[Row], samples: int, matching: str | None = None
+) -> Iterator[tuple[Row, Scored]]:
     """The first `samples` of each row in the folder's file, in the file's order, each scored as it is read.
 
     DataError, once all are read, where some are missing.
@@ -99,14 +103,14 @@ class Difficulty:
         return SOLVED if self.mean > max_mean else None
 
 
-def measure(folder: Path, rows: Sequence[Row], samples: int, matching: str = "strict") -> list[Difficulty]:
+def measure(folder: Path, rows: Sequence[Row], samples: int, matching: str | None = None) -> list[Difficulty]:
     """The difficulty of each row, from the first `samples` of each in the folder's file."""
     f1 = {row.index: [0.0] * samples for row in rows}
     unreadable, silent, cut = (dict.fromkeys(f1, 0) for _ in range(3))
     for row, one in scored(folder, rows, samples, matching):
         f1[row.index][one.sample.sample] = one.f1
         unreadable[row.index] += not one.answer.parsed
-        silent[row.index] += one.answer.parsed and not one.answer.entities
+        silent[row.index] += one.answer.parsed and not one.answer.facts
         cut[row.index] += one.sample.finish_reason == "length"
     return [
         Difficulty(
@@ -116,7 +120,7 @@ def measure(folder: Path, rows: Sequence[Row], samples: int, matching: str = "st
             unreadable=unreadable[row.index],
             silent=silent[row.index],
             cut=cut[row.index],
-            gold_empty=not row.example.entities,
+            gold_empty=not row.example.facts,
         )
         for row in rows
     ]

@@ -1,5 +1,8 @@
 """Scores of a model on evaluation rows: completions from vLLM or from a file, F1 by five matching rules.
 
+Rows that ask for relations have rules of their own (recipe.core.metrics): `boundary`, `published` and, where they have
+entity types, `strict`; and for the entities beside them `entities`.
+
     python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out runs/grpo/eval
     python -m recipe.evaluate runs/grpo/hf --data data/eval/test.parquet --out runs/grpo/held --constrained
     python -m recipe.evaluate --predictions predictions.jsonl --data data/eval/test.parquet --out scored
@@ -47,7 +50,7 @@ from recipe.evaluate.completions import generate
 from recipe.evaluate.left_out import read_left_out, with_left_out
 from recipe.evaluate.protocols import Protocol, check, comparison, protocol_names, read_protocol
 from recipe.evaluate.rows import Row, by_sentence, first_rows, read_rows, whole_sentences
-from recipe.evaluate.saved import FILE, predictions_for, write_sentences
+from recipe.evaluate.saved import FILE, predictions_for, scoring_in, write_sentences
 from recipe.evaluate.scores import SENTENCES, score
 from recipe.evaluate.shares import Scored, score_shares
 from recipe.evaluate.table import percent, table
@@ -112,7 +115,7 @@ def _run(args: argparse.Namespace) -> None:
         scores["questions"] = scored.questions
     saved = args.predictions or args.out / PREDICTIONS
     args.out.mkdir(parents=True, exist_ok=True)
-    write_sentences(args.out / SENTENCES, scored.sentences)
+    write_sentences(args.out / SENTENCES, scored.sentences, scoring_in(scores))
     scores["source"] = {
         "data": str(args.data),
         "data_sha256": sha256(args.data),

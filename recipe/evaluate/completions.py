@@ -70,7 +70,9 @@ def _held(rows: Sequence[Row], max_new_tokens: int) -> dict[int, dict[str, objec
     return {
         row.index: {
             "max_reasoning_tokens": limit,
-            "grammar": answers.grammar(row.example.format, row.example.types, row.example.sentence),
+            "grammar": answers.grammar(
+                row.example.format, row.example.types, row.example.sentence, False, row.example.relation_types
+            ),
         }
         for row in rows
     }

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recipe.core.align import Span, occurs
-from recipe.core.entities import Answer, Entity, Example
+from recipe.core.entities import Answer, Entity, Example, Fact
 from recipe.core.pairing import best, overlapping, shared
 from recipe.core.text import visible
 
@@ -36,12 +36,12 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """What the gold says and what the answer says, each with its place if it has one."""
+    """What the gold says and what the answer says, each with its place if it has one; a relation has none."""
 
     kind: str
-    gold: Entity | None = None
+    gold: Fact | None = None
     gold_span: Span | None = None
-    predicted: Entity | None = None
+    predicted: Fact | None = None
     predicted_span: Span | None = None
 
 

@@ -17,8 +17,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recipe.core.entities import IGNORED_TYPES, DataError, Entity
-from recipe.core.metrics import RULES, Counts
+from recipe import answers
+from recipe.core.entities import IGNORED_TYPES, DataError, Example
+from recipe.core.metrics import Counts
 
 KEY = b"left_out"
 UNKNOWN = "sentences left out: not known"
@@ -28,10 +29,10 @@ NOT_KNOWN = "sentences that preparation left out are not known; to_parquet.py ev
 Gold = Mapping[str, Mapping[str, int]]  # rule -> type -> entities
 
 
-def count_gold(entities: Iterable[Entity]) -> dict[str, Counter]:
+def count_gold(example: Example) -> dict[str, Counter]:
     """The gold of one row by rule and type; the papers' rule counts a name once."""
-    entities = tuple(entities)
-    return {rule: Counter(label for _, label in keys(entities)) for rule, keys in RULES.items()}
+    rules = answers.rules(example.format)
+    return {rule: Counter(key[-1] for key in keys(example.facts)) for rule, keys in rules.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,16 @@ class Reason:
     gold: Gold | None
 
     def total(self, rule: str, drop_else: bool) -> int | None:
-        """Gold entities as a rule counts them. Rules that are not in the file count mentions, as `strict` does."""
+        """Gold as a rule counts it. Rules that are not in the file count all that is named, as the usual rule does."""
         if self.gold is None:
             return None
-        by_type = self.gold.get(rule, self.gold["strict"])
+        by_type = self.gold.get(rule, _by_type(self.gold))
         return sum(n for label, n in by_type.items() if not (drop_else and label in IGNORED_TYPES))
+
+
+def _by_type(gold: Gold) -> Mapping[str, int]:
+    """By type, as the usual rule counts: `strict`, or `boundary` where relations have no entity types."""
+    return gold["strict"] if "strict" in gold else gold["boundary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,7 @@ def read_left_out(path: Path, rows: Mapping[str, int]) -> dict[str, Split]:
 def _read_split(value: dict) -> Split:
     reasons = {name: Reason(int(reason["rows"]), reason["gold"]) for name, reason in value["left_out"].items()}
     for reason in reasons.values():
-        _ = None if reason.gold is None else sum(reason.gold["strict"].values())
+        _ = None if reason.gold is None else sum(_by_type(reason.gold).values())
     return Split(int(value["sentences"]), int(value["of_sentences"]), reasons)
 
 
@@ -143,7 +149,7 @@ def as_scored(sentences: int, split: Split | None, drop_else: bool) -> dict:
     """What scores.json says of a dataset with so many scored sentences; None is what is not known."""
     if split is None:
         return {"sentences": sentences, "of_sentences": None, "left_out": None}
-    reasons = {name: {"rows": r.rows, "gold": r.total("strict", drop_else)} for name, r in split.left_out.items()}
+    reasons = {name: {"rows": r.rows, "gold": r.total("", drop_else)} for name, r in split.left_out.items()}
     return {"sentences": sentences, "of_sentences": split.of_sentences, "left_out": reasons}
 
 

@@ -1,6 +1,6 @@
 """The files behind an evaluation: the completions that were scored, and what a folder of scores says of them.
 
-    scores = read_scores(Path("scores/grpo"))                   # scores.json, checked against FIGURES
+    scores = read_scores(Path("scores/grpo"))                   # scores.json, checked against `figures`
     answers = scored_answers(Path("scores/grpo"), scores)       # the rows and completions that the figures are of
 
 A shape says what a scores.json must hold: a type, a list of shapes, or a dictionary with a shape for each key.
@@ -8,35 +8,47 @@ A shape says what a scores.json must hold: a type, a list of shapes, or a dictio
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from recipe import answers
 from recipe.core.entities import DataError
 from recipe.core.files import sha256, whole
 from recipe.core.garbage import uncollected
 from recipe.evaluate.rows import AnsweredSentences, Row, read_rows, whole_sentences
 from recipe.evaluate.scores import PARTS, SentenceScore
 from recipe.evaluate.tool_answers import read_answer
-from recipe.evaluate.verdict import SCORED_RULES
+from recipe.evaluate.verdict import NAMES, Scoring, scoring_of
 from recipe.generate.predictions import FILE as PREDICTIONS
 from recipe.generate.predictions import Prediction, check_complete, check_origin, read_predictions
 
 FILE = "scores.json"
 EACH = object()  # as a key: whatever the key is, its value has this shape
 NUMBER, NULL = (int, float), type(None)
-_F1 = {rule: {"f1": NUMBER} for rule in SCORED_RULES}
-FIGURES = {"datasets": {EACH: _F1}, "macro": dict.fromkeys(SCORED_RULES, NUMBER), "micro": _F1}
 SOURCE = {"source": {"data_sha256": str, "limit": (int, NULL), "predictions": str}}
 
 
 # ------------------------------------------------------------------------------------------------------ scores.json
 
 
-def read_scores(folder: Path, shape: Mapping = FIGURES) -> dict:
+def figures(scoring: Scoring) -> Mapping:
+    """The shape of what is compared."""
+    of_rules = {rule: {"f1": NUMBER} for rule in scoring.rules}
+    return {"datasets": {EACH: of_rules}, "macro": dict.fromkeys(scoring.rules, NUMBER), "micro": of_rules}
+
+
+def scoring_in(scores: object) -> Scoring:
+    """How the answers behind a scores.json were scored: by the rules of names, unless it has all those of others."""
+    told = scores.get("macro") if isinstance(scores, dict) else None
+    rules = set(told) if isinstance(told, dict) else set()
+    return next((each for each in map(scoring_of, answers.FORMATS) if set(each.rules) == rules), NAMES)
+
+
+def read_scores(folder: Path, shape: Mapping | Callable[[Scoring], Mapping] = figures) -> dict:
     """A folder's scores.json. DataError names the first part that is missing or hasn't its shape."""
     try:
         scores = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
-        problem = _problem(scores, shape, "")
+        problem = _problem(scores, shape(scoring_in(scores)) if callable(shape) else shape, "")
     except OSError:
         problem = "no such file"
     except (ValueError, RecursionError):
@@ -91,7 +103,7 @@ def data_of(scores: dict) -> str:
 
 
 @uncollected()
-def write_sentences(path: Path, sentences: Sequence[SentenceScore]) -> None:
+def write_sentences(path: Path, sentences: Sequence[SentenceScore], scoring: Scoring = NAMES) -> None:
     """Each sentence's own counts and lengths as Parquet, whole or not at all: what recipe.compare tests models with."""
     import numpy as np
     import pyarrow as pa
@@ -101,7 +113,7 @@ def write_sentences(path: Path, sentences: Sequence[SentenceScore]) -> None:
         name: [getattr(sentence, name) for sentence in sentences]
         for name in ("index", "dataset", "digest", "unparsable", "reasoning", "answer")
     }
-    names = [f"{rule}_{part}" for rule in SCORED_RULES for part in PARTS]
+    names = [f"{rule}_{part}" for rule in scoring.rules for part in PARTS]
     counts = np.array([sentence.counts for sentence in sentences], np.float64).reshape(-1, len(names))
     columns |= dict(zip(names, np.ascontiguousarray(counts.T), strict=True))
     with whole(path) as work:

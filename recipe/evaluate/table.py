@@ -1,7 +1,8 @@
 """The table that an evaluation prints."""
 
-from recipe.evaluate.disagreements import KINDS
 from recipe.evaluate.left_out import in_words, of_sentences
+from recipe.evaluate.saved import scoring_in
+from recipe.evaluate.verdict import NAMES
 
 
 def table(scores: dict, drop_else: bool = True) -> str:
@@ -11,6 +12,54 @@ def table(scores: dict, drop_else: bool = True) -> str:
     unit = "tokens" if any("reasoning_tokens" in d for d in datasets.values()) else "words"
     sentences = {name: of_sentences(d) for name, d in datasets.items()}
     size = max(6, *map(len, sentences.values()))
+    scoring = scoring_in(scores)
+    if scoring is NAMES:
+        lines = _of_names(scores, sentences, width, size, unit)
+        lines.append(f"residual types (else, misc, other, ...) are {'dropped' if drop_else else 'kept'}")
+    else:
+        lines = _by_rule(scores, sentences, width, size, unit)
+        if "strict" not in scoring.rules:
+            lines.append(
+                "the rows' answers say no entity types: boundary alone, which isn't to be put beside strict figures"
+            )
+    lines += _left_out_lines(scores)
+    kinds = [kind for kind in scoring.kinds if any(d["errors"][kind] for d in datasets.values())]
+    if kinds:
+        columns = [max(len(kind), 6) for kind in kinds]
+        head = "  ".join(f"{kind:>{size}}" for kind, size in zip(kinds, columns, strict=True))
+        lines += ["", f"{'errors':{width}}  {head}"]
+        for name, d in datasets.items():
+            cells = (f"{d['errors'][kind]:>{size}}" for kind, size in zip(kinds, columns, strict=True))
+            lines.append(f"{name:{width}}  {'  '.join(cells)}")
+    return "\n".join(lines)
+
+
+def _by_rule(scores: dict, sentences: dict[str, str], width: int, size: int, unit: str) -> list[str]:
+    """A line a dataset, precision, recall, F1 and its interval by each rule."""
+    rules, datasets = list(scores["macro"]), scores["datasets"]
+    lines = [
+        f"{'':{width}} {'':>{size}} | {' | '.join(f'{rule:^32}' for rule in rules)} | unpars- | reasoning {unit}",
+        f"{'dataset':{width}} {'rows':>{size}} | "
+        + " | ".join(f"{_cells('P', 'R', 'F1')} {'95 %':^11}" for _ in rules)
+        + " |  able % |   mean   95th",
+    ]
+    for name, d in datasets.items():
+        cells = " | ".join(f"{_prf(d[rule])} {_interval(d[rule])}" for rule in rules)
+        lengths = f"{d[f'reasoning_{unit}']:>6.1f} {d[f'reasoning_{unit}_p95']:>6.0f}"
+        lines.append(f"{name:{width}} {sentences[name]:>{size}} | {cells} | {percent(d['unparsable']):>7} | {lengths}")
+    rows = sum(d["sentences"] for d in datasets.values())
+    pooled = " | ".join(f"{_prf(scores['micro'][rule])} {_interval(scores['micro'][rule])}" for rule in rules)
+    macro = _macro(scores)
+    mean = " | ".join(f"{_cells('', '', _f1(macro[rule]))} {_interval(macro[rule])}" for rule in rules)
+    return lines + [
+        f"{name:{width}} {rows:>{size}} | {cells} | {'':>7} |"
+        for name, cells in (("all, pooled", pooled), ("macro average", mean))
+    ]
+
+
+def _of_names(scores: dict, sentences: dict[str, str], width: int, size: int, unit: str) -> list[str]:
+    """A line a dataset, with the five rules of names."""
+    datasets = scores["datasets"]
     lines = [
         f"{'':{width}} {'':>{size}} | {'published':^18} | {'strict':^20} | {'span':^18} | {'partial':>7} {'type':>6} | "
         f"unpars- | reasoning {unit}",
@@ -30,17 +79,7 @@ def table(scores: dict, drop_else: bool = True) -> str:
             f"{name:{width}} {rows:>{size}} | {_with_interval(figures['published'])} | {strict} | "
             f"{_with_interval(figures['span'])} | {_f1(figures['partial']):>7} {_f1(figures['type']):>6} | {'':>7} |"
         )
-    lines.append(f"residual types (else, misc, other, ...) are {'dropped' if drop_else else 'kept'}")
-    lines += _left_out_lines(scores)
-    kinds = [kind for kind in KINDS if any(d["errors"][kind] for d in datasets.values())]
-    if kinds:
-        columns = [max(len(kind), 6) for kind in kinds]
-        head = "  ".join(f"{kind:>{size}}" for kind, size in zip(kinds, columns, strict=True))
-        lines += ["", f"{'errors':{width}}  {head}"]
-        for name, d in datasets.items():
-            cells = (f"{d['errors'][kind]:>{size}}" for kind, size in zip(kinds, columns, strict=True))
-            lines.append(f"{name:{width}}  {'  '.join(cells)}")
-    return "\n".join(lines)
+    return lines
 
 
 def _left_out_lines(scores: dict) -> list[str]:
@@ -73,7 +112,11 @@ def _f1(figures: dict[str, float]) -> str:
 
 
 def _with_interval(figures: dict[str, float]) -> str:
-    return f"{_f1(figures):>6} {100 * figures['low']:5.1f}-{100 * figures['high']:5.1f}"
+    return f"{_f1(figures):>6} {_interval(figures)}"
+
+
+def _interval(figures: dict[str, float]) -> str:
+    return f"{100 * figures['low']:5.1f}-{100 * figures['high']:5.1f}"
 
 
 def percent(share: float) -> str:

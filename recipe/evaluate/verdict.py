@@ -20,17 +20,46 @@ shared, which it doesn't call an overlap.
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 
 from recipe import answers
 from recipe.core.align import Span, folded, locate, place
-from recipe.core.entities import IGNORED_TYPES, Answer, Entity, Example
-from recipe.core.metrics import RULES, Counts
+from recipe.core.entities import DEFAULT_FORMAT, IGNORED_TYPES, Answer, Entity, Example
+from recipe.core.metrics import Counts
 from recipe.core.pairing import best, overlapping
-from recipe.evaluate.disagreements import Disagreement, classify, place_key
+from recipe.evaluate.disagreements import KINDS, Disagreement, classify, place_key
+from recipe.evaluate.relation_disagreements import RELATION_KINDS, classify_relations
 
 KEYED = ("published", "strict", "span")  # a matched entity has one type, so these have figures by type
 SCORED_RULES = (*KEYED, "partial", "type")
 EDITION = 2  # another number for each change that gives other figures; where scores say none, they are of the first
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How answers are scored: by which rules, which of these have figures by type, and the classes of what is wrong."""
+
+    rules: tuple[str, ...] = SCORED_RULES
+    keyed: tuple[str, ...] = KEYED
+    kinds: tuple[str, ...] = KINDS
+
+    @property
+    def usual(self) -> str:
+        """The rule by which answers are compared unless another is asked for."""
+        return "strict" if "strict" in self.rules else self.rules[0]
+
+
+NAMES = Scoring()
+
+
+@cache
+def scoring_of(answer_format: str) -> Scoring:
+    """The scoring of answers in a format."""
+    if answers.task(answer_format) == answers.task(DEFAULT_FORMAT):
+        return NAMES
+    rules = tuple(answers.rules(answer_format))
+    return Scoring(rules, rules, RELATION_KINDS)
+
 
 Output = str | Answer  # what was predicted: a completion, or an answer that was read from something else
 
@@ -61,6 +90,8 @@ Sides = tuple[Example, Answer, tuple[Span | None, ...]]
 def beside_gold(example: Example, output: Output, drop_else: bool) -> Sides:
     """What counts of an example and of what was predicted for it, and the places of the gold."""
     answer = output if isinstance(output, Answer) else answers.parse(output, example)
+    if example.relation_types:
+        return example, answer, place(example.sentence, example.entities)
     gold = place(example.sentence, example.entities)  # of all types: so its places were written
     if drop_else and not IGNORED_TYPES.isdisjoint(example.types):
         residual = IGNORED_TYPES.intersection(example.types)
@@ -77,6 +108,8 @@ def beside_gold(example: Example, output: Output, drop_else: bool) -> Sides:
 
 def judge(example: Example, answer: Answer, gold: tuple[Span | None, ...]) -> Verdict:
     """The verdict on an answer, from what `beside_gold` returns."""
+    if example.relation_types:
+        return _with_relations(example, answer, gold)
     return _verdict(example, answer, gold, place(example.sentence, answer.entities, beside=gold))
 
 
@@ -84,6 +117,16 @@ def _verdict(
     example: Example, answer: Answer, gold: tuple[Span | None, ...], predicted: tuple[Span | None, ...]
 ) -> Verdict:
     return Verdict(example, answer, gold, predicted, tuple(classify(example, answer, gold, predicted)))
+
+
+def _with_relations(example: Example, answer: Answer, gold: tuple[Span | None, ...]) -> Verdict:
+    """The verdict on relations, and on the entities beside them."""
+    predicted = place(example.sentence, answer.entities, beside=gold)
+    asked = replace(example, types=example.entity_types)
+    wrong = classify(asked, answer, gold, predicted)
+    if answer.parsed:
+        wrong += classify_relations(example, answer, scoring_of(example.format).usual)
+    return Verdict(example, answer, gold, predicted, tuple(wrong))
 
 
 def judge_rest(example: Example, answer: Answer, gold: tuple[Span | None, ...]) -> tuple[list[Entity], Verdict | None]:
@@ -145,9 +188,10 @@ def texts(output: Output, example: Example) -> tuple[str, str]:
 
 
 def keys(verdict: Verdict, rule: str) -> tuple[list[tuple], list[tuple]]:
-    """What a rule of KEYED compares: predicted and gold keys, the type last in each."""
+    """What a rule with figures by type compares: predicted and gold keys, the type last in each."""
     if rule != "span":
-        return RULES[rule](verdict.answer.entities), RULES[rule](verdict.example.entities)
+        name = verdict.example.format
+        return tuple(answers.keys(side.facts, name, rule) for side in (verdict.answer, verdict.example))
     return (
         list(map(place_key, verdict.answer.entities, verdict.predicted_spans)),
         list(map(place_key, verdict.example.entities, verdict.gold_spans)),

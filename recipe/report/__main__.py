@@ -19,8 +19,9 @@ from recipe.core.command_line import at_least, command_parser, exit_status
 from recipe.core.entities import DataError
 from recipe.evaluate.disagreements import KINDS
 from recipe.evaluate.left_out import in_words, of_sentences
+from recipe.evaluate.saved import scoring_in
 from recipe.evaluate.table import percent
-from recipe.evaluate.verdict import KEYED, SCORED_RULES
+from recipe.evaluate.verdict import NAMES, Scoring
 from recipe.report.charts import DASHES, Bar, bars, curves, intervals
 from recipe.report.curves import Curve, read_curves
 from recipe.report.marks import card
@@ -35,6 +36,12 @@ MEANINGS = {
     "span": "the same characters of the sentence, and the type",
     "partial": "any type; an overlap counts one half",
     "type": "the right type and some overlap",
+}
+OF_RELATIONS = {
+    "strict": "exact head, tail and relation, and the types of head and tail",
+    "boundary": "exact head, tail and relation, whatever the types of head and tail",
+    "published": "sets of head, tail and relation without case, as InstructUIE counts",
+    "entities": "exact name and type of the entities, mentions counted",
 }
 
 
@@ -79,11 +86,12 @@ def page(
         chosen = (scored[position] for position in sample(kinds, size, seed))
         return {"hues": hues, "cards": [_card(row, limit) for row in chosen]}
 
-    data, shown, limit = fit(build, asked, len(KINDS))
+    scoring = scoring_in(scores)
+    data, shown, limit = fit(build, asked, len(scoring.kinds))
     counts = Counter(kind for card in data["cards"] for kind in card["kinds"])
     counts["-"] = sum(not card["kinds"] for card in data["cards"])
     counts["*"] = len(data["cards"]) - counts["-"]
-    totals = {kind: sum(dataset["errors"][kind] for dataset in scores["datasets"].values()) for kind in KINDS}
+    totals = {kind: sum(dataset["errors"][kind] for dataset in scores["datasets"].values()) for kind in scoring.kinds}
     html = render(
         "report.html",
         data,
@@ -95,13 +103,15 @@ def page(
         left_out=list(in_words(scores)),
         of_split=scores.get("macro_of_split"),
         unit=unit_of(scores),
-        rules=SCORED_RULES,
-        keyed=KEYED,
-        rule_meanings=MEANINGS,
-        kinds=KINDS,
+        subject="Named entities" if scoring is NAMES else "Relations",
+        usual=scoring.usual,
+        rules=scoring.rules,
+        keyed=scoring.keyed,
+        rule_meanings=MEANINGS if scoring is NAMES else OF_RELATIONS,
+        kinds=scoring.kinds,
         totals=totals,
-        types={name: _types(dataset["types"]) for name, dataset in scores["datasets"].items()},
-        interval_charts={rule: _intervals(scores, rule) for rule in ("strict", "published", "span")},
+        types={name: _types(dataset["types"], scoring) for name, dataset in scores["datasets"].items()},
+        interval_charts={rule: _intervals(scores, rule) for rule in _charted(scoring)},
         error_chart=bars([Bar(kind, "", n, f"{n:,}") for kind, n in totals.items()], max(totals.values())),
         curves=[(curve, curves(curve.lines)) for curve in training],
         run=str(run),
@@ -121,11 +131,15 @@ def _card(row: ScoredRow, limit: int | None) -> dict:
     return {"row": row.index, "dataset": row.dataset, **shown}
 
 
-def _types(types: dict[str, dict]) -> dict:
+def _charted(scoring: Scoring) -> tuple[str, ...]:
+    return ("strict", "published", "span") if scoring is NAMES else scoring.rules
+
+
+def _types(types: dict[str, dict], scoring: Scoring) -> dict:
     """The chart and the rows of a dataset's types, the most frequent in the gold first."""
     rows = sorted(types.items(), key=lambda item: (-item[1]["gold"], item[0]))[:MAX_TYPES]
     drawn = [
-        Bar(label, f"{t['gold']:,} gold", t["strict"]["f1"], percent(t["strict"]["f1"]))
+        Bar(label, f"{t['gold']:,} gold", t[scoring.usual]["f1"], percent(t[scoring.usual]["f1"]))
         for label, t in rows
         if t["gold"]
     ]
@@ -172,7 +186,7 @@ def _run(args: argparse.Namespace) -> None:
     scores = read_figures(args.scores)
     training = read_curves(args.run) if args.run else ()
     scored = read_scored(args.scores, scores, args.data)
-    asked = min(args.max_sentences, len(scored))
+    asked = min(max(args.max_sentences, len(scoring_in(scores).kinds)), len(scored))
     html, shown = page(args.scores, scores, scored, asked, args.seed, args.run, training)
     print(f"{out}: {shown:,} of {len(scored):,} sentences, {write(out, html) / 1e6:.1f} MB")
 

@@ -5,7 +5,10 @@
 
 `kind` is the class of a disagreement (recipe.evaluate.disagreements), left out where gold and answer agree. Of two
 names that overlap, neither inside the other, the one that starts later is cut in two: its first piece has `"more":
-true`, the second `"again": true`. A page builds its elements from these; text stays text all the way.
+true`, the second `"again": true`.
+
+Relations are lists beside the sentence, of name ("Ada → Rome"), type and kind. A page builds its elements from all
+these; text stays text all the way.
 """
 
 from collections import Counter, defaultdict
@@ -13,9 +16,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from recipe.core.align import Span, place
-from recipe.core.entities import Entity, Example
-from recipe.evaluate.disagreements import KINDS
-from recipe.evaluate.verdict import Output, Verdict, texts
+from recipe.core.entities import Entity, Example, Fact
+from recipe.evaluate.verdict import Output, Verdict, scoring_of, texts
 
 MAX_DEPTH, MAX_NAMES = 5, 150  # of what a page draws; a broken answer can repeat a name a thousand times
 
@@ -30,32 +32,54 @@ class Named:
 
 
 def card(verdict: Verdict, output: Output, shorten: Callable[[str], str]) -> dict:
-    """One answer beside its gold, ready for JSON: `answer_card`, and `gold`, the sentence as `nest` gives it."""
+    """One answer beside its gold, ready for JSON: `answer_card`, and `gold`, the sentence as `nest` gives it.
+
+    `gold_relations` where relations are asked for.
+    """
     pieces, rest = _draw(verdict.example.sentence, _gold_side(verdict))
     shown = answer_card(verdict, output, shorten)
     if outside := [*_outside("gold", rest), *shown.get("outside", ())]:
         shown["outside"] = outside
-    return {"gold": pieces, **shown}
+    return {"gold": pieces, **_relations(verdict, "gold"), **shown}
 
 
 def answer_card(verdict: Verdict, output: Output, shorten: Callable[[str], str]) -> dict:
     """One answer, ready for JSON; `shorten` makes a long text of the model fit a page.
 
     `kinds` its classes of disagreements; `answer` the sentence as `nest` gives it, None where the answer couldn't be
-    read, left out where it is the gold's; `outside` the names that are not drawn; `reasoning` the text of the think
-    block; `raw` the completion where it couldn't be read.
+    read, left out where it is the gold's; `answer_relations` where relations are asked for; `outside` the names that
+    are not drawn; `reasoning` the text of the think block; `raw` the completion where it couldn't be read.
     """
     found = {one.kind for one in verdict.disagreements}
-    kinds = [kind for kind in KINDS if kind in found]
+    kinds = [kind for kind in scoring_of(verdict.example.format).kinds if kind in found]
     if not verdict.answer.parsed:  # a completion, then: what a tool found needs no reading
         return {"kinds": kinds, "reasoning": "", "answer": None, "raw": shorten(output)}
-    shown = {"kinds": kinds, "reasoning": shorten(texts(output, verdict.example)[0])}
+    shown = {"kinds": kinds, "reasoning": shorten(texts(output, verdict.example)[0]), **_relations(verdict, "answer")}
     pieces, rest = _draw(verdict.example.sentence, _answer_side(verdict))
     if verdict.disagreements:
         shown["answer"] = pieces
     if rest:
         shown["outside"] = _outside("answer", rest)
     return shown
+
+
+def _relations(verdict: Verdict, side: str) -> dict[str, list[dict]]:
+    """The relations of one side, each with the class of its disagreement, by the key of a card; {} for names alone."""
+    if not verdict.example.relation_types:
+        return {}
+    gold = side == "gold"
+    kinds: dict[object, list[str]] = defaultdict(list)
+    for one in verdict.disagreements:
+        kinds[one.gold if gold else one.predicted].append(one.kind)
+    relations = verdict.example.relations if gold else verdict.answer.relations
+    unread = "unparsable" if gold and not verdict.answer.parsed else ""
+    shown = ((each, kinds[each].pop() if kinds[each] else unread) for each in relations)
+    return {f"{side}_relations": _in_words(shown)}
+
+
+def gold_relations(example: Example) -> list[dict]:
+    """The gold relations of a sentence alone."""
+    return _in_words((each, "") for each in example.relations)
 
 
 def gold_pieces(example: Example) -> list:
@@ -71,11 +95,16 @@ def missed(verdict: Verdict) -> list[dict]:
 
 
 def _outside(side: str, names: Iterable[Named]) -> list[dict]:
-    """Names in words; a repeated name is there once."""
-    times = Counter((named.entity, named.kind or "") for named in names)
+    """Names in words, with the side that they are of."""
+    return [{"side": side, **told} for told in _in_words((named.entity, named.kind or "") for named in names)]
+
+
+def _in_words(facts: Iterable[tuple[Fact, str]]) -> list[dict]:
+    """Facts, each with the class of its disagreement; a repeated one is there once."""
+    times = Counter(facts)
     return [
-        {"side": side, "name": entity.name, "type": entity.type, "kind": kind, "times": number}
-        for (entity, kind), number in list(times.items())[:MAX_NAMES]
+        {"name": fact.name, "type": fact.type, "kind": kind, "times": number}
+        for (fact, kind), number in list(times.items())[:MAX_NAMES]
     ]
 
 

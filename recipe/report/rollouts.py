@@ -19,7 +19,7 @@ from recipe.models.rollout_dump import Answered, dumps
 from recipe.report.charts import DASHES, Line, curves
 from recipe.report.curves import Curve, means
 from recipe.report.dumps import F1, Scores, choose_groups, choose_prompts, collect, evenly, scan
-from recipe.report.marks import answer_card, gold_pieces, missed
+from recipe.report.marks import answer_card, gold_pieces, gold_relations, missed
 from recipe.report.pages import cut, fit, render, slots, write
 
 FILE = "rollouts.html"
@@ -66,6 +66,7 @@ def _prompt(answered: Answered, limit: int | None) -> dict:
     return {
         "dataset": answered.dataset,
         "gold": gold_pieces(answered.example),
+        "gold_relations": gold_relations(answered.example),
         "prompt": cut(answered.input, limit, "the dump"),
     }
 
@@ -96,7 +97,7 @@ def page(run: Path, prompts: int, seed: int) -> tuple[str, str]:
             groups = collect(paths, choose_groups(scores, prompts, seed), by_input)
     if not groups and not histories:
         raise DataError(f"{run}: its dumps are empty; wait for the first step to end")
-    types = Counter(e.type for answers in [*groups, *histories] for a in answers for e in a.example.entities)
+    types = Counter(e.type for answers in [*groups, *histories] for a in answers for e in a.example.facts)
     hues = slots(label for label, _ in types.most_common())
 
     def build(size: int, limit: int | None) -> dict:

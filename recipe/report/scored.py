@@ -1,6 +1,6 @@
 """What a report needs of an evaluation: a scores.json that holds every figure, and the answers it was made from.
 
-The keys that must be there are SHAPE below. The answers are found where scores.json says, and must be the very bytes
+`shape` has the keys that must be there. The answers are found where scores.json says, and must be the very bytes
 that were scored: a report never shows sentences that its figures aren't of.
 """
 
@@ -10,36 +10,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipe.core.entities import DataError
-from recipe.evaluate.disagreements import KINDS
 from recipe.evaluate.saved import EACH, FILE, NULL, NUMBER, read_scores, scored_answers
-from recipe.evaluate.verdict import KEYED, SCORED_RULES, Output, Verdict, compare
+from recipe.evaluate.verdict import Output, Scoring, Verdict, compare
 
 LENGTHS = ("reasoning", "answer")
 
 _PRF = {"precision": NUMBER, "recall": NUMBER, "f1": NUMBER}
 _WITH_INTERVAL = {**_PRF, "low": NUMBER, "high": NUMBER}
-_DATASET = {
-    "sentences": int,
-    **dict.fromkeys(SCORED_RULES, _WITH_INTERVAL),
-    "unparsable": NUMBER,
-    "errors": dict.fromkeys(KINDS, int),
-    "types": {EACH: {"gold": int, "predicted": int, **dict.fromkeys(KEYED, _PRF)}},
+_SOURCE = {
+    "data": str,
+    "data_sha256": str,
+    "predictions": str,
+    "predictions_sha256": str,
+    "model": (str, NULL),
+    "limit": (int, NULL),
+    "drop_else": bool,
 }
-SHAPE = {
-    "datasets": {EACH: _DATASET},
-    "macro": dict.fromkeys(SCORED_RULES, NUMBER),
-    "macro_interval": {rule: [NUMBER, NUMBER] for rule in SCORED_RULES},
-    "micro": dict.fromkeys(SCORED_RULES, _WITH_INTERVAL),
-    "source": {
-        "data": str,
-        "data_sha256": str,
-        "predictions": str,
-        "predictions_sha256": str,
-        "model": (str, NULL),
-        "limit": (int, NULL),
-        "drop_else": bool,
-    },
-}
+
+
+def shape(scoring: Scoring) -> dict:
+    """The shape of what a report shows of a scores.json."""
+    dataset = {
+        "sentences": int,
+        **dict.fromkeys(scoring.rules, _WITH_INTERVAL),
+        "unparsable": NUMBER,
+        "errors": dict.fromkeys(scoring.kinds, int),
+        "types": {EACH: {"gold": int, "predicted": int, **dict.fromkeys(scoring.keyed, _PRF)}},
+    }
+    return {
+        "datasets": {EACH: dataset},
+        "macro": dict.fromkeys(scoring.rules, NUMBER),
+        "macro_interval": {rule: [NUMBER, NUMBER] for rule in scoring.rules},
+        "micro": dict.fromkeys(scoring.rules, _WITH_INTERVAL),
+        "source": _SOURCE,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,8 @@ class ScoredRow:
 
 
 def read_figures(folder: Path) -> dict:
-    """A folder's scores.json, checked against SHAPE and for the lengths. DataError names what is missing."""
-    unit = unit_of(read_scores(folder, SHAPE))
+    """A folder's scores.json, checked against `shape` and for the lengths. DataError names what is missing."""
+    unit = unit_of(read_scores(folder, shape))
     lengths = (f"{part}_{unit}{end}" for part in LENGTHS for end in ("", "_p95"))
     return read_scores(folder, {"datasets": {EACH: dict.fromkeys(lengths, NUMBER)}})
 
@@ -87,7 +91,7 @@ def _check_counts(folder: Path, scores: dict, scored: Sequence[ScoredRow]) -> No
     found = Counter((row.dataset, one.kind) for row in scored for one in row.verdict.disagreements)
     for name in {**dict.fromkeys(scores["datasets"]), **rows}:
         told = scores["datasets"].get(name, {"sentences": 0, "errors": {}})
-        if told["sentences"] != rows[name] or any(told["errors"].get(kind, 0) != found[name, kind] for kind in KINDS):
+        if told["sentences"] != rows[name] or told["errors"] != {k: found[name, k] for k in told["errors"]}:
             raise DataError(
                 f"{folder / FILE}: its figures of {name} are not those of these answers, so it was edited or written "
                 f"by another version; score again with: python -m recipe.evaluate ... --out {folder}"

@@ -236,7 +236,7 @@ def _check_gold(row: dict[str, Any], reward: Callable[..., dict], name: str) -> 
         scores = [reward(row["data_source"], text, truth, row["extra_info"])["score"] for text in (gold, "")]
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
-    if scores[0] < scores[1] or (scores[0] == scores[1] and example.entities):
+    if scores[0] < scores[1] or (scores[0] == scores[1] and example.facts):
         raise DataError(
             f"{name}: its own gold answer gets {scores[0]:g}, an unreadable one {scores[1]:g}; give the reward other "
             "weights (reward.custom_reward_function.reward_kwargs) unless the row is at fault"

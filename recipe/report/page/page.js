@@ -46,8 +46,17 @@ function side(name, ...content) {
 
 // Gold and answer of one card, one line where they are the same.
 function sentences(card) {
-  if (card.answer === undefined) return [side("Gold and answer", ...pieces(card.gold)), ...outside(card)];
-  return [side("Gold", ...pieces(card.gold)), side("Answer", ...answer(card)), ...outside(card)];
+  const gold = relations(card.gold_relations);
+  if (card.answer === undefined) return [side("Gold and answer", ...pieces(card.gold)), ...gold, ...outside(card)];
+  return [
+    side("Gold", ...pieces(card.gold)), ...gold,
+    side("Answer", ...answer(card)), ...relations(card.answer_relations), ...outside(card),
+  ];
+}
+
+// Relations as a list under their sentence; nothing where none are asked for or there are none.
+function relations(list) {
+  return list && list.length ? [names(list, (name) => (name.times > 1 ? ` ${name.times} times` : ""))] : [];
 }
 
 function answer(card, gold) {
@@ -94,7 +103,8 @@ function text(parts) {
 
 // All that can be searched of an answer.
 function words(card) {
-  return [...(card.outside || []).map((name) => name.name), card.reasoning, card.raw || ""].join("\n");
+  const listed = [card.outside, card.gold_relations, card.answer_relations].flatMap((list) => list || []);
+  return [...listed.map((name) => name.name), card.reasoning, card.raw || ""].join("\n");
 }
 
 // A list shown page by page. `draw` makes an element of an item; returns the function that shows other items.

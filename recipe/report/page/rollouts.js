@@ -10,7 +10,7 @@ function signed(number) {
 // One answer under its prompt: its figures at the left, what it says at the right.
 function row(figures, answered, gold) {
   const said = element("div", "", element("div", "badges", ...badges(answered.kinds)));
-  said.append(element("p", "sentence", ...answer(answered, gold)));
+  said.append(element("p", "sentence", ...answer(answered, gold)), ...relations(answered.answer_relations));
   if (answered.missed.length) said.append(names(answered.missed, (name) => (name.times > 1 ? ` ${name.times} times` : "")));
   said.append(...outside(answered), reasoning(answered, 160));
   return element("li", "answered", element("p", "figures", ...figures), said);
@@ -21,7 +21,10 @@ function article(title, told, card, rows) {
   return element(
     "article", "card",
     element("div", "top", element("h3", "", title), element("div", "badges", ...told)),
-    element("div", "body whole", side("Gold", ...pieces(card.gold)), element("ul", "answers", ...rows), prompt),
+    element(
+      "div", "body whole",
+      side("Gold", ...pieces(card.gold)), ...relations(card.gold_relations), element("ul", "answers", ...rows), prompt,
+    ),
   );
 }
 
