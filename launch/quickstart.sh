@@ -5,6 +5,7 @@
 #   bash launch/quickstart.sh answer_format=bio             # a tag for each word; to outputs/quickstart_bio
 #   bash launch/quickstart.sh answer_format=entity_tags     # one type a question
 #   bash launch/quickstart.sh task=re                       # relations in place of names; to outputs/quickstart_re
+#   bash launch/quickstart.sh task=ee                       # events
 #   bash launch/quickstart.sh model=smollm2_135m            # a real language model; to outputs/quickstart_smollm2_135m
 #   bash launch/quickstart.sh rows=2560                     # as many rows for SFT
 #   OUT=/tmp/ner bash launch/quickstart.sh trainer.total_epochs=6 sft.optim.lr=5e-4     # settings of GRPO, and of SFT
@@ -18,7 +19,7 @@ cd "$(dirname "$0")/.."
 . launch/steps.sh
 py=.venv/bin/python
 export TORCH_CPP_LOG_LEVEL=${TORCH_CPP_LOG_LEVEL:-ERROR} # of NUMA and the like; nothing that a reader could act on
-task=ner format="" model=tiny longest=256 rows="" sft_overrides=() overrides=()
+task=ner format="" model=tiny longest=256 rows="" sft_overrides=() overrides=() lengths=()
 for argument; do
     case $argument in
     task=*) task=${argument#*=} ;;
@@ -34,8 +35,9 @@ many=1280 prompts=80 checked=60 sentences=150
 case $task in
 ner) datasets=(bc5cdr "Broad Tweet Corpus") format=${format:-json} known="json, bio or entity_tags" ;;
 re) datasets=(PHEE_drugs) format=${format:-json_relations} known="json_relations or json_entities_relations" ;;
+ee) datasets=(PHEE) format=${format:-json_events} known=json_events ;;
 *)
-    echo "quickstart: task=$task: not known; ner or re" >&2
+    echo "quickstart: task=$task: not known; ner, re or ee" >&2
     exit 2
     ;;
 esac
@@ -44,6 +46,10 @@ json_relations | json_entities_relations)
     default=quickstart_re suffix="" taught=(--cot template --max-tokens 512) room=320
     [[ $format == json_relations ]] || default=quickstart_entities_relations
     many=2560 prompts=240 checked=120 sentences=600
+    ;;
+json_events)
+    default=quickstart_ee suffix="" taught=(--cot template --max-tokens 896) room=448 longest=448
+    many=2560 prompts=160 checked=80 sentences=300 lengths=(data.max_prompt_length=448 data.max_response_length=448)
     ;;
 json)
     default=quickstart suffix="" taught=(--cot template --max-tokens 448) room=256
@@ -111,7 +117,8 @@ run "${evaluate[@]}" "$out/models/sft" --out "$out/scores/sft"
 
 step "6/8 GRPO: verl's trainer on Ray, vLLM rollouts, span F1 as reward"
 run $py -m recipe.train "grpo_$model$suffix" data.train_files="$out/data/grpo/train.parquet" data.val_files="$out/data/grpo/dev.parquet" \
-    actor_rollout_ref.model.path="$out/models/sft" trainer.default_local_dir="$out/grpo" ${overrides[@]+"${overrides[@]}"}
+    actor_rollout_ref.model.path="$out/models/sft" trainer.default_local_dir="$out/grpo" ${lengths[@]+"${lengths[@]}"} \
+    ${overrides[@]+"${overrides[@]}"}
 
 step "7/8 merge"
 [[ -e $out/models/grpo/config.json ]] || run $py -m recipe.merge "$out/grpo" --out "$out/models/grpo"

@@ -241,6 +241,7 @@ def trained(calls):
         (("answer_format=entity_tags",), "tiny_entity_tags", "quickstart_entity_tags"),
         (("model=smollm2_135m",), "smollm2_135m", "quickstart_smollm2_135m"),
         (("task=re",), "tiny", "quickstart_re"),
+        (("task=ee",), "tiny", "quickstart_ee"),
     ],
 )
 def test_the_quickstart_trains_its_model_in_both_stages_in_a_folder_of_its_own(quickstart, arguments, end, out):
@@ -273,7 +274,7 @@ def test_the_quickstart_says_what_smollm2_costs_before_it_starts(quickstart):
         (["model=qwen3_8b"], "model=qwen3_8b: not known; tiny or smollm2_135m"),
         (["model="], "model=: not known; tiny or smollm2_135m"),
         (["answer_format=xml"], "answer_format=xml: not known; json, bio or entity_tags"),
-        (["task=qa"], "task=qa: not known; ner or re"),
+        (["task=qa"], "task=qa: not known; ner, re or ee"),
         (["task=re", "answer_format=x"], "answer_format=x: not known; json_relations or json_entities_relations"),
         (
             ["model=smollm2_135m", "answer_format=bio"],

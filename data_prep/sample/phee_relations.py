@@ -1,6 +1,7 @@
 """PHEE's events as relations between drugs, effects and disorders: how the sample RE/PHEE_drugs was made.
 
-    python data_prep/sample/phee_relations.py PHEE/data/json data_prep/sample/IE_INSTRUCTIONS/RE/PHEE_drugs
+    cd data_prep/sample/IE_INSTRUCTIONS
+    python ../phee_relations.py EE/PHEE RE/PHEE_drugs
 
 In an adverse event each drug `causes` each effect, and in any event each drug `treats` each disorder of the treatment.
 PHEE has no relations of its own: these two names are ours. Its text and its spans are as they were.

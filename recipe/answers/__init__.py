@@ -5,9 +5,10 @@
     entity_tags               a think block, then <entity>a, b</entity>, a type a time  RL Meets NER
     json_relations            a think block, then {"relations": {type: [[head, tail]]}}
     json_entities_relations   a think block, then both in one object
+    json_events               a think block, then {"events": [{"type", "trigger", "arguments": {role: [name]}}]}
 
 `Example.format` names the format that a sentence is asked in; the functions here do what it says. Every stage calls
-them and knows no format's name. A format belongs to a task (`ner`, `re`), and all formats of names are scored alike.
+them and knows no format's name. A format belongs to a task (`ner`, `re`, `ee`); all formats of names are scored alike.
 
 To add a format: one module with these, and one line in `FORMATS`.
 
@@ -22,6 +23,7 @@ It may have these, too; without one, the default holds:
     parts(completion)               the texts of reasoning and answer; default: a think block and the rest
     schema(example)                 the types as the prompt has them; default: one list
     TASK                            what it asks for; default: "ner". The first format of a task is the task's own
+    SUBJECT                         what that is called, in words; default: "Named entities"
     RULES                           the rules by which its answers are scored, the first unless another is asked for
                                     (recipe.core.metrics); default: those of names
     of_task(example)                what of a sentence it asks for; DataError where the source doesn't say it; default:
@@ -43,7 +45,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import ModuleType
 
-from recipe.answers import bio, entity_tags, json_answer, json_entities_relations, json_relations, think
+from recipe.answers import bio, entity_tags, json_answer, json_entities_relations, json_events, json_relations, think
 from recipe.answers.json_grammar import Grammar
 from recipe.answers.prompt import fill
 from recipe.core import metrics
@@ -56,6 +58,7 @@ FORMATS: dict[str, ModuleType] = {
     "entity_tags": entity_tags,
     "json_relations": json_relations,
     "json_entities_relations": json_entities_relations,
+    "json_events": json_events,
 }
 
 begins = bio.begins  # rows for SFT don't say their format, and one format alone tags words
@@ -69,8 +72,13 @@ def check_format(name: str) -> str:
 
 
 def task(name: str) -> str:
-    """What a format asks for: "ner" or "re"."""
+    """What a format asks for: "ner", "re" or "ee"."""
     return getattr(FORMATS[check_format(name)], "TASK", "ner")
+
+
+def subject(name: str) -> str:
+    """What a format asks for, in words."""
+    return getattr(FORMATS[check_format(name)], "SUBJECT", "Named entities")
 
 
 def formats_of(task_name: str) -> list[str]:

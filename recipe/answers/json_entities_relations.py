@@ -35,7 +35,7 @@ from recipe.core.entities import Answer, DataError, Entity, Example, Relation
 from recipe.core.metrics import TYPED_RELATION_RULES as RULES  # noqa: F401 - of the format's contract
 from recipe.core.text import visible
 
-TASK = "re"
+TASK, SUBJECT = "re", "Relations"
 
 DEFAULT_TEMPLATE = """\
 You are an information extraction assistant. Find the named entities in the sentence below, and the relations between

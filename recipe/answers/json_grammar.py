@@ -50,40 +50,54 @@ class Grammar:
 def rules(parts: Sequence[Part], text: str | None = None, reasoning: bool = False) -> str:
     """EBNF, as xgrammar reads it, of every answer about `text` of these parts.
 
-    A type has at most a quarter as many items as the text has characters, rounded up to a power of two so that texts
-    share compiled grammars; without a text 128. With `reasoning`, a closed think block of any length comes first.
+    A type has at most as many items as `bound` says. With `reasoning`, a closed think block of any length comes first.
     """
-    most = 128 if text is None else max(FEWEST_NAMES, (1 << max(0, len(text) - 1).bit_length()) // 4)
-    # A think block ends at its first closing tag, so no other `</` may stand in it.
-    think = r'"<think>\n" ([^<] | "<" [^/])* "</think>\n" ' if reasoning else ""
-    of_parts = [_of_part(part, prefix, most) for part, prefix in zip(parts, ("", "second_"), strict=False)]
-    answer = r' ",\n" '.join(f"{prefix}part" for _, prefix in zip(parts, ("", "second_"), strict=False))
-    lines = [rf'root ::= {think}"{{\n" {answer} "\n}}"']
-    for each in of_parts:
-        lines += each
-    lines += [r'string ::= "\"" character+ "\""', r'character ::= [^"\\\x00-\x1f] | "\\" ["\\/bfnrt]']
-    return "\n".join(lines) + "\n"
+    most, prefixes = bound(text), ("", "second_")
+    answer = r' ",\n" '.join(f"{prefix}part" for _, prefix in zip(parts, prefixes, strict=False))
+    lines = [rf'root ::= THINK"{{\n" {answer} "\n}}"']
+    for part, prefix in zip(parts, prefixes, strict=False):
+        key, item = _literal(f'  "{part.key}": '), r'"[" string ", " string "]"' if part.pairs else "string"
+        lines.append(rf'{prefix}part ::= {key} ("{{}}" | "{{\n" {prefix}first0 "\n  }}")')
+        heads = (_literal(f"    {_literal(label)}: [\n") for label in part.types)
+        lines += in_order([f"{head} {prefix}items" for head in heads], prefix)
+        lines.append(rf'{prefix}items ::= {prefix}item (",\n" {prefix}item){{0,MOST}} "\n    ]"')
+        lines.append(f'{prefix}item ::= "      " {item}')
+    return end_rules(lines, most, reasoning)
 
 
-def _of_part(part: Part, prefix: str, most: int) -> list[str]:
-    """The rules of one key; their names begin with `prefix`."""
-    key, last = _literal(f'  "{part.key}": '), len(part.types) - 1
-    lines = [rf'{prefix}part ::= {key} ("{{}}" | "{{\n" {prefix}first0 "\n  }}")']
-    for number, label in enumerate(part.types):
-        head = _literal(f"    {_literal(label)}: [\n")
+def bound(text: str | None) -> int:
+    """The most items of a type: a quarter of the text's characters, rounded up to a power of two; 128 without a text.
+
+    Rounded, so that texts share compiled grammars.
+    """
+    return 128 if text is None else max(FEWEST_NAMES, (1 << max(0, len(text) - 1).bit_length()) // 4)
+
+
+def choice(texts: Sequence[str]) -> str:
+    """One of these texts as a JSON string."""
+    return " | ".join(_literal(_literal(text)) for text in texts)
+
+
+def in_order(blocks: Sequence[str], prefix: str) -> list[str]:
+    """The rules of `first0`: one block or more, in their order, each once at most, a comma and a line's end between."""
+    last, lines = len(blocks) - 1, []
+    for number, each in enumerate(blocks):
         later = f" | {prefix}first{number + 1}" if number < last else ""
-        lines.append(f"{prefix}block{number} ::= {head} {prefix}items")
+        lines.append(f"{prefix}block{number} ::= {each}")
         lines.append(f"{prefix}first{number} ::= {prefix}block{number} {prefix}rest{number + 1}{later}")
         if number:
-            block, rest = f"{prefix}block{number}", f"{prefix}rest{number + 1}"
-            lines.append(rf'{prefix}rest{number} ::= ",\n" {block} {rest} | {rest}')
-    item = r'"      [" string ", " string "]"' if part.pairs else '"      " string'
-    return [
-        *lines,
-        f'{prefix}rest{last + 1} ::= ""',
-        rf'{prefix}items ::= {prefix}item (",\n" {prefix}item){{0,{most - 1}}} "\n    ]"',
-        f"{prefix}item ::= {item}",
-    ]
+            own, rest = f"{prefix}block{number}", f"{prefix}rest{number + 1}"
+            lines.append(rf'{prefix}rest{number} ::= ",\n" {own} {rest} | {rest}')
+    return [*lines, f'{prefix}rest{last + 1} ::= ""']
+
+
+def end_rules(lines: Sequence[str], most: int, reasoning: bool) -> str:
+    """The rules with those of strings; MOST and THINK in them are the number of further items and the think block."""
+    # A think block ends at its first closing tag, so no other `</` may stand in it.
+    think = r'"<think>\n" ([^<] | "<" [^/])* "</think>\n" ' if reasoning else ""
+    root, *others = (line.replace("{0,MOST}", f"{{0,{most - 1}}}") for line in lines)
+    strings = [r'string ::= "\"" character+ "\""', r'character ::= [^"\\\x00-\x1f] | "\\" ["\\/bfnrt]']
+    return "\n".join([root.replace("THINK", think, 1), *others, *strings]) + "\n"
 
 
 def whole_facts(answer: str) -> tuple[list[Entity], list[Relation]]:

@@ -28,7 +28,7 @@ from recipe.answers.think import with_reasoning
 from recipe.core.entities import Answer, Entity, Example, Relation, normalize_type
 from recipe.core.metrics import RELATION_RULES as RULES  # noqa: F401 - of the format's contract
 
-TASK = "re"
+TASK, SUBJECT = "re", "Relations"
 
 # The wording is ours, as in recipe.answers.json_answer.
 DEFAULT_TEMPLATE = """\

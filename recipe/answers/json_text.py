@@ -59,6 +59,14 @@ def whole_object(text: str, keys: Sequence[str]) -> list[Pairs] | None:
     return inner if all(type(each) is Pairs and len(dict(each)) == len(each) for each in inner) else None
 
 
+def whole_list(text: str, key: str) -> list | None:
+    """The list under the key where the text is `{KEY: [...]}` and no more; else None."""
+    value, end = decode(text) if text.startswith("{") else (None, 0)
+    if end < len(text) or type(value) is not Pairs or [each for each, _ in value] != [key]:
+        return None
+    return value[0][1] if type(value[0][1]) is list else None
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """An object of a text, `text[start:end]`, that can be read as an answer, and what it says."""

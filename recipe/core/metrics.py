@@ -19,6 +19,16 @@ boundary    the same without the types of head and tail. A figure by it is highe
 published   InstructUIE's rule: the *set* of head, relation and tail, without case, braces, extra white space and runs
             of commas and full stops. It reads `location` as `located`, too, which makes no difference here.
 
+Events are triggers, entities of the event's type, and arguments, relations from the trigger. `EVENT_RULES`:
+
+strict                      each trigger with its type, and each argument with its role, its trigger and the event's
+                            type; ours, for rewards: it is the only one to see which event an argument belongs to
+trigger_identification      the *set* of triggers
+trigger_classification      with their types
+argument_identification     the *set* of arguments with the type of their event, whatever role and trigger
+argument_classification     with their roles. These four are the field's (OneIE, Lin et al. 2020; 2306.06918), by names
+published                   InstructUIE's: a sentence is one thing, right if all its events are, as sets of texts
+
 A rule makes a key of each fact that it counts, the type last.
 """
 
@@ -129,6 +139,73 @@ def _instructuie_name(name: str) -> str:
 RELATION_RULES: dict[str, Rule] = {"boundary": _boundary, "published": _relation_published}
 # Of rows that ask for entities, too, whose types tell more; `entities` is the strict rule of those.
 TYPED_RELATION_RULES: dict[str, Rule] = {"strict": _relation_strict, **RELATION_RULES, "entities": _entities}
+
+
+def _triggers(facts: Iterable[Fact]) -> Iterable[Fact]:
+    return (fact for fact in facts if not isinstance(fact, Relation))
+
+
+def _event_strict(facts: Iterable[Fact]) -> list[Key]:
+    facts = tuple(facts)
+    attached = [(visible(one.head.name), one.head.type, visible(one.tail.name), one.type) for one in _relations(facts)]
+    return [*_entities(facts), *attached]
+
+
+def _trigger_identification(facts: Iterable[Fact]) -> list[Key]:
+    return list({(visible(one.name), "trigger") for one in _triggers(facts)})
+
+
+def _trigger_classification(facts: Iterable[Fact]) -> list[Key]:
+    return list(set(_entities(facts)))
+
+
+def _argument_identification(facts: Iterable[Fact]) -> list[Key]:
+    return list({(one.head.type, visible(one.tail.name), "argument") for one in _relations(facts)})
+
+
+def _argument_classification(facts: Iterable[Fact]) -> list[Key]:
+    return list({(one.head.type, visible(one.tail.name), one.type) for one in _relations(facts)})
+
+
+def _event_published(facts: Iterable[Fact]) -> list[Key]:
+    events: dict[tuple, set[str]] = {}
+    for fact in facts:
+        if isinstance(fact, Relation):
+            told = f"{_instructuie_name(fact.tail.name)}: {fact.type}"
+            events.setdefault((_instructuie_name(fact.head.name), fact.head.type), set()).add(told)
+        else:
+            events.setdefault((_instructuie_name(fact.name), fact.type), set())
+    said = [(*trigger, *sorted(own)) for trigger, own in events.items()]
+    return [(repr(sorted(said)), "sentence")]
+
+
+EVENT_RULES: dict[str, Rule] = {
+    "strict": _event_strict,
+    "trigger_identification": _trigger_identification,
+    "trigger_classification": _trigger_classification,
+    "argument_identification": _argument_identification,
+    "argument_classification": _argument_classification,
+    "published": _event_published,
+}
+
+
+# What a rule compares, in words, by what answers are about.
+RULE_MEANINGS: Mapping[str, Mapping[str, str]] = {
+    "Relations": {
+        "strict": "exact head, tail and relation, and the types of head and tail",
+        "boundary": "exact head, tail and relation, whatever the types of head and tail",
+        "published": "sets of head, tail and relation without case, as InstructUIE counts",
+        "entities": "exact name and type of the entities, mentions counted",
+    },
+    "Events": {
+        "strict": "exact trigger and type, and argument with its role and its trigger, each as often as it is there",
+        "trigger_identification": "sets of triggers",
+        "trigger_classification": "sets of triggers with the event's type",
+        "argument_identification": "sets of arguments with the event's type",
+        "argument_classification": "sets of arguments with the event's type and the role",
+        "published": "sentences of which all events are right, as InstructUIE counts",
+    },
+}
 
 
 def count(

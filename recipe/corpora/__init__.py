@@ -34,10 +34,12 @@ from recipe.corpora import (
     gliner,
     hugging_face,
     instructuie,
+    instructuie_events,
     instructuie_relations,
     mrc,
     ner_cot,
     offsets,
+    phee,
 )
 from recipe.corpora.reading import FIRST_AND_LAST, Columns, Reading
 
@@ -53,6 +55,8 @@ LAYOUTS = (
     conversations.LAYOUT,
     gliner.LAYOUT,
     instructuie_relations.LAYOUT,
+    instructuie_events.LAYOUT,
+    phee.LAYOUT,
     brat,
     instructuie,
     mrc,

@@ -3,6 +3,8 @@
 ["PER", "LOC"]
 {"PER": "person", "LOC": "place"}      which renames the labels
 ["O", "B-PER", "I-PER"]                tags, whose types count
+[["attack"], ["attacker", "victim"]]   event types and roles
+{"attack": ["attacker", "victim"]}     the same, the roles by event type
 """
 
 import json
@@ -34,6 +36,26 @@ def read_labels(path: Path) -> dict[str, str]:
         types = [(parsed[1] if (parsed := style.parse(tag)) else tag) for tag in labels]
         labels = [label for label in types if label]
     return {label: label for label in map(normalize_type, labels)}
+
+
+def read_type_lists(path: Path) -> tuple[list[str], list[str]] | None:
+    """Event types and roles, normalised; None for a list of one kind of types. DataError for what is neither."""
+    if path.suffix != ".json":
+        return None
+    try:
+        value = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not valid JSON; a list of types belongs here") from error
+    if isinstance(value, dict) and value and all(isinstance(each, list) for each in value.values()):
+        value = [list(value), [role for roles in value.values() for role in roles]]
+    if not isinstance(value, list) or len(value) != 2 or not all(isinstance(each, list) for each in value):
+        return None
+    for each in value:
+        check_labels(path, each)
+        if not each:
+            raise DataError(f"{path}: one of its two lists is empty; event types and roles belong there")
+    events, roles = ([normalize_type(label) for label in each] for each in value)
+    return events, roles
 
 
 def _read_renamed(path: Path, text: str) -> dict[str, str]:

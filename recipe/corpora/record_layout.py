@@ -6,7 +6,8 @@
     read(record, context)   the record as Annotated; raises Wrong for a bad one
     context(path, reading)  what read needs to know of the whole file, hashable
 
-A layout that has relations, too, says so with TASKS=("re", "ner"); its records then have ties.
+A layout that has relations, too, says so with TASKS=("re", "ner"); its records then have ties. One of events has a
+mention with the event's type for each trigger, mentions without a type for arguments, and their roles as ties.
 
 The object has all that recipe.corpora asks of a layout. A dataset is a folder with a file for each split, or one file
 that is taken for whichever split is asked for. Its types are those of `labels.json`, or those in all its files.
@@ -24,7 +25,7 @@ from recipe import answers
 from recipe.core.entities import DataError, Example, has_lone_surrogate, normalize_type
 from recipe.corpora.annotated import Annotated, example_of
 from recipe.corpora.json_files import read_lines, read_list
-from recipe.corpora.labels import labels_file, read_labels
+from recipe.corpora.labels import labels_file, read_labels, read_type_lists
 from recipe.corpora.reading import Reading
 from recipe.corpora.records import NO_RELATION, Wrong
 from recipe.corpora.splits import SPLITS, closeness, split_files, split_folder
@@ -132,8 +133,11 @@ class RecordLayout:
     def _names(self, dataset: Dataset, reading: Reading) -> tuple[dict[str, str], tuple[str, ...], tuple[str, ...]]:
         """What each normalised label is called if otherwise, and the dataset's types: of entities, and of relations."""
         first, *_ = files = dataset.label_files
-        names = read_labels(first) if first.stem == "labels" and first != dataset.folder else None
-        tied = self._task(reading) == "re"
+        tied = self._task(reading) != "ner"
+        listed = first if first.stem == "labels" and first != dataset.folder else None
+        if tied and listed and (lists := read_type_lists(listed)):
+            return {}, *(tuple(sorted(set(each) - NO_RELATION)) for each in lists)
+        names = read_labels(listed) if listed else None
         if names is not None and not tied:
             return names, reading.types(first, names.values(), "list the types of the dataset"), ()
         of_entities, of_relations, faults = set(), set(), []

@@ -338,7 +338,11 @@ def _figures_of(tallies: Tallies, unit: str) -> dict:
             # The file keeps this name, which its readers know.
             "errors": {kind: one.disagreements[kind] for kind in scoring.kinds},
             "examples": {kind: one.examples[kind] for kind in scoring.kinds if kind in one.examples},
-            "types": {label: _type_figures(of_type, scoring) for label, of_type in sorted(one.by_type().items())},
+            "types": {
+                label: _type_figures(of_type, scoring)
+                for label, of_type in sorted(one.by_type().items())
+                if of_type[scoring.usual, "gold"] or of_type[scoring.usual, "predicted"]  # not the keys of other rules
+            },
             "counts": {rule: dict(zip(PARTS, map(_number, sums[-1][i]), strict=True)) for i, rule in enumerate(rules)},
         }
     if not datasets:

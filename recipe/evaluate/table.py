@@ -35,26 +35,26 @@ def table(scores: dict, drop_else: bool = True) -> str:
 
 
 def _by_rule(scores: dict, sentences: dict[str, str], width: int, size: int, unit: str) -> list[str]:
-    """A line a dataset, precision, recall, F1 and its interval by each rule."""
-    rules, datasets = list(scores["macro"]), scores["datasets"]
+    """A line a dataset and rule: precision, recall, F1 and its interval."""
+    rules, macro = list(scores["macro"]), _macro(scores)
+    wide = max(map(len, rules))
     lines = [
-        f"{'':{width}} {'':>{size}} | {' | '.join(f'{rule:^32}' for rule in rules)} | unpars- | reasoning {unit}",
-        f"{'dataset':{width}} {'rows':>{size}} | "
-        + " | ".join(f"{_cells('P', 'R', 'F1')} {'95 %':^11}" for _ in rules)
-        + " |  able % |   mean   95th",
+        f"{'dataset':{width}} {'rows':>{size}} | {'rule':{wide}} | {_cells('P', 'R', 'F1')} {'95 %':^11} | "
+        f"unparsable % | reasoning {unit}: mean, 95th"
     ]
-    for name, d in datasets.items():
-        cells = " | ".join(f"{_prf(d[rule])} {_interval(d[rule])}" for rule in rules)
-        lengths = f"{d[f'reasoning_{unit}']:>6.1f} {d[f'reasoning_{unit}_p95']:>6.0f}"
-        lines.append(f"{name:{width}} {sentences[name]:>{size}} | {cells} | {percent(d['unparsable']):>7} | {lengths}")
-    rows = sum(d["sentences"] for d in datasets.values())
-    pooled = " | ".join(f"{_prf(scores['micro'][rule])} {_interval(scores['micro'][rule])}" for rule in rules)
-    macro = _macro(scores)
-    mean = " | ".join(f"{_cells('', '', _f1(macro[rule]))} {_interval(macro[rule])}" for rule in rules)
-    return lines + [
-        f"{name:{width}} {rows:>{size}} | {cells} | {'':>7} |"
-        for name, cells in (("all, pooled", pooled), ("macro average", mean))
-    ]
+    pooled = {"all, pooled": scores["micro"], "macro average": macro}
+    rows = str(sum(d["sentences"] for d in scores["datasets"].values()))
+    for name, d in {**scores["datasets"], **pooled}.items():
+        for number, rule in enumerate(rules):
+            told = f"{name:{width}} {sentences.get(name, rows):>{size}}" if number == 0 else " " * (width + 1 + size)
+            f = d[rule]
+            figures = _prf(f) if "precision" in f else _cells("", "", _f1(f))
+            line = f"{told} | {rule:{wide}} | {figures} {_interval(f)} |"
+            if number == 0 and "unparsable" in d:
+                lengths = f"{d[f'reasoning_{unit}']:.1f}, {d[f'reasoning_{unit}_p95']:.0f}"
+                line += f" {percent(d['unparsable']):>12} | {lengths}"
+            lines.append(line)
+    return lines
 
 
 def _of_names(scores: dict, sentences: dict[str, str], width: int, size: int, unit: str) -> list[str]:

@@ -37,8 +37,12 @@ EDITION = 2  # another number for each change that gives other figures; where sc
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """How answers are scored: by which rules, which of these have figures by type, and the classes of what is wrong."""
+    """How answers are scored: by which rules, which of these have figures by type, and the classes of what is wrong.
 
+    `subject` is what they are about, in words.
+    """
+
+    subject: str = "Named entities"
     rules: tuple[str, ...] = SCORED_RULES
     keyed: tuple[str, ...] = KEYED
     kinds: tuple[str, ...] = KINDS
@@ -58,7 +62,7 @@ def scoring_of(answer_format: str) -> Scoring:
     if answers.task(answer_format) == answers.task(DEFAULT_FORMAT):
         return NAMES
     rules = tuple(answers.rules(answer_format))
-    return Scoring(rules, rules, RELATION_KINDS)
+    return Scoring(answers.subject(answer_format), rules, rules, RELATION_KINDS)
 
 
 Output = str | Answer  # what was predicted: a completion, or an answer that was read from something else

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from recipe.core.command_line import at_least, command_parser, exit_status
 from recipe.core.entities import DataError
+from recipe.core.metrics import RULE_MEANINGS
 from recipe.evaluate.disagreements import KINDS
 from recipe.evaluate.left_out import in_words, of_sentences
 from recipe.evaluate.saved import scoring_in
@@ -36,12 +37,6 @@ MEANINGS = {
     "span": "the same characters of the sentence, and the type",
     "partial": "any type; an overlap counts one half",
     "type": "the right type and some overlap",
-}
-OF_RELATIONS = {
-    "strict": "exact head, tail and relation, and the types of head and tail",
-    "boundary": "exact head, tail and relation, whatever the types of head and tail",
-    "published": "sets of head, tail and relation without case, as InstructUIE counts",
-    "entities": "exact name and type of the entities, mentions counted",
 }
 
 
@@ -103,11 +98,11 @@ def page(
         left_out=list(in_words(scores)),
         of_split=scores.get("macro_of_split"),
         unit=unit_of(scores),
-        subject="Named entities" if scoring is NAMES else "Relations",
+        subject=scoring.subject,
         usual=scoring.usual,
         rules=scoring.rules,
         keyed=scoring.keyed,
-        rule_meanings=MEANINGS if scoring is NAMES else OF_RELATIONS,
+        rule_meanings=MEANINGS if scoring is NAMES else RULE_MEANINGS[scoring.subject],
         kinds=scoring.kinds,
         totals=totals,
         types={name: _types(dataset["types"], scoring) for name, dataset in scores["datasets"].items()},
