@@ -637,6 +637,21 @@ def test_figures_of_metrics_against_reference():
     assert sum(part["undocumented"] for part in run["sentence_f1"].values()) == 0
 
 
+def test_figures_of_relations_against_spert():
+    told, run = beside("relations_against_spert"), measured("relations_against_spert")
+    assert run["agrees"]
+    assert f"On {run['predictions']:,} corrupted predictions each" in told
+    assert not any(each["one_name_two_places"] for each in run["sentence_f1"].values())
+
+
+def test_figures_of_events_against_textee():
+    told, run = beside("events_against_textee"), measured("events_against_textee")
+    assert run["agrees"]
+    assert f"On {run['predictions']:,} corrupted predictions each" in told
+    apart = sum(each["one_name_two_places"] for each in run["sentences"].values())
+    assert f"but for {apart} sentences" in told
+
+
 def test_figures_of_scoring_speed():
     told, run = beside("scoring_speed"), measured("scoring_speed")
     assert f"{run['sentences']:,} saved answers are scored in about {run['cpu_seconds']:.0f} s of CPU time" in told

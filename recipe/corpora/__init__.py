@@ -31,6 +31,7 @@ from recipe.corpora import (
     brat,
     conll,
     conversations,
+    crossre,
     gliner,
     hugging_face,
     instructuie,
@@ -40,6 +41,8 @@ from recipe.corpora import (
     ner_cot,
     offsets,
     phee,
+    scier,
+    spert,
 )
 from recipe.corpora.reading import FIRST_AND_LAST, Columns, Reading
 
@@ -54,6 +57,9 @@ LAYOUTS = (
     offsets.LABEL_STUDIO,
     conversations.LAYOUT,
     gliner.LAYOUT,
+    crossre.LAYOUT,
+    spert.LAYOUT,
+    scier.LAYOUT,
     instructuie_relations.LAYOUT,
     instructuie_events.LAYOUT,
     phee.LAYOUT,

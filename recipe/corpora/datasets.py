@@ -22,6 +22,7 @@ from recipe.corpora.dataset import Dataset
 from recipe.corpora.json_files import read_text
 from recipe.corpora.parquet import read_sentences
 from recipe.corpora.reading import STRICT, Reading
+from recipe.corpora.record_layout import RecordLayout
 
 # ReasoningNER, section on RL data and tables of supervised and zero-shot results; the names are InstructUIE's folders.
 _LISTS = json.loads(Path(__file__).with_name("lists.json").read_text(encoding="utf-8"))
@@ -121,6 +122,8 @@ def _folders(root: Path, task: str | None) -> list[Path]:
     """The folders or files of all datasets; folders in which no layout is recognised among them."""
     if root.is_file():
         return [root]
+    if sets := _sets(root, task):
+        return sets
     # Splits that are folders would each be found as a dataset.
     if any(layout.knows_splits(root) for layout in corpora.LAYOUTS if hasattr(layout, "knows_splits")):
         return [root]
@@ -134,6 +137,12 @@ def _folders(root: Path, task: str | None) -> list[Path]:
     if not below:
         raise DataError(unknown.describe(root))
     return own + [folder for path, folders in below.items() for folder in folders or [path]]
+
+
+def _sets(folder: Path, task: str | None) -> list[Path]:
+    """The sets of splits in one folder (recipe.corpora.splits.sets), of layouts whose files are lists of records."""
+    layouts = [layout for layout in corpora.layouts_of(task) if isinstance(layout, RecordLayout)]
+    return splits.sets(folder, lambda path: any(layout.reads(path) for layout in layouts))
 
 
 def _dataset_files(folder: Path, task: str | None) -> list[Path]:
@@ -151,6 +160,8 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _dataset_folders(folder: Path, depth: int, task: str | None) -> list[Path]:
     """The folder itself if it holds a dataset's files, else the folders below it that do."""
+    if sets := _sets(folder, task):
+        return sets
     if (folder / instructuie.LABELS).is_file() or _is_dataset(folder, task):
         return [folder]
     if depth == _DEEPEST:

@@ -14,7 +14,7 @@ from pathlib import Path
 from recipe.corpora.annotated import Annotated, of_tokens
 from recipe.corpora.reading import Reading
 from recipe.corpora.record_layout import RecordLayout
-from recipe.corpora.records import Wrong, kind_of
+from recipe.corpora.records import Wrong, check_tokens
 
 MOST_TYPES = 100  # more than these are a vocabulary, not what one asks of a sentence
 LISTS = ("label", "labels", "ner_labels", "negatives", "ner_negatives")
@@ -26,15 +26,7 @@ def fits(record: object) -> bool:
 
 
 def _read(record: object, join: str | None) -> Annotated:
-    if not isinstance(record, dict):
-        raise Wrong("not_an_object", f"{kind_of(record)}, not an object")
-    for key in ("tokenized_text", "ner"):
-        if not isinstance(record.get(key), list):
-            raise Wrong(f"bad_{key}", f"{key!r} is {kind_of(record.get(key))}, not a list")
-    tokens = record["tokenized_text"]
-    for number, token in enumerate(tokens):
-        if not isinstance(token, str):
-            raise Wrong("bad_token", f"token {number} is {kind_of(token)}, not a string")
+    tokens = check_tokens(record, "tokenized_text", "ner")
     chunks = [_chunk(span, f"entity {number}", len(tokens)) for number, span in enumerate(record["ner"], 1)]
     annotated = of_tokens(tokens, chunks, join)
     asked = _asked(record)

@@ -64,6 +64,19 @@ def check_record(record: object, sentence: str, *others: str) -> None:
     check_text(record[sentence], "bad_sentence", repr(sentence))
 
 
+def check_tokens(record: object, tokens: str, *lists: str) -> list[str]:
+    """The tokens of an object that has them under the first key, and lists under the others."""
+    if not isinstance(record, dict):
+        raise Wrong("not_an_object", f"{kind_of(record)}, not an object")
+    for key in (tokens, *lists):
+        if not isinstance(record.get(key), list):
+            raise Wrong(f"bad_{key}", f"{key!r} is {kind_of(record.get(key))}, not a list")
+    for number, token in enumerate(record[tokens]):
+        if not isinstance(token, str):
+            raise Wrong("bad_token", f"token {number} is {kind_of(token)}, not a string")
+    return record[tokens]
+
+
 def read_entities(
     records: object,
     name_key: str,

@@ -1,6 +1,9 @@
 """Which file of a folder is a split, by its name: `dev.txt`, `eng.testa`, `train_en.tsv`, `train-00000-of-2.arrow`.
 
 split_files(folder, "dev", is_columns)      # [folder / "valid.txt"]; several where a split is in numbered parts
+sets(folder, is_records)                    # [folder / "ai", folder / "music"], of ai-train.json, music-train.json, ...
+
+A path below a folder that is no path there stands for the files whose names begin with it: `folder / "ai"`.
 """
 
 import re
@@ -40,7 +43,7 @@ def split_files(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> li
     where a part is lacking.
     """
     if not folder.is_dir():
-        return []
+        return _of_set(folder, split, is_ours)
     ranked = [(closeness(path, split), path) for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     ranked = [(rank, path) for rank, path in ranked if rank is not None and path.is_file() and is_ours(path)]
     best = min((rank for rank, _ in ranked), default=None)
@@ -49,6 +52,38 @@ def split_files(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> li
         both = " and ".join(path.name for path in found[:2])
         raise DataError(f"{folder}: {both} both look like its {split} split; leave one of them there, or name one file")
     return _whole(found)
+
+
+def sets(folder: Path, is_ours: Callable[[Path], bool]) -> list[Path]:
+    """The sets of splits in a folder that holds several, sorted: what their files' names begin with.
+
+    None where a file alone is each split, as then the folder is the dataset.
+    """
+    found: dict[str, set[str]] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        name = _IN_SET.fullmatch(path.stem)
+        if name and not path.name.startswith(".") and path.is_file() and is_ours(path):
+            split = next(split for split, names in SPLITS.items() if name["split"].lower() in names)
+            found.setdefault(name["set"], set()).add(split)
+    # `conll04_train_dev.json` is train and dev of `conll04` together, not the dev split of another set.
+    own = {name: splits for name, splits in found.items() if not _IN_SET.fullmatch(name)}
+    several = any(sum(split in splits for splits in found.values()) > 1 for split in SPLITS)
+    return [folder / name for name in own] if several else []
+
+
+_ANY_SPLIT = "|".join(sorted((name for names in SPLITS.values() for name in names), key=len, reverse=True))
+_IN_SET = re.compile(rf"(?P<set>.+)[-_](?P<split>{_ANY_SPLIT})", re.IGNORECASE)
+
+
+def _of_set(prefix: Path, split: str, is_ours: Callable[[Path], bool]) -> list[Path]:
+    """The file of a split of one of a folder's `sets`."""
+    if not prefix.parent.is_dir() or prefix.exists():
+        return []
+    names = ((path, _IN_SET.fullmatch(path.stem)) for path in sorted(prefix.parent.iterdir()) if path.is_file())
+    own = [
+        path for path, name in names if name and name["set"] == prefix.name and name["split"].lower() in SPLITS[split]
+    ]
+    return [path for path in own if is_ours(path)][:1]
 
 
 def split_folder(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> list[Path]:

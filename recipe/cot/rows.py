@@ -20,8 +20,17 @@ from hashlib import blake2b
 from pathlib import Path
 
 from recipe.answers.control_tokens import find_control_token
-from recipe.core.entities import IGNORED_TYPES, DataError, Entity, clean_types, has_lone_surrogate, normalize_type
+from recipe.core.entities import (
+    DEFAULT_FORMAT,
+    IGNORED_TYPES,
+    DataError,
+    Entity,
+    clean_types,
+    has_lone_surrogate,
+    normalize_type,
+)
 from recipe.core.ground_truth import from_ground_truth
+from recipe.corpora import Reading
 from recipe.corpora import datasets as corpora
 from recipe.corpora.json_files import read_lines, read_list, read_text_lines
 from recipe.corpora.records import Wrong, kind_of, read_entities, refuse
@@ -99,7 +108,7 @@ def open_rows(args: argparse.Namespace) -> Callable[[], Iterator[Row]]:
         return lambda: (
             Row(example.sentence, example.dataset, example.types, example.entities)
             for dataset in there
-            for example in corpora.read_dataset(dataset, args.split)
+            for example in corpora.read_dataset(dataset, args.split, Reading(format=DEFAULT_FORMAT))
         )
     if args.datasets:
         raise DataError("--datasets: names folders of --corpora; give that in place of --input")
