@@ -10,11 +10,19 @@ from hypothesis import strategies as st
 from linear_time import linear_time
 
 from recipe import answers
+from recipe.compare import score_table
 from recipe.core.entities import Answer, DataError, Entity, Example, Relation
 from recipe.core.ground_truth import from_ground_truth, to_ground_truth
 from recipe.core.metrics import RELATION_RULES, TYPED_RELATION_RULES, count
+from recipe.difficulty.scores import score
 from recipe.evaluate.relation_disagreements import classify_relations
+from recipe.evaluate.rows import Row
+from recipe.evaluate.saved import write_sentences
+from recipe.evaluate.scores import score as score_all
+from recipe.evaluate.table import table
 from recipe.evaluate.verdict import compare, scoring_of
+from recipe.generate.samples import Sample
+from recipe.learning.gold import sft_rows
 from reward_fns.ner import compute_score
 
 PLAIN, JOINT = answers.formats_of("re")
@@ -398,3 +406,49 @@ def test_entities_beside_relations_have_classes_of_their_own():
     }
     kinds = [one.kind for one in compare(WHOLE, json.dumps(told)).disagreements]
     assert kinds == ["type", "missed", "missed"]
+
+
+# ------------------------------------------------------------------------------------------------------ other stages
+
+
+@both_formats
+def test_gold_rows_for_sft_reason_about_relations(name, tmp_path):
+    row = Row(0, "toy", ({"role": "user", "content": "?"},), of(name))
+    [made] = sft_rows([row], "template", tmp_path)
+    assert made["ability"] == "re"
+    assert '"Ada" stands in the relation saw to "New Ulm".' in made["messages"][1]["content"]
+    read = answers.parse(made["messages"][1]["content"], of(name))
+    assert answers.count(read, of(name)).f1 == 1
+
+
+def test_samples_are_scored_by_the_rows_own_rule():
+    half = answers.render_answer(replace(ALONE, relations=ALONE.relations[:1]))
+    assert score(Sample(0, 0, half, 9, "stop"), ALONE).f1 == pytest.approx(2 * 1 / (1 + 3))
+    with pytest.raises(DataError, match="rule strict"):
+        score(Sample(0, 0, half, 9, "stop"), ALONE, "strict")
+
+
+def test_rows_of_several_tasks_are_not_scored_together():
+    rows = [Row(0, "toy", (), ALONE), Row(1, "toy", (), answers.asked_in(WHOLE, "json"))]
+    with pytest.raises(DataError, match="scored in two ways"):
+        score_all(rows, ["", ""])
+
+
+def test_the_table_says_where_boundary_is_the_only_rule(capsys):
+    for name, said in ((PLAIN, True), (JOINT, False)):
+        scores, _ = score_all([Row(0, "toy", (), of(name))], [answers.render_answer(of(name))])
+        assert ("boundary alone" in table(scores)) == said
+        assert scores["macro"] == dict.fromkeys(scoring_of(name).rules, 1)
+
+
+def test_folders_are_compared_by_the_usual_rule_of_their_rows(tmp_path):
+    for folder, told in (("a", ALONE), ("b", replace(ALONE, relations=ALONE.relations[:2]))):
+        scores, sentences = score_all([Row(0, "toy", (), ALONE)], [answers.render_answer(told)])
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "scores.json").write_text(json.dumps(scores))
+        write_sentences(tmp_path / folder / "sentences.parquet", sentences, scoring_of(PLAIN))
+    shown = score_table([tmp_path / "a", tmp_path / "b"])
+    assert "F1 %, boundary" in shown
+    assert "80.0" in shown
+    with pytest.raises(DataError, match="no figures by the rule strict; there are boundary, published"):
+        score_table([tmp_path / "a"], "strict")

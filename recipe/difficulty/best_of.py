@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipe import answers
 from recipe.answers.control_tokens import THINK_TAGS, find_control_token
 from recipe.answers.think import OPEN
 from recipe.core.command_line import between, command_parser, count, exit_status
@@ -127,7 +128,7 @@ def sft_rows(choices: Iterable[Choice]) -> Iterator[dict]:
         yield {
             "data_source": row.dataset,
             "messages": [*row.messages, {"role": "assistant", "content": best.sample.output.strip()}],
-            "ability": "ner",
+            "ability": answers.task(row.example.format),
             "extra_info": {
                 "index": number,
                 "split": "train",

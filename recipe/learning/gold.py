@@ -22,7 +22,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from recipe import answers
-from recipe.answers.think import template_reasoning
 from recipe.core.command_line import command_parser, count, exit_status
 from recipe.core.entities import DataError
 from recipe.core.files import sha256
@@ -39,7 +38,7 @@ def sft_rows(rows: Sequence[Row], cot: str, path: Path) -> Iterator[dict]:
     for row in rows:
         example = row.example
         if cot == "template":
-            example = replace(example, reasoning=template_reasoning(example))
+            example = replace(example, reasoning=answers.template_reasoning(example))
         try:
             answer = answers.render_answer(example)
         except DataError as error:
@@ -47,7 +46,7 @@ def sft_rows(rows: Sequence[Row], cot: str, path: Path) -> Iterator[dict]:
         yield {
             "data_source": row.dataset,
             "messages": [*row.messages, {"role": "assistant", "content": answer}],
-            "ability": "ner",
+            "ability": answers.task(row.example.format),
             "extra_info": {
                 "index": row.index,
                 "split": "train",
