@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from recipe import constrained
+from recipe import answers, constrained
 from recipe.answers.json_answer import grammar, parse, render_entities
 from recipe.core.entities import Entity
 
@@ -107,3 +107,15 @@ def test_the_command_prints_the_grammar(capsys):
     assert capsys.readouterr().out == grammar(("a", "b"), reasoning=True).rules
     assert constrained.main(["--types", "a,,b"]) == 2
     assert capsys.readouterr().err == "constrained: --types: an empty type; take it out\n"
+
+
+def test_the_command_prints_the_grammar_of_other_tasks(capsys):
+    name = answers.formats_of("ee")[0]
+    asked = ["--types", "flight,attack", "--answer-format", name]
+    assert constrained.main([*asked, "--relation-types", "victim"]) == 0
+    expected = answers.grammar(name, ("attack", "flight", "victim"), None, False, ("victim",)).rules
+    assert capsys.readouterr().out == expected
+    assert constrained.main(asked) == 2
+    assert f"--relation-types: name them, too; --answer-format is {name}" in capsys.readouterr().err
+    assert constrained.main(["--types", "a", "--relation-types", "b"]) == 2
+    assert "--relation-types: not of this format" in capsys.readouterr().err

@@ -189,6 +189,11 @@ def one_type(name: str) -> bool:
     return getattr(FORMATS[check_format(name)], "ONE_TYPE", False)
 
 
+def has_relation_types(name: str) -> bool:
+    """True for a format that asks for two kinds of types: of entities or events, and of relations or roles."""
+    return hasattr(FORMATS[check_format(name)], "schema")
+
+
 def fidelity(completion: str, example: Example) -> float:
     """How far the answer repeats the sentence, in [0, 1]; 0.0 in a format that doesn't repeat it."""
     measure = getattr(FORMATS[example.format], "fidelity", None)

@@ -47,8 +47,9 @@ def answer_card(verdict: Verdict, output: Output, shorten: Callable[[str], str])
     """One answer, ready for JSON; `shorten` makes a long text of the model fit a page.
 
     `kinds` its classes of disagreements; `answer` the sentence as `nest` gives it, None where the answer couldn't be
-    read, left out where it is the gold's; `answer_relations` where relations are asked for; `outside` the names that
-    are not drawn; `reasoning` the text of the think block; `raw` the completion where it couldn't be read.
+    read, left out where it is the gold's or neither has names; `answer_relations` where relations are asked for;
+    `outside` the names that are not drawn; `reasoning` the text of the think block; `raw` the completion where it
+    couldn't be read.
     """
     found = {one.kind for one in verdict.disagreements}
     kinds = [kind for kind in scoring_of(verdict.example.format).kinds if kind in found]
@@ -56,7 +57,8 @@ def answer_card(verdict: Verdict, output: Output, shorten: Callable[[str], str])
         return {"kinds": kinds, "reasoning": "", "answer": None, "raw": shorten(output)}
     shown = {"kinds": kinds, "reasoning": shorten(texts(output, verdict.example)[0]), **_relations(verdict, "answer")}
     pieces, rest = _draw(verdict.example.sentence, _answer_side(verdict))
-    if verdict.disagreements:
+    marked = verdict.example.entities or verdict.answer.entities
+    if verdict.disagreements and (marked or not verdict.example.relation_types):
         shown["answer"] = pieces
     if rest:
         shown["outside"] = _outside("answer", rest)

@@ -47,7 +47,14 @@ function side(name, ...content) {
 // Gold and answer of one card, one line where they are the same.
 function sentences(card) {
   const gold = relations(card.gold_relations);
-  if (card.answer === undefined) return [side("Gold and answer", ...pieces(card.gold)), ...gold, ...outside(card)];
+  if (card.answer === undefined) {
+    const apart = card.answer_relations && card.kinds.length; // the sentence has no marks: it need not be there twice
+    const said = apart ? [side("Answer", ...(card.answer_relations.length ? [] : [element("em", "", "nothing")]))] : [];
+    return [
+      side(apart ? "Gold" : "Gold and answer", ...pieces(card.gold)), ...gold,
+      ...said, ...(apart ? relations(card.answer_relations) : []), ...outside(card),
+    ];
+  }
   return [
     side("Gold", ...pieces(card.gold)), ...gold,
     side("Answer", ...answer(card)), ...relations(card.answer_relations), ...outside(card),
