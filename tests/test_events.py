@@ -1,9 +1,12 @@
 """Events through every contract: triggers and their arguments, the answer, its rules, the reward, the commands."""
 
+import contextlib
 import json
+import os
 import random
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +18,7 @@ from recipe import answers
 from recipe.core.entities import DataError, Entity, Example, Relation
 from recipe.core.ground_truth import from_ground_truth, to_ground_truth
 from recipe.core.metrics import EVENT_RULES, count
-from recipe.corpora import Reading, phee
+from recipe.corpora import Reading, casie, phee
 from recipe.corpora.datasets import find_datasets, read_dataset
 from recipe.corpora.records import Wrong
 from recipe.evaluate.__main__ import main as evaluate
@@ -341,6 +344,57 @@ def test_a_record_that_is_none_is_refused(tmp_path, capsys, change, said):
     assert complaint.count("\n") == 1
 
 
+CASIE = {
+    "sourcefile": "1.txt", "content": "Ada was hacked and paid. </text>",
+    "cyberevent": {"hopper": [{"events": [{
+        "subtype": "Databreach", "nugget": {"startOffset": 4, "endOffset": 14, "text": "was hacked"},
+        "argument": [{"startOffset": 0, "endOffset": 3, "text": "Ada", "role": {"type": "Victim"}, "type": "Person"}],
+    }]}, {"events": [{"subtype": "Ransom", "nugget": {"startOffset": 99, "endOffset": 103, "text": "paid"}}]}]},
+}  # fmt: skip
+
+
+def articles(folder, *records):
+    folder.mkdir()
+    for number, record in enumerate(records):
+        (folder / f"{number}.json").write_text(json.dumps(record), encoding="utf-8")
+    return folder
+
+
+def test_casies_articles_are_one_dataset_without_splits(tmp_path):
+    [dataset], _ = find_datasets(articles(tmp_path / "annotation", CASIE, CASIE))
+    assert dataset.one_file
+    noted = Counter()
+    first, _ = read_dataset(dataset, "test", Reading(noted=noted))
+    assert first.sentence == "Ada was hacked and paid."
+    assert (first.entity_types, first.relation_types) == (("databreach", "ransom"), ("victim",))
+    assert [(entity.name, entity.type, entity.start) for entity in first.entities] == [
+        ("was hacked", "databreach", 4), ("paid", "ransom", None),
+    ]  # fmt: skip
+    assert [(one.head.name, one.type, one.tail.name) for one in first.relations] == [("was hacked", "victim", "Ada")]
+    assert noted["contradicting_place"] == 2  # one an article
+    out = tmp_path / "out"
+    options = ["--cot", "template", "--num-dev", "1", "--out", str(out)]
+    other = articles(tmp_path / "more", CASIE, CASIE | {"content": "Ada was hacked and paid twice."})
+    assert to_parquet(["sft", "--corpora", str(other), *options]) == 0
+    assert {path.name for path in out.iterdir()} == {"train.parquet", "dev.parquet", "manifest.json"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"cyberevent": 3}, "'cyberevent' has no list 'hopper'"),
+        ({"cyberevent": {"hopper": [{}]}}, "a hopper has no list of events"),
+        ({"cyberevent": {"hopper": [{"events": [{"subtype": "A"}]}]}}, "nugget of event 1 is without a type, text"),
+    ],
+)
+def test_an_article_that_is_none_is_refused(tmp_path, capsys, change, said):
+    folder = articles(tmp_path / "annotation", CASIE, CASIE | change)
+    assert to_parquet(["eval", "--corpora", str(folder), "--out", str(tmp_path / "out")]) == 2
+    complaint = capsys.readouterr().err
+    assert f"{folder / '1.json'}: record 1: {said}" in complaint
+    assert complaint.count("\n") == 1
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-2, 60) | st.sampled_from(["got", "", "x"]),
     lambda inner: (
@@ -361,6 +415,8 @@ def test_any_record_is_read_or_wrong(annotations, event):
         [{"events": [event]}],
         [{"events": [{"event_type": "A", "Trigger": event, "Effect": annotations}]}],
     ):
+        with contextlib.suppress(Wrong):
+            casie.read(CASIE | {"cyberevent": {"hopper": value}})
         try:
             phee.read(PHEE | {"annotations": value}, None)
         except Wrong:
@@ -390,3 +446,36 @@ def test_events_go_through_preparation_scores_and_report(tmp_path, capsys):
     page = (out / "report.html").read_text()
     assert "attacked → Bob" in page
     assert "Events: scores on 2 sentences" in page
+
+
+# ------------------------------------------------------------------------------------------------ the published files
+
+
+@pytest.mark.skipif("RELATION_CORPORA" not in os.environ, reason="RELATION_CORPORA names no checkouts")
+def test_casies_counts_are_the_sources():
+    folder = Path(os.environ["RELATION_CORPORA"], "CASIE", "data", "annotation")
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
+    events = [event for record in records for hopper in record["cyberevent"]["hopper"] for event in hopper["events"]]
+    [dataset], _ = find_datasets(folder)
+    noted = Counter()
+    examples = list(read_dataset(dataset, "test", Reading(noted=noted)))
+    assert (len(examples), sum(len(one.entities) for one in examples)) == (len(records), len(events))
+    arguments = sum(len(one.relations) for one in examples) + noted["repeated_relation"]
+    assert arguments == sum(len(event.get("argument", ())) for event in events)
+
+
+def test_phees_counts_are_the_sources_and_gold_against_itself_is_perfect():
+    folder = Path(__file__).resolve().parent.parent / "data_prep" / "sample" / "IE_INSTRUCTIONS" / "EE" / "PHEE"
+    [dataset], _ = find_datasets(folder)
+    for split in ("dev", "test"):
+        lines = [json.loads(line) for line in dataset.file(split).read_text(encoding="utf-8").splitlines()]
+        noted = Counter()
+        examples = list(read_dataset(dataset, split, Reading(noted=noted)))
+        events = sum(len(each["events"]) for line in lines for each in line["annotations"])
+        assert (len(examples), sum(len(one.entities) for one in examples) + noted["repeated_entity"]) == (
+            len(lines),
+            events,
+        )
+        for example in examples:
+            answer = answers.parse(answers.render_answer(example), example)
+            assert {answers.count(answer, example, rule).f1 for rule in EVENT_RULES} == {1}

@@ -29,6 +29,7 @@ A new layout is a module beside these and a line below. To import them takes the
 from recipe.corpora import (
     b2nerd,
     brat,
+    casie,
     conll,
     conversations,
     crossre,
@@ -63,6 +64,7 @@ LAYOUTS = (
     instructuie_relations.LAYOUT,
     instructuie_events.LAYOUT,
     phee.LAYOUT,
+    casie,
     brat,
     instructuie,
     mrc,
