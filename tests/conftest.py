@@ -88,6 +88,20 @@ def tokenizer():
     return build_tokenizer(["Naloxone reverses the effect of clonidine .", "Find the named entities."], vocab_size=600)
 
 
+@pytest.fixture(scope="session")
+def allows(tokenizer):
+    """`allows(grammar, answer)`: True if the grammar allows the answer and nothing is missing at its end."""
+    xgrammar = pytest.importorskip("xgrammar")
+    compiler = xgrammar.GrammarCompiler(xgrammar.TokenizerInfo.from_huggingface(tokenizer), max_threads=1)
+    end = tokenizer.eos_token_id
+
+    def check(grammar, answer):
+        matcher = xgrammar.GrammarMatcher(compiler.compile_grammar(grammar), override_stop_tokens=[end])
+        return matcher.accept_string(answer) and matcher.accept_token(end)
+
+    return check
+
+
 @pytest.fixture
 def instructuie(tmp_path):
     """Writes a dataset in InstructUIE's layout: `instructuie("bc5cdr", train=[...])` -> the folder that holds it."""

@@ -155,19 +155,6 @@ def test_a_sentence_without_roles_has_no_events():
 # ---------------------------------------------------------------------------------------------------------- grammar
 
 
-@pytest.fixture(scope="module")
-def allows(tokenizer):
-    xgrammar = pytest.importorskip("xgrammar")
-    compiler = xgrammar.GrammarCompiler(xgrammar.TokenizerInfo.from_huggingface(tokenizer), max_threads=1)
-    end = tokenizer.eos_token_id
-
-    def check(grammar, answer):
-        matcher = xgrammar.GrammarMatcher(compiler.compile_grammar(grammar), override_stop_tokens=[end])
-        return matcher.accept_string(answer) and matcher.accept_token(end)
-
-    return check
-
-
 def held(reasoning=False):
     return answers.grammar(FORMAT, GOLD.types, GOLD.sentence, reasoning, GOLD.relation_types)
 

@@ -15,20 +15,6 @@ close = grammar(TYPES).close
 NAMES = ["Ann", '"C:\\temp"', "北京", "👩\u200d🔬", "e\u0301", "[x] {y}\tz", ":", "],", '",']
 
 
-@pytest.fixture(scope="module")
-def allows(tokenizer):
-    """`allows(grammar, answer)`: True if the grammar allows the answer and nothing is missing at its end."""
-    xgrammar = pytest.importorskip("xgrammar")
-    compiler = xgrammar.GrammarCompiler(xgrammar.TokenizerInfo.from_huggingface(tokenizer), max_threads=1)
-    end = tokenizer.eos_token_id
-
-    def check(grammar, answer):
-        matcher = xgrammar.GrammarMatcher(compiler.compile_grammar(grammar), override_stop_tokens=[end])
-        return matcher.accept_string(answer) and matcher.accept_token(end)
-
-    return check
-
-
 def random_entities(rng):
     return [Entity(rng.choice(NAMES), rng.choice(TYPES)) for _ in range(rng.randint(0, 8))]
 

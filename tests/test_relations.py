@@ -201,19 +201,6 @@ def test_a_built_rationale_names_what_it_extracts(name):
 # ---------------------------------------------------------------------------------------------------------- grammar
 
 
-@pytest.fixture(scope="module")
-def allows(tokenizer):
-    xgrammar = pytest.importorskip("xgrammar")
-    compiler = xgrammar.GrammarCompiler(xgrammar.TokenizerInfo.from_huggingface(tokenizer), max_threads=1)
-    end = tokenizer.eos_token_id
-
-    def check(grammar, answer):
-        matcher = xgrammar.GrammarMatcher(compiler.compile_grammar(grammar), override_stop_tokens=[end])
-        return matcher.accept_string(answer) and matcher.accept_token(end)
-
-    return check
-
-
 def held(example, reasoning=False):
     return answers.grammar(example.format, example.types, example.sentence, reasoning, example.relation_types)
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from recipe.answers.json_grammar import Grammar, Part, rules, whole_facts
-from recipe.answers.json_text import Finder, Pairs, block, layout, quote, that_can_be_read, whole_object
+from recipe.answers.json_text import Finder, Pairs, block, first_of, layout, quote, that_can_be_read, whole_object
 from recipe.answers.no_name import says_none
 from recipe.answers.think import with_reasoning
 from recipe.core.entities import Answer, Entity, Example, normalize_type
@@ -158,8 +158,7 @@ def _from_item(item: object) -> list[Entity] | None:
     if not isinstance(item, Pairs):
         return None
     fields = dict(item)
-    name = next((fields[key] for key in ("name", "text", "entity") if key in fields), None)
-    label = next((fields[key] for key in ("type", "label") if key in fields), None)
+    name, label = first_of(fields, ("name", "text", "entity")), first_of(fields, ("type", "label"))
     if isinstance(name, str) and isinstance(label, str):
         return [Entity(str(name), normalize_type(label))]
     return _from_mapping(item) if name is None and label is None else None

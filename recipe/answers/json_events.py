@@ -26,7 +26,7 @@ from collections.abc import Iterable, Sequence
 
 from recipe.answers.json_answer import is_type, plain
 from recipe.answers.json_grammar import Grammar, bound, choice, end_rules, in_order
-from recipe.answers.json_text import Finder, Pairs, quote, that_can_be_read, whole_list
+from recipe.answers.json_text import Finder, Pairs, first_of, name_of, quote, that_can_be_read, whole_list
 from recipe.answers.no_name import says_none
 from recipe.answers.prompt import types_in_json
 from recipe.answers.think import with_reasoning
@@ -55,7 +55,6 @@ Answer with JSON of this form, each trigger and argument copied exactly from the
 Sentence: {{SENTENCE}}"""
 
 _TRIGGERS, _TYPES = ("trigger", "nugget"), ("type", "event_type", "event type", "event")
-_NAMES = ("name", "text", "argument", "span")
 
 
 def of_task(example: Example) -> Example:
@@ -232,7 +231,7 @@ def _read_events(events: Iterable[object]) -> _Said | None:
     arguments: list[Relation] = []
     for event in events:
         fields = dict(event) if isinstance(event, Pairs) else {}
-        label, trigger = _first(fields, _TYPES), _text(_first(fields, _TRIGGERS))
+        label, trigger = first_of(fields, _TYPES), name_of(first_of(fields, _TRIGGERS))
         own = _arguments(fields.get("arguments"))
         if not isinstance(label, str) or trigger is None or own is None:
             return None
@@ -251,7 +250,7 @@ def _arguments(value: object) -> list[tuple[str, str]] | None:
         pairs = [(role, name) for role, names in value for name in _names(names)]
     else:
         roles = (dict(item).get("role") if isinstance(item, Pairs) else None for item in value)
-        pairs = [(role, _text(item)) for role, item in zip(roles, value, strict=True)]
+        pairs = [(role, name_of(item)) for role, item in zip(roles, value, strict=True)]
     return pairs if all(isinstance(role, str) and name is not None for role, name in pairs) else None
 
 
@@ -259,19 +258,10 @@ def _names(value: object) -> list[str | None]:
     if value is None or (isinstance(value, str) and says_none(value)):
         return []
     return (
-        [_text(each) for each in value] if isinstance(value, list) and not isinstance(value, Pairs) else [_text(value)]
+        [name_of(each) for each in value]
+        if isinstance(value, list) and not isinstance(value, Pairs)
+        else [name_of(value)]
     )
-
-
-def _text(value: object) -> str | None:
-    """`"rash"` of itself or of `{"text": "rash"}`."""
-    if isinstance(value, Pairs):
-        value = _first(dict(value), _NAMES)
-    return str(value) if isinstance(value, str) else None
-
-
-def _first(fields: dict, keys: Sequence[str]) -> object:
-    return next((fields[key] for key in keys if key in fields), None)
 
 
 _FINDER = Finder(("events",), _read)

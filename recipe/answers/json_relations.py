@@ -22,7 +22,17 @@ from dataclasses import replace
 
 from recipe.answers.json_answer import is_type, plain
 from recipe.answers.json_grammar import Grammar, Part, rules, whole_facts
-from recipe.answers.json_text import Finder, Pairs, block, layout, quote, that_can_be_read, whole_object
+from recipe.answers.json_text import (
+    Finder,
+    Pairs,
+    block,
+    first_of,
+    layout,
+    name_of,
+    quote,
+    that_can_be_read,
+    whole_object,
+)
 from recipe.answers.no_name import says_none
 from recipe.answers.think import with_reasoning
 from recipe.core.entities import Answer, Entity, Example, Relation, normalize_type
@@ -171,23 +181,16 @@ def _pair(value: object) -> tuple[str, str] | None:
     """Head and tail of `["Ada", "London"]` or of an object that has both."""
     if isinstance(value, Pairs):
         fields = dict(value)
-        ends = [_name(_first(fields, keys)) for keys in (_HEADS, _TAILS)]
+        ends = [name_of(first_of(fields, keys)) for keys in (_HEADS, _TAILS)]
     else:
-        ends = [_name(each) for each in value] if isinstance(value, list) and len(value) == 2 else [None]
+        ends = [name_of(each) for each in value] if isinstance(value, list) and len(value) == 2 else [None]
     return None if None in ends else tuple(ends)
-
-
-def _name(value: object) -> str | None:
-    """`"Ada"` of itself or of `{"name": "Ada"}`."""
-    if isinstance(value, Pairs):
-        value = _first(dict(value), ("name", "text"))
-    return str(value) if isinstance(value, str) else None
 
 
 def _from_item(item: object) -> list[Relation] | None:
     """`{"head": "Ada", "type": "born in", "tail": "Rome"}`, `["Ada", "born in", "Rome"]` or `{"born in": [...]}`."""
     if isinstance(item, Pairs):
-        label, ends = _first(dict(item), _TYPES), _pair(item)
+        label, ends = first_of(dict(item), _TYPES), _pair(item)
         if ends is None and label is None:
             found = [_of_type(*each) for each in item]
             return None if None in found else [relation for each in found for relation in each]
@@ -198,7 +201,3 @@ def _from_item(item: object) -> list[Relation] | None:
     if not isinstance(label, str) or ends is None:
         return None
     return list(of_pairs([(normalize_type(label), [ends])]))
-
-
-def _first(fields: dict, keys: Sequence[str]) -> object:
-    return next((fields[key] for key in keys if key in fields), None)

@@ -159,6 +159,21 @@ def _lead(text: str) -> int:
     return fence.end() if fence else 0
 
 
+def first_of(fields: dict, keys: Iterable[str]) -> object:
+    """What is under the first of the keys that is there; None without any."""
+    return next((fields[key] for key in keys if key in fields), None)
+
+
+_NAMES = ("name", "text", "argument", "span")
+
+
+def name_of(value: object) -> str | None:
+    """`"Ada"` of itself or of an object with a name, such as `{"text": "Ada"}`."""
+    if isinstance(value, Pairs):
+        value = first_of(dict(value), _NAMES)
+    return str(value) if isinstance(value, str) else None
+
+
 _F = TypeVar("_F", bound=Fact)
 
 
