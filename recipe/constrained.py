@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from recipe import answers
 from recipe.core.command_line import command_parser, exit_status
-from recipe.core.entities import DEFAULT_FORMAT, DataError
+from recipe.core.entities import DEFAULT_FORMAT
 from recipe.corpora.texts import split_types
 
 
@@ -35,10 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def show() -> None:
         name, types = args.answer_format, split_types(args.types)
         others = split_types(args.relation_types) if args.relation_types is not None else ()
-        if bool(others) != answers.has_relation_types(name):
-            need = "not of this format" if others else "name them, too"
-            raise DataError(f"--relation-types: {need}; --answer-format is {name}")
-        print(answers.grammar(name, (*types, *others), args.text, args.reasoning, others).rules, end="")
+        types, others = answers.asked_types(name, types, others)
+        print(answers.grammar(name, types, args.text, args.reasoning, others).rules, end="")
 
     return exit_status("constrained", show)
 

@@ -102,6 +102,9 @@ def test_the_command_prints_the_grammar_of_other_tasks(capsys):
     expected = answers.grammar(name, ("attack", "flight", "victim"), None, False, ("victim",)).rules
     assert capsys.readouterr().out == expected
     assert constrained.main(asked) == 2
-    assert f"--relation-types: name them, too; --answer-format is {name}" in capsys.readouterr().err
+    assert (
+        f"--relation-types: name types of relations, or roles, too; the answer format is {name}"
+        in capsys.readouterr().err
+    )
     assert constrained.main(["--types", "a", "--relation-types", "b"]) == 2
-    assert "--relation-types: not of this format" in capsys.readouterr().err
+    assert "--relation-types: not of answers in this format" in capsys.readouterr().err

@@ -189,9 +189,21 @@ def one_type(name: str) -> bool:
     return getattr(FORMATS[check_format(name)], "ONE_TYPE", False)
 
 
-def has_relation_types(name: str) -> bool:
-    """True for a format that asks for two kinds of types: of entities or events, and of relations or roles."""
-    return hasattr(FORMATS[check_format(name)], "schema")
+def asked_types(
+    name: str, types: Sequence[str], relation_types: Sequence[str] = ()
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """All types of an Example in a format, and those of its relations, from what a user names.
+
+    DataError where a format has two kinds of types (of entities or events, and of relations or roles) and one is named,
+    or the other way round.
+    """
+    both = hasattr(FORMATS[check_format(name)], "schema")
+    if both != bool(relation_types):
+        need = "name types of relations, or roles, too" if both else "not of answers in this format, --types are all"
+        raise DataError(f"--relation-types: {need}; the answer format is {name}")
+    if both:
+        return (*types, *relation_types), tuple(relation_types)
+    return tuple(types), tuple(types) if task(name) == "re" else ()
 
 
 def fidelity(completion: str, example: Example) -> float:

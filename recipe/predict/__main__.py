@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, TextIO
 from recipe import answers
 from recipe.core.command_line import Failed, end_with, exit_status, unwind_on_sigterm
 from recipe.core.console import sent, terminal
-from recipe.core.entities import DataError
+from recipe.core.entities import DEFAULT_FORMAT, DataError
 from recipe.core.files import fingerprint
 from recipe.corpora.texts import Record, piped, read_records, split_types
 from recipe.generate.bar import bar
 from recipe.generate.engine import LOG, Decoding, add_options
 from recipe.generate.predictions import journal, package_versions
 from recipe.predict import Predictor, Settings, load
-from recipe.predict.output_formats import FORMATS, write
+from recipe.predict.output_formats import FORMATS, LINES, write
 from recipe.predict.questions import Inquiry
 from recipe.predict.replies import Result
 
@@ -48,6 +48,8 @@ def _run(args: argparse.Namespace, out: TextIO) -> None:
     options = {name: getattr(args, name) for name in Decoding.__slots__}
     options |= {name: getattr(settings, name) for name in Settings.__slots__}
     with _log(args.output) as log, load(args.model, log=log, **options) as predictor:
+        if args.format in LINES and answers.task(predictor.settings.answer_format) != answers.task(DEFAULT_FORMAT):
+            raise DataError(f"--format {args.format}: can't show relations and events; jsonl and json can")
         inquiries = _inquiries(predictor, records, args)
         if not args.output:
             for piece in write(
@@ -76,6 +78,7 @@ def _settings(args: argparse.Namespace) -> Settings:
     if args.temperature is None:
         args.temperature = 0.0 if args.samples == 1 else 0.7
     template = read_text(args.prompt_template) if args.prompt_template else None
+    args.relation_types = () if args.relation_types is None else split_types(args.relation_types)
     named = {name: getattr(args, name) for name in Settings.__slots__ if hasattr(args, name)}
     return Settings(**named, template=template)
 
@@ -177,8 +180,9 @@ def _manifest(predictor: Predictor, records: Sequence[Record]) -> dict[str, obje
     settings["template"] = hashlib.sha256((settings["template"] or "").encode("utf-8", "replace")).hexdigest()
     settings["wordings"] = hashlib.sha256(json.dumps(settings["wordings"], sort_keys=True).encode()).hexdigest()
     del settings["min_agreement"]
-    if not settings["all_mentions"]:  # a run that was begun before there was the choice goes on
-        del settings["all_mentions"]
+    for name in ("all_mentions", "relation_types"):  # a run that was begun before there was the choice goes on
+        if not settings[name]:
+            del settings[name]
     decoding = {key: value for key, value in asdict(predictor.decoding).items() if key in _LENGTHS}
     return {
         "model": fingerprint(predictor.folder),
@@ -217,7 +221,8 @@ def _parser() -> argparse.ArgumentParser:
             "  python -m recipe.predict models/grpo --types person,location --input texts.txt --output found.jsonl\n"
             "  cat texts.txt | python -m recipe.predict models/grpo --types person --format inline\n"
             "  python -m recipe.predict models/grpo --input texts.jsonl --constrained --samples 5 --output out.json\n"
-            "  python -m recipe.predict models/grpo --types person --input a.txt --all-mentions --output a.jsonl\n\n"
+            "  python -m recipe.predict models/grpo --types person --input a.txt --all-mentions --output a.jsonl\n"
+            "  python -m recipe.predict models/events --types attack --relation-types attacker,victim --input a.txt\n\n"
             '--input: .txt with a text a line; .jsonl with {"text": ..., "id": ..., "types": [...]} a line, the last\n'
             "two optional; .parquet with such columns, or evaluation rows. A pipe is read in place of a file.\n"
             "With --output, the same command again goes on where an interrupted one stopped."
@@ -226,7 +231,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="model folder or hub name")
-    add("--types", metavar="A,B", help="entity types, with commas between them; a record's own types go first")
+    add("--types", metavar="A,B", help="types, with commas between them; a record's own types go first")
+    told = "types of relations, or roles of arguments, of a model that answers with them beside --types"
+    add("--relation-types", metavar="A,B", help=told)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--text", metavar="TEXT", help="one text")
     source.add_argument("--input", type=Path, metavar="FILE", help="texts; without it they come from a pipe")

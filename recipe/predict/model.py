@@ -211,6 +211,7 @@ def load(
         found = trained_on(folder)
         given = {"template": chosen.template, "wordings": chosen.wordings}
         chosen = replace(chosen, **found | {name: value for name, value in given.items() if value})
+    answers.asked_types(chosen.answer_format, (), chosen.relation_types)  # sooner than the first text
     max_model_len, longest = fit_lengths(folder, max_model_len, max_new_tokens)
     if max_new_tokens is None:  # half of a short model, so that there is room for texts
         longest = min(MAX_NEW_TOKENS, max_model_len // 2)

@@ -23,7 +23,8 @@ from collections.abc import Callable, Iterable, Iterator
 from recipe.core.entities import has_lone_surrogate
 from recipe.predict.replies import Mention, Result
 
-FORMATS = ("json", "jsonl", "conll", "inline")
+LINES = ("conll", "inline")  # which show entities alone
+FORMATS = ("json", "jsonl", *LINES)
 
 
 def write(results: Iterable[Result], form: str) -> Iterator[str]:

@@ -24,7 +24,8 @@ class Settings:
     `window`: at most so many "tokens" or "words" of text at a time, such as (200, "words"); None: as many as there is
     room for. `max_reasoning_tokens`: a longer think block is closed. `constrained`: the answer keeps to its layout and
     to the types. `samples`: so many answers a text, of which an entity needs the share `min_agreement`. `all_mentions`:
-    a name that is found is marked wherever it stands, not as often as the answer gives it.
+    a name that is found is marked wherever it stands, not as often as the answer gives it. `relation_types`: those of
+    relations, or the roles of an event's arguments, where a model's answers have them beside entities or events.
     `answer_format`, `template` and, for questions about one type, `wordings` (type -> template): those that the model
     was trained on; None: `load` looks in the model's folder.
     """
@@ -37,6 +38,7 @@ class Settings:
     min_agreement: float = 0.5
     seed: int = 0
     all_mentions: bool = False
+    relation_types: tuple[str, ...] = ()
     answer_format: str | None = None
     template: str | None = None
     wordings: Mapping[str, str] | None = None
@@ -63,7 +65,9 @@ class Settings:
 
     def asked(self, text: str, types: tuple[str, ...]) -> tuple[Example, ...]:
         """A text as the examples to ask about: one, or one for each type."""
-        return ask(Example(text, types, format=self.answer_format or DEFAULT_FORMAT))
+        name = self.answer_format or DEFAULT_FORMAT
+        types, of_relations = answers.asked_types(name, types, self.relation_types)
+        return ask(Example(text, types, format=name, relation_types=of_relations))
 
     def prompt(self, example: Example) -> str:
         """What is asked about an example; about a type that wasn't trained on, without worked examples."""
@@ -71,7 +75,11 @@ class Settings:
 
     def grammar(self, types: tuple[str, ...], text: str) -> Grammar | None:
         """What holds an answer about a text to its layout, where answers are constrained."""
-        return answers.grammar(self.answer_format or DEFAULT_FORMAT, types, text) if self.constrained else None
+        if not self.constrained:
+            return None
+        name = self.answer_format or DEFAULT_FORMAT
+        types, of_relations = answers.asked_types(name, types, self.relation_types)
+        return answers.grammar(name, types, text, False, of_relations)
 
 
 @dataclass(frozen=True, slots=True)
