@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from data_prep.to_parquet import main as to_parquet
 from recipe import answers
-from recipe.core.entities import DataError, Entity, Relation
-from recipe.corpora import Reading, crossre, instructuie_events, instructuie_relations, scier, spert
-from recipe.corpora.datasets import find_datasets, read_dataset
+from recipe.core.entities import DataError, Entity, Relation, normalize_type
+from recipe.corpora import LAYOUTS, Reading, crossre, instructuie_events, instructuie_relations, scier, spert
+from recipe.corpora.annotated import example_of
+from recipe.corpora.datasets import find_datasets, read_dataset, sentence_files
+from recipe.corpora.record_layout import RecordLayout
 from recipe.corpora.records import Wrong
 
 TOKENS = ["Ada", "left", "New", "Rome", "."]
@@ -81,6 +83,16 @@ def test_residual_types_of_names_stay_where_relations_are_asked_for(tmp_path):
     assert "misc" in read(tmp_path, format=answers.formats_of("re")[1])[0].types
 
 
+def test_two_labels_at_one_place_are_two_entities_and_relations_are_about_the_first(tmp_path):
+    write(tmp_path / "test.json", CROSSRE | {"ner": [*CROSSRE["ner"], [2, 3, "city"], [0, 0, "person"]]})
+    noted = Counter()
+    [example] = read(tmp_path, format=answers.formats_of("re")[1], noted=noted)
+    assert [(each.name, each.type) for each in example.entities] == [
+        ("Ada", "person"), ("New Rome", "city"), ("New Rome", "misc"),
+    ]  # fmt: skip
+    assert (example.relations[0].tail.type, noted["repeated_entity"]) == ("misc", 1)
+
+
 @pytest.mark.parametrize(
     ("record", "said"),
     [
@@ -131,6 +143,29 @@ def test_any_record_is_read_or_wrong(name, data, value):
         instructuie_events.read({"sentence": "x", "events": value}, None)
 
 
+@each_layout
+@given(data=st.data(), value=json_values)
+@settings(max_examples=150, deadline=None)
+def test_what_is_read_of_any_record_is_an_example_or_wrong(name, data, value):
+    record = RECORDS[name] | {data.draw(st.sampled_from(sorted(RECORDS[name]))): value}
+    with contextlib.suppress(Wrong):
+        annotated = READERS[name](record, None)
+        types = tuple({normalize_type(mention.label) for mention in annotated.mentions})
+        relation_types = tuple({normalize_type(tie.label) for tie in annotated.ties}) or ("physical",)
+        example, _ = example_of(annotated, types, {}, "toy", Reading(), relation_types)
+        for entity in [*example.entities, *(each for one in example.relations for each in one.mentions)]:
+            assert entity.start is None or example.sentence.startswith(entity.name, entity.start)
+
+
+@given(json_values)
+@settings(max_examples=150, deadline=None)
+def test_any_value_fits_or_does_not(value):
+    for layout in LAYOUTS:
+        if isinstance(layout, RecordLayout):
+            for record in (value, *(each | {key: value} for each in RECORDS.values() for key in each)):
+                assert layout.fits(record) in (True, False)
+
+
 @pytest.mark.parametrize("label", ["NA", "", "no_relation"])
 def test_no_relation_is_none_and_is_counted(tmp_path, label):
     none = UIE | {"relations": [*UIE["relations"], UIE["relations"][0] | {"type": label}]}
@@ -167,6 +202,67 @@ def test_a_set_may_lack_a_split_and_another_layout_is_no_set(tmp_path):
     found, _ = find_datasets(tmp_path)
     assert [dataset.name for dataset in found] == ["ai", "music"]
     assert not found[0].file("dev").is_file()
+
+
+def test_two_sets_may_have_two_layouts(tmp_path):
+    for split in ("train", "test"):
+        write(tmp_path / f"ai-{split}.json", CROSSRE)
+        write(tmp_path / f"conll04_{split}.json", SPERT)
+    found, _ = find_datasets(tmp_path)
+    assert [(dataset.name, dataset.layout) for dataset in found] == [("ai", crossre.LAYOUT), ("conll04", spert.LAYOUT)]
+    assert [len(list(read_dataset(dataset, "test"))) for dataset in found] == [1, 1]
+
+
+def test_a_split_of_a_set_in_another_layout_is_refused_not_left_out(tmp_path):
+    write(tmp_path / "ai-train.json", CROSSRE)
+    write(tmp_path / "ai-test.json", SPERT)
+    write(tmp_path / "music-train.json", CROSSRE)
+    with pytest.raises(DataError, match=r"ai-test\.json: record 1: 'sentence' is null or missing"):
+        list(read_dataset(find_datasets(tmp_path)[0][0], "test"))
+
+
+def test_a_folder_with_files_of_its_splits_alone_is_the_dataset_as_before(tmp_path):
+    for name in ("train", "test", "ai_train", "music_train"):
+        write(tmp_path / "toy" / f"{name}.json", CROSSRE)
+    [dataset], _ = find_datasets(tmp_path / "toy")
+    assert (dataset.name, dataset.file("train").name) == ("toy", "train.json")
+
+
+@pytest.mark.parametrize("other", ["ai-valid.json", "ai_dev.json", "ai-dev.jsonl"])
+def test_two_files_for_one_split_of_a_set_are_told(tmp_path, other):
+    for name in ("ai-train.json", "music-train.json", "ai-dev.json", other):
+        write(tmp_path / name, CROSSRE)
+    ai, music = find_datasets(tmp_path)[0]
+    with pytest.raises(DataError, match="both look like its dev split"):
+        ai.file("dev")
+    assert len(list(read_dataset(music, "train"))) == 1
+
+
+def test_a_folder_called_as_a_set_is_told(tmp_path):
+    for name in ("ai-train.json", "music-train.json", "ai/train.json"):
+        write(tmp_path / name, CROSSRE)
+    with pytest.raises(DataError, match="ai and the files called ai and a split have one name"):
+        find_datasets(tmp_path)
+
+
+def test_datasets_below_a_folder_of_sets_are_found_too(tmp_path):
+    for name in ("ai-train.json", "music-train.json", "spert/train.json"):
+        write(tmp_path / name, SPERT)
+    assert [dataset.name for dataset in find_datasets(tmp_path)[0]] == ["ai", "music", "spert"]
+
+
+def test_a_list_of_types_beside_several_sets_is_of_each(tmp_path):
+    for name in ("ai-train.json", "music-train.json"):
+        write(tmp_path / name, CROSSRE)
+    write(tmp_path / "labels.json", ["physical", "role"])
+    for dataset in find_datasets(tmp_path)[0]:
+        assert next(read_dataset(dataset, "train")).types == ("physical", "role")
+
+
+def test_the_test_splits_of_all_sets_are_named_by_their_folder(tmp_path):
+    for name in ("ai-train.json", "ai-test.json", "music-train.json", "music-test.json"):
+        write(tmp_path / name, CROSSRE)
+    assert [path.name for path in sentence_files(tmp_path)] == ["ai-test.json", "music-test.json"]
 
 
 def test_files_of_two_splits_together_are_no_set_of_their_own(tmp_path):
@@ -245,3 +341,24 @@ def test_counts_are_the_sources(split):
     [dataset], _ = find_datasets(published("SciER", "SciER", "LLM"))
     lines = dataset.file(split).read_text().splitlines()
     assert counted(dataset, split) == (len(lines), sum(len(json.loads(line)["rel"]) for line in lines))
+
+
+@PUBLISHED
+def test_the_second_test_split_of_scier_is_one_file():
+    path = published("SciER", "SciER", "LLM", "test_ood.jsonl")
+    lines = path.read_text().splitlines()
+    [dataset], _ = find_datasets(path)
+    assert counted(dataset, "test") == (len(lines), sum(len(json.loads(line)["rel"]) for line in lines))
+
+
+@PUBLISHED
+@pytest.mark.parametrize("split", ["train", "dev", "test"])
+def test_a_joint_answer_says_all_but_two_types_of_a_name_that_a_relation_has(split):
+    places = ("CrossRE", "crossre_data"), ("SciER", "SciER", "LLM"), ("TablERT-CNN", "data", "datasets", "conll04")
+    found = [dataset for place in places for dataset in find_datasets(published(*place), task="re")[0]]
+    for dataset in found:
+        for example in read_dataset(dataset, split, Reading(format=answers.formats_of("re")[1])):
+            typed = {(entity.name, entity.type) for entity in example.entities}
+            tied = {each.name for one in example.relations for each in one.mentions}
+            if all(sum(name == other for other, _ in typed) == 1 for name in tied):
+                assert answers.count(answers.parse(answers.render_answer(example), example), example).f1 == 1

@@ -5,6 +5,8 @@
 
 Ends are inclusive. What follows the label of a relation (an explanation, and whether the annotators were sure) isn't
 read. The six domains stand in one folder, each a dataset: `ai-train.json`, `ai-dev.json`, `ai-test.json`.
+
+A few places in the translations (Multi-CrossRE) have two labels: two entities, and relations are about the first.
 """
 
 from pathlib import Path
@@ -25,13 +27,14 @@ def fits(record: object) -> bool:
 def read(record: object, join: str | None) -> Annotated:
     """The sentence, its spans and its relations; raises Wrong."""
     tokens = check_tokens(record, "sentence", "ner", "relations")
-    chunks: dict[tuple[int, int], str] = {}
+    chunks: list[tuple[int, int, str]] = []
+    places: dict[tuple[int, int], int] = {}
     for number, span in enumerate(record["ner"], 1):
         first, last, label = _parts(span, (int, int, str), f"entity {number}", "bad_entity")
         _check_place(first, last, len(tokens), f"entity {number}")
-        chunks.setdefault((first, last), label)
+        places.setdefault((first, last), len(chunks))
+        chunks.append((first, last + 1, label))
     ties = []
-    places = {place: number for number, place in enumerate(chunks)}
     for number, relation in enumerate(record["relations"], 1):
         what = f"relation {number}"
         *ends, label = _parts(relation, (int, int, int, int, str), what, "bad_relation")
@@ -40,7 +43,7 @@ def read(record: object, join: str | None) -> Annotated:
             if end not in places:
                 raise Wrong("bad_relation", f"{what} is about tokens {end[0]} to {end[1]}, which are no entity")
         ties.append(Tie(places[head], label, places[tail]))
-    return of_tokens(tokens, ((first, last + 1, label) for (first, last), label in chunks.items()), join, ties)
+    return of_tokens(tokens, chunks, join, ties)
 
 
 def _parts(value: object, types: tuple[type, ...], what: str, reason: str) -> list:

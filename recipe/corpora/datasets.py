@@ -122,16 +122,16 @@ def _folders(root: Path, task: str | None) -> list[Path]:
     """The folders or files of all datasets; folders in which no layout is recognised among them."""
     if root.is_file():
         return [root]
-    if sets := _sets(root, task):
-        return sets
-    # Splits that are folders would each be found as a dataset.
-    if any(layout.knows_splits(root) for layout in corpora.LAYOUTS if hasattr(layout, "knows_splits")):
-        return [root]
     below = _subfolders(root)
-    if below and all(path.name.lower() in _SPLIT_NAMES for path in below) and _is_dataset(root, task):
-        return [root]
+    own = _sets(root, task)
+    if not own:
+        # Splits that are folders would each be found as a dataset.
+        if any(layout.knows_splits(root) for layout in corpora.LAYOUTS if hasattr(layout, "knows_splits")):
+            return [root]
+        if below and all(path.name.lower() in _SPLIT_NAMES for path in below) and _is_dataset(root, task):
+            return [root]
     below = {path: _dataset_folders(path, 1, task) for path in below}
-    own = [root] if _is_dataset(root, task) else _dataset_files(root, task)
+    own = own or ([root] if _is_dataset(root, task) else _dataset_files(root, task))
     if own and not any(below.values()):
         return own
     if not below:
@@ -238,12 +238,15 @@ def sentence_files(path: Path) -> list[Path]:
 
 
 def _test_files(folder: Path) -> list[Path]:
-    """All files of the folder's test split, by the first layout that has any."""
-    for layout in corpora.LAYOUTS:
-        parts = getattr(layout, "parts", lambda path, split, file=layout.file: [file(path, split)])
-        if files := [file for file in parts(folder, "test") if file.is_file()]:
-            return files
-    return []
+    """All files of the test split of the folder, or of each of the sets in it, by the first layout that has any."""
+    found = []
+    for place in _sets(folder, None) or [folder]:
+        for layout in corpora.LAYOUTS:
+            parts = getattr(layout, "parts", lambda path, split, file=layout.file: [file(path, split)])
+            if files := [file for file in parts(place, "test") if file.is_file()]:
+                found += files
+                break
+    return found
 
 
 def sentences(path: Path, reading: Reading = STRICT) -> Iterator[str]:

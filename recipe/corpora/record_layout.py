@@ -93,7 +93,7 @@ class RecordLayout:
         """The list of types, and the files of all splits."""
         if path.is_file():
             return (path,)
-        listed = labels_file(path)
+        listed = labels_file(path if path.is_dir() else path.parent)  # one of several sets has it beside its splits
         return tuple(([listed] if listed else []) + list(self._splits(path)))
 
     def types(self, dataset: Dataset, reading: Reading) -> tuple[str, ...]:

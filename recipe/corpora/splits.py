@@ -49,30 +49,45 @@ def split_files(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> li
     best = min((rank for rank, _ in ranked), default=None)
     found = [path for rank, path in ranked if rank == best]
     if len({_PART.sub("", path.stem) + path.suffix for path in found}) > 1:
-        both = " and ".join(path.name for path in found[:2])
-        raise DataError(f"{folder}: {both} both look like its {split} split; leave one of them there, or name one file")
+        raise _two(folder, split, [path.name for path in found])
     return _whole(found)
+
+
+def _two(folder: Path, split: str, names: list[str]) -> DataError:
+    both = " and ".join(names[:2])
+    return DataError(f"{folder}: {both} both look like its {split} split; leave one of them there, or name one file")
 
 
 def sets(folder: Path, is_ours: Callable[[Path], bool]) -> list[Path]:
     """The sets of splits in a folder that holds several, sorted: what their files' names begin with.
 
-    None where a file alone is each split, as then the folder is the dataset.
+    Empty where a split is in one file of its name alone, such as `train.json`: then the folder is the dataset.
+    DataError where a file or folder is called as a set is.
     """
     found: dict[str, set[str]] = {}
+    alone = False
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         name = _IN_SET.fullmatch(path.stem)
-        if name and not path.name.startswith(".") and path.is_file() and is_ours(path):
-            split = next(split for split, names in SPLITS.items() if name["split"].lower() in names)
-            found.setdefault(name["set"], set()).add(split)
+        is_alone = path.stem.lower() in _NAMES
+        if (name or is_alone) and not path.name.startswith(".") and path.is_file() and is_ours(path):
+            alone |= is_alone
+            if name:
+                split = next(split for split, names in SPLITS.items() if name["split"].lower() in names)
+                found.setdefault(name["set"], set()).add(split)
     # `conll04_train_dev.json` is train and dev of `conll04` together, not the dev split of another set.
     own = {name: splits for name, splits in found.items() if not _IN_SET.fullmatch(name)}
     several = any(sum(split in splits for splits in found.values()) > 1 for split in SPLITS)
-    return [folder / name for name in own] if several else []
+    if alone or not several:
+        return []
+    if taken := next((name for name in own if (folder / name).exists()), None):
+        raise DataError(
+            f"{folder}: {taken} and the files called {taken} and a split have one name; move one of them away"
+        )
+    return [folder / name for name in own]
 
 
-_ANY_SPLIT = "|".join(sorted((name for names in SPLITS.values() for name in names), key=len, reverse=True))
-_IN_SET = re.compile(rf"(?P<set>.+)[-_](?P<split>{_ANY_SPLIT})", re.IGNORECASE)
+_NAMES = tuple(name for names in SPLITS.values() for name in names)
+_IN_SET = re.compile(rf"(?P<set>.+)[-_](?P<split>{'|'.join(_NAMES)})", re.IGNORECASE)
 
 
 def _of_set(prefix: Path, split: str, is_ours: Callable[[Path], bool]) -> list[Path]:
@@ -83,7 +98,10 @@ def _of_set(prefix: Path, split: str, is_ours: Callable[[Path], bool]) -> list[P
     own = [
         path for path, name in names if name and name["set"] == prefix.name and name["split"].lower() in SPLITS[split]
     ]
-    return [path for path in own if is_ours(path)][:1]
+    found = [path for path in own if not path.name.startswith(".") and is_ours(path)]
+    if len(found) > 1:
+        raise _two(prefix, split, [path.name for path in found])
+    return found
 
 
 def split_folder(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> list[Path]:
@@ -97,8 +115,7 @@ def split_folder(folder: Path, split: str, is_ours: Callable[[Path], bool]) -> l
     shown = ([path for path in sorted(below.iterdir()) if not path.name.startswith(".")] for below in folders)
     found = [files for paths in shown if (files := [path for path in paths if path.is_file() and is_ours(path)])]
     if len(found) > 1:
-        both = " and ".join(f"{files[0].parent.name}/" for files in found[:2])
-        raise DataError(f"{folder}: {both} both look like its {split} split; leave one of them there, or name one file")
+        raise _two(folder, split, [f"{files[0].parent.name}/" for files in found])
     return _whole(found[0]) if found else []
 
 

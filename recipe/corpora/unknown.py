@@ -65,7 +65,9 @@ def describe(path: Path) -> str:
         names = sorted(each for each in path.iterdir() if not each.name.startswith(".")) if path.is_dir() else []
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         there = f"it holds {', '.join(map(_file, names[:_SHOWN]))}{more}" if names else "it is empty"
-    known = ", ".join(dict.fromkeys(layout.FILES.partition(" (")[0] for layout in LAYOUTS if hasattr(layout, "FILES")))
+    names = dict.fromkeys(layout.FILES.partition(" (")[0] for layout in LAYOUTS if hasattr(layout, "FILES"))
+    # `InstructUIE` says enough of `InstructUIE relations`.
+    known = ", ".join(name for name in names if not any(name.startswith(f"{other} ") for other in names))
     return f"{path}: no layout that is read: {there}; data_prep/README.md shows those that are: {known}"
 
 
