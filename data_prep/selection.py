@@ -96,19 +96,20 @@ def _select_protocol(args: argparse.Namespace, origins: Origins) -> Selection:
             raise DataError(f"--protocol {protocol.name}: takes {protocol.train.share} of train; give no other amount")
         else:
             amount = Amount(share=protocol.train.share)
-    datasets, _ = corpora.find_datasets(args.corpora, names, origins.name, args.task)
+    task = args.task or protocol.task
+    datasets, _ = corpora.find_datasets(args.corpora, names, origins.name, task)
     found = tuple(dataset for dataset in datasets if dataset.file(split).is_file())
     present = {dataset.name for dataset in found}
     if not found:
         what = f"none of the {len(names)} datasets of {protocol.name} has a {split} split there"
-        raise DataError(f"{origins.given['corpora']}: {what}; {_present(args, origins)}")
+        raise DataError(f"{origins.given['corpora']}: {what}; {_present(args, origins, task)}")
     missing = tuple(name for name in names if name not in present)
     dev = Amount() if args.command == "eval" else _dev(args, amount.cap)
     return Selection(found, split, amount, dev, protocol, missing)
 
 
-def _present(args: argparse.Namespace, origins: Origins) -> str:
-    there, _ = corpora.find_datasets(args.corpora, None, origins.name, args.task)
+def _present(args: argparse.Namespace, origins: Origins, task: str | None = None) -> str:
+    there, _ = corpora.find_datasets(args.corpora, None, origins.name, args.task or task)
     return f"there are: {_listed([dataset.name for dataset in there])}"
 
 

@@ -67,6 +67,7 @@ from recipe.corpora.dataset import Dataset
 from recipe.corpora.datasets import format_of, sentence_files, sentences
 from recipe.corpora.json_files import read_text
 from recipe.evaluate import left_out
+from recipe.evaluate.protocols import read_protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,8 @@ def reading_of(args: argparse.Namespace) -> Reading:
 
 def answer_format(args: argparse.Namespace, datasets: Sequence[Dataset]) -> str:
     """The format that the arguments name or, if none, that of the datasets' task. DataError where they have several."""
+    if args.protocol and args.answer_format is None and args.task is None:
+        return read_protocol(args.protocol).answer_format or DEFAULT_FORMAT
     if args.answer_format or not datasets:
         return args.answer_format or DEFAULT_FORMAT
     if args.task:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from recipe.corpora.annotated import example_of
 from recipe.corpora.datasets import find_datasets, read_dataset, sentence_files
 from recipe.corpora.record_layout import RecordLayout
 from recipe.corpora.records import Wrong
+from recipe.evaluate.__main__ import main as evaluate
 
 TOKENS = ["Ada", "left", "New", "Rome", "."]
 CROSSRE = {"doc_key": "a-1", "sentence": TOKENS, "ner": [[0, 0, "person"], [2, 3, "misc"]],
@@ -362,3 +364,35 @@ def test_a_joint_answer_says_all_but_two_types_of_a_name_that_a_relation_has(spl
             tied = {each.name for one in example.relations for each in one.mentions}
             if all(sum(name == other for other, _ in typed) == 1 for name in tied):
                 assert answers.count(answers.parse(answers.render_answer(example), example), example).f1 == 1
+
+
+# --------------------------------------------------------------------------------------------------------- protocols
+
+
+def test_a_protocol_of_relations_says_format_and_rule(tmp_path, capsys):
+    for split in ("train", "dev", "test"):
+        write(tmp_path / "files" / f"conll04_{split}.json", TABLERT)
+    write(tmp_path / "files" / "conll04_train_dev.json", TABLERT)
+    data, out = tmp_path / "data", tmp_path / "scores"
+    common = ["eval", "--corpora", str(tmp_path / "files"), "--protocol", "conll04"]
+    assert to_parquet([*common, "--out", str(data)]) == 0
+    [example] = read(tmp_path / "files", format=answers.formats_of("re")[1])
+    saved = tmp_path / "saved.jsonl"
+    saved.write_text(json.dumps({"index": 0, "output": answers.render_answer(example)}))
+    options = ["--predictions", str(saved), "--data", str(data / "test.parquet"), "--protocol", "conll04"]
+    assert evaluate([*options, "--out", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert "conll04: supervised, CoNLL04; F1 in percent, rule strict" in shown
+    assert re.search(r"conll04 +100\.00 +71\.5", shown)
+
+
+def test_a_protocol_whose_rule_the_rows_have_not_says_the_remedy(tmp_path, capsys):
+    write(tmp_path / "files" / "conll04" / "test.json", SPERT)
+    data = tmp_path / "data"
+    common = ["eval", "--corpora", str(tmp_path / "files"), "--protocol", "conll04", "--out", str(data)]
+    assert to_parquet([*common, "--answer-format", answers.formats_of("re")[0]]) == 0
+    saved = tmp_path / "saved.jsonl"
+    saved.write_text(json.dumps({"index": 0, "output": '{"relations": {}}'}))
+    options = ["--predictions", str(saved), "--data", str(data / "test.parquet"), "--protocol", "conll04"]
+    assert evaluate([*options, "--out", str(tmp_path / "scores")]) == 2
+    assert f"prepare rows with --answer-format {answers.formats_of('re')[1]}" in capsys.readouterr().err

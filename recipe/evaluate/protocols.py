@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe.core.entities import DataError
+from recipe import answers
+from recipe.core.entities import DEFAULT_FORMAT, DataError
 from recipe.corpora.datasets import SPLITS
 from recipe.corpora.records import RESIDUAL_TYPES
 from recipe.evaluate.left_out import (
@@ -30,6 +31,7 @@ from recipe.evaluate.left_out import (
     unread,
 )
 from recipe.evaluate.published import INSTRUCTUIE, Published, instructuie_types, of_protocol
+from recipe.evaluate.verdict import scoring_of
 
 PROTOCOL_DIR = Path(__file__).resolve().parents[2] / "hydra_configs" / "protocol"
 RULE = "published"
@@ -57,6 +59,13 @@ class Protocol:
     averages: Mapping[str, tuple[str, ...]]
     train: Training | None
     published: str  # the protocol whose published figures are shown; its averages only where it is this one
+    answer_format: str | None = None  # what its rows are asked in; None: names, in whichever format
+    rule: str = RULE  # by which its figures are
+
+    @property
+    def task(self) -> str | None:
+        """What its rows ask for; None for names in whichever format."""
+        return self.answer_format and answers.task(self.answer_format)
 
 
 def protocol_names(folder: Path = PROTOCOL_DIR) -> list[str]:
@@ -113,6 +122,9 @@ def read_protocol(name: str, folder: Path = PROTOCOL_DIR) -> Protocol:
     except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         raise DataError(f"{path}: not a protocol ({' '.join(str(error).split())}); see the others there") from error
     unknown = {dataset for part in protocol.averages.values() for dataset in part} - set(datasets)
+    known = scoring_of(protocol.answer_format or DEFAULT_FORMAT).rules
+    if protocol.rule not in known:
+        raise DataError(f"{path}: rule {protocol.rule} is none of its answers' ({', '.join(known)}); name one")
     if unknown or protocol.split not in SPLITS:
         what = f"averages {', '.join(sorted(unknown))}, none of its datasets" if unknown else f"split {protocol.split}"
         raise DataError(f"{path}: {what}; see the others there")
@@ -191,8 +203,12 @@ def comparison(protocol: Protocol, scores: Mapping, coverage: Coverage | None = 
         without = {name: d for name, d in scores.get("without_rows", {}).items() if d["of_split"]}
         scored = {**scores["datasets"], **without}
         scored = {name: scored[name] for name in protocol.datasets if name in scored}
-        ours = {name: 100 * beside_published(d)[RULE]["f1"] for name, d in scored.items()}
-        rows_alone = {name: 100 * d[RULE]["f1"] for name, d in scored.items() if RULE in d}
+        rule = protocol.rule
+        if lacking := next((name for name, d in scored.items() if rule not in beside_published(d)), None):
+            rows = f"--answer-format {protocol.answer_format}"
+            raise DataError(f"{protocol.name}: {lacking} has no figures by the rule {rule}; prepare rows with {rows}")
+        ours = {name: 100 * beside_published(d)[rule]["f1"] for name, d in scored.items()}
+        rows_alone = {name: 100 * d[rule]["f1"] for name, d in scored.items() if rule in d}
         source = scores.get("source", {})
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"scores: not what recipe.evaluate writes ({error!r}); score the predictions again") from error
@@ -210,7 +226,8 @@ def comparison(protocol: Protocol, scores: Mapping, coverage: Coverage | None = 
     groups: dict[str, list[Published]] = {labels: []}
     for row in of_protocol(protocol.published):
         groups.setdefault(row.labels, []).append(row)
-    parts = [f"{protocol.name}: {protocol.title}; F1 in percent, rule of the papers ({RULE})"]
+    told = f"rule of the papers ({RULE})" if protocol.rule == RULE else f"rule {protocol.rule}"
+    parts = [f"{protocol.name}: {protocol.title}; F1 in percent, {told}"]
     parts += [f"note: {note}" for note in (*coverage.notes, *in_words({"datasets": scored}))]
     if rows_alone is not None:
         parts.append("note: ours counts the gold left out as missed, as for systems scored on all sentences")

@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, TextIO
 from recipe import answers
 from recipe.core.command_line import Failed, end_with, exit_status, unwind_on_sigterm
 from recipe.core.console import sent, terminal
-from recipe.core.entities import DEFAULT_FORMAT, DataError
+from recipe.core.entities import DataError
 from recipe.core.files import fingerprint
 from recipe.corpora.texts import Record, piped, read_records, split_types
 from recipe.generate.bar import bar
 from recipe.generate.engine import LOG, Decoding, add_options
 from recipe.generate.predictions import journal, package_versions
 from recipe.predict import Predictor, Settings, load
-from recipe.predict.output_formats import FORMATS, LINES, write
+from recipe.predict.output_formats import FORMATS, check_form, write
 from recipe.predict.questions import Inquiry
 from recipe.predict.replies import Result
 
@@ -48,8 +48,7 @@ def _run(args: argparse.Namespace, out: TextIO) -> None:
     options = {name: getattr(args, name) for name in Decoding.__slots__}
     options |= {name: getattr(settings, name) for name in Settings.__slots__}
     with _log(args.output) as log, load(args.model, log=log, **options) as predictor:
-        if args.format in LINES and answers.task(predictor.settings.answer_format) != answers.task(DEFAULT_FORMAT):
-            raise DataError(f"--format {args.format}: can't show relations and events; jsonl and json can")
+        check_form(args.format, predictor.settings.finds)
         inquiries = _inquiries(predictor, records, args)
         if not args.output:
             for piece in write(
@@ -77,8 +76,8 @@ def _settings(args: argparse.Namespace) -> Settings:
 
     if args.temperature is None:
         args.temperature = 0.0 if args.samples == 1 else 0.7
+    args.relation_types = tuple(args.relation_types.split(",")) if args.relation_types is not None else ()
     template = read_text(args.prompt_template) if args.prompt_template else None
-    args.relation_types = () if args.relation_types is None else split_types(args.relation_types)
     named = {name: getattr(args, name) for name in Settings.__slots__ if hasattr(args, name)}
     return Settings(**named, template=template)
 
@@ -180,8 +179,8 @@ def _manifest(predictor: Predictor, records: Sequence[Record]) -> dict[str, obje
     settings["template"] = hashlib.sha256((settings["template"] or "").encode("utf-8", "replace")).hexdigest()
     settings["wordings"] = hashlib.sha256(json.dumps(settings["wordings"], sort_keys=True).encode()).hexdigest()
     del settings["min_agreement"]
-    for name in ("all_mentions", "relation_types"):  # a run that was begun before there was the choice goes on
-        if not settings[name]:
+    for name in ("all_mentions", "relation_types"):
+        if not settings[name]:  # a run that was begun before there was the choice goes on
             del settings[name]
     decoding = {key: value for key, value in asdict(predictor.decoding).items() if key in _LENGTHS}
     return {
@@ -214,15 +213,16 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m recipe.predict",
-        description="Find entities in texts: for each text the model's reasoning, and entities with their offsets.",
+        description="Find entities, relations or events in texts, as the model was trained to: for each text the "
+        "model's reasoning, and what was found with its offsets.",
         epilog=(
             "examples:\n"
             '  python -m recipe.predict models/grpo --types person,location --text "Ada met Babbage in London ."\n'
             "  python -m recipe.predict models/grpo --types person,location --input texts.txt --output found.jsonl\n"
             "  cat texts.txt | python -m recipe.predict models/grpo --types person --format inline\n"
             "  python -m recipe.predict models/grpo --input texts.jsonl --constrained --samples 5 --output out.json\n"
-            "  python -m recipe.predict models/grpo --types person --input a.txt --all-mentions --output a.jsonl\n"
-            "  python -m recipe.predict models/events --types attack --relation-types attacker,victim --input a.txt\n\n"
+            "  python -m recipe.predict models/events --types attack --relation-types attacker,victim --input a.txt\n"
+            "  python -m recipe.predict models/grpo --types person --input a.txt --all-mentions --output a.jsonl\n\n"
             '--input: .txt with a text a line; .jsonl with {"text": ..., "id": ..., "types": [...]} a line, the last\n'
             "two optional; .parquet with such columns, or evaluation rows. A pipe is read in place of a file.\n"
             "With --output, the same command again goes on where an interrupted one stopped."
@@ -231,9 +231,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="model folder or hub name")
-    add("--types", metavar="A,B", help="types, with commas between them; a record's own types go first")
-    told = "types of relations, or roles of arguments, of a model that answers with them beside --types"
-    add("--relation-types", metavar="A,B", help=told)
+    told = "types of entities or events, or of relations alone, with commas between them; a record's own types go first"
+    add("--types", metavar="A,B", help=told)
+    add("--relation-types", metavar="A,B", help="types of relations, or roles of an event's arguments, beside --types")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--text", metavar="TEXT", help="one text")
     source.add_argument("--input", type=Path, metavar="FILE", help="texts; without it they come from a pipe")
@@ -247,10 +247,10 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=1,
         metavar="N",
-        help="answers to each text, of which entities are voted; default 1",
+        help="answers to each text, which vote on what is found; default 1",
     )
     add("--temperature", type=float, metavar="T", help="default: 0, or 0.7 with --samples")
-    add("--min-agreement", type=float, default=0.5, metavar="SHARE", help="of the answers an entity needs; default 0.5")
+    add("--min-agreement", type=float, default=0.5, metavar="SHARE", help="of the answers a find needs; default 0.5")
     add("--seed", type=int, default=0, help="of the samples; default 0")
     add("--all-mentions", action="store_true", help="mark a name wherever it stands, not as often as the answer has it")
     add("--answer-format", choices=tuple(answers.FORMATS), help="default: what the model was trained on, or json")

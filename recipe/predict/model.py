@@ -75,8 +75,12 @@ class Predictor(AbstractContextManager):
             return Inquiry(record, error="the text holds half of a surrogate pair; take it out")
         if token := find_control_token(record.text, self.tokenizer):
             return Inquiry(record, error=f"the text holds the control token {token!r}; take it out")
-        if record.prompt is not None and [record.prompt] != self._questions(record.text, record.types):
-            raise DataError("the row's prompt has another wording; give it with --prompt-template")
+        if record.prompt is not None:
+            others = self.settings.relation_types  # an evaluation row has types of both kinds in one list
+            record = replace(record, types=tuple(label for label in record.types if label not in others))
+            if [record.prompt] != self._questions(record.text, record.types):
+                more = "; or its types of relations aren't those of --relation-types" if others else ""
+                raise DataError(f"the row's prompt has another wording; give it with --prompt-template{more}")
         room = self.decoding.max_model_len - self.decoding.max_new_tokens
         made: dict[str, list[tuple[int, ...]]] = {}
 
@@ -211,7 +215,6 @@ def load(
         found = trained_on(folder)
         given = {"template": chosen.template, "wordings": chosen.wordings}
         chosen = replace(chosen, **found | {name: value for name, value in given.items() if value})
-    answers.asked_types(chosen.answer_format, (), chosen.relation_types)  # sooner than the first text
     max_model_len, longest = fit_lengths(folder, max_model_len, max_new_tokens)
     if max_new_tokens is None:  # half of a short model, so that there is room for texts
         longest = min(MAX_NEW_TOKENS, max_model_len // 2)

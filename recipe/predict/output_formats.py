@@ -12,19 +12,24 @@ space between tokens is not kept.
 inline: a text a line. `\`, `[` and `]` of the text, and `\` and `)` of a type, have a `\` before them; line ends are
 `\n` and `\r`. One entity within another is `[[New York](city) Times](newspaper)`. Two that cross each other can't be
 written so: the longest stays, of equally long ones the first. The text and these entities can be read back from the
-line. A text with an error has no entities in either.
+line. A text with an error has no entities in either. Neither can show relations or events.
 """
 
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from recipe.core.entities import has_lone_surrogate
+from recipe.core.entities import DataError, has_lone_surrogate
 from recipe.predict.replies import Mention, Result
 
-LINES = ("conll", "inline")  # which show entities alone
-FORMATS = ("json", "jsonl", *LINES)
+FORMATS = ("json", "jsonl", "conll", "inline")
+
+
+def check_form(form: str, finds: Sequence[str]) -> None:
+    """DataError for a form that can't show what is found (`Settings.finds`)."""
+    if form not in ("json", "jsonl") and tuple(finds) != ("entities",):
+        raise DataError(f"--format {form}: can't show {' and '.join(finds)}; take json or jsonl")
 
 
 def write(results: Iterable[Result], form: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What answers say about a text: entities with their places, the vote of several answers, windows put together.
+"""What answers say about a text: entities and relations with places, the vote of several answers, windows put together.
 
     read(Example("Ada met Bob .", ("person",)), '{"entities": {"person": ["Ada", "Eve"], "verb": ["met"]}}')
     Reply(spans={Span(0, 3, "person")}, not_in_text={Entity("Eve", "person")}, off_schema={Entity("met", "verb")})
@@ -7,44 +7,53 @@ Every span says where its text is, so its name is `text[start:end]` and never th
 given more often than the text has it counts as often as the text has it. With `all_mentions` it is marked wherever the
 text has it (recipe.core.align.mentions), in the other windows of the text too.
 
-A relation ties two places; a name that several relations of an answer have stands in one place. The arguments of an
-event are relations from its trigger, which is an entity of the event's type.
+A relation ties two places of the text. A name has one place in all relations of an answer: that of the entity that has
+this name, the first of several. Where answers tell of events, entities are the triggers, and relations the arguments.
+Of two events with the same trigger, each has the trigger's next place, as long as the text has one.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from recipe import answers
 from recipe.core.align import Span, folded, locate, mentions, occurs, place
-from recipe.core.entities import Answer, Entity, Example, Relation
+from recipe.core.entities import Answer, Entity, Example, Fact, Relation
 from recipe.generate.predictions import Prediction
 from recipe.predict.questions import Inquiry, Settings
 from recipe.predict.windows import Window
 
 
-class Tie(NamedTuple):
-    """A relation of this type between two places, each with its entity's type, "" where the answer says none."""
+class Link(NamedTuple):
+    """A relation between two places. The type of a place is "" where the answer says none that was asked for."""
 
     head: Span
     type: str
     tail: Span
+
+    def moved(self, by: int) -> "Link":
+        """The same, so many characters further on."""
+        return Link(_moved(self.head, by), self.type, _moved(self.tail, by))
+
+
+def _moved(span: Span, by: int) -> Span:
+    return Span(by + span.start, by + span.end, span.type)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One answer about one window, offsets within the window. `parsed` is False where nothing could be read.
 
-    Or what enough of several answers say: `spans` and `ties` then give the number of answers that have each.
+    Or what enough of several answers say: `spans` and `links` then give the number of answers that have each.
     """
 
     spans: Collection[Span] | Mapping[Span, int] = frozenset()
     not_in_text: frozenset[Entity] = frozenset()
-    off_schema: frozenset[Entity] = frozenset()
+    off_schema: frozenset[Fact] = frozenset()
     reasoning: str | None = None
     parsed: bool = False
-    ties: Collection[Tie] | Mapping[Tie, int] = frozenset()
+    links: Collection[Link] | Mapping[Link, int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +68,11 @@ class Mention:
 
 
 @dataclass(frozen=True, slots=True)
-class Bond:
-    """A relation of a text: its ends have the type "" where the answer says none. `votes` as those of a Mention."""
+class Tied:
+    """A relation of a text, or an argument of the event that `head` triggers: its role is then `type`.
+
+    `head` and `tail` have no votes of their own, and the type "" where the answer says none that was asked for.
+    """
 
     head: Mention
     type: str
@@ -69,13 +81,23 @@ class Bond:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """An event of a text: its trigger, which has the event's type, and its arguments."""
+
+    trigger: Mention
+    arguments: tuple[Tied, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """All that was found in one text. `entities` are in text order, with one start the longest first.
 
-    `not_in_text` are names of the answer that the text does not hold, `off_schema` entities of a type that was not
-    asked for; both are left out of `entities`. `unparsable` and `cut` count answers: nothing could be read, or the
-    token limit came before the end. `error` says why the model was not asked. `relations` are in the order of their
-    heads, and None where names alone are asked for.
+    `relations` are in the order of their heads, then of their tails. Where the model was asked for events, `entities`
+    are the triggers and `relations` the arguments; `events` puts them together. `not_in_text` are names of the answer
+    that the text does not hold; one of a relation has the relation's type. `off_schema` are entities and relations of
+    a type that was not asked for, and arguments of such events. Both are left out of the others. `unparsable` and
+    `cut` count answers: nothing could be read, or the token limit came before the end. `error` says why the model was
+    not asked. `finds` says which of "entities", "relations" and "events" the record has.
     """
 
     index: int
@@ -84,27 +106,56 @@ class Result:
     reasoning: str | None = None
     entities: tuple[Mention, ...] = ()
     not_in_text: tuple[Entity, ...] = ()
-    off_schema: tuple[Entity, ...] = ()
+    off_schema: tuple[Fact, ...] = ()
     answers: int = 0
     unparsable: int = 0
     cut: int = 0
     error: str | None = None
     id: object = None
-    relations: tuple[Bond, ...] | None = None
+    relations: tuple[Tied, ...] = ()
+    finds: tuple[str, ...] = ("entities",)
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The triggers, each with its arguments."""
+        own: dict[Span, list[Tied]] = {}
+        for one in self.relations:
+            own.setdefault(_span(one.head), []).append(one)
+        return tuple(Event(trigger, tuple(own.get(_span(trigger), ()))) for trigger in self.entities)
 
     def as_dict(self) -> dict[str, object]:
-        """The record that is written; `id`, `votes` and `error` only where there is one."""
+        """The record that is written: what it `finds`, and `id`, `votes` and `error` only where there is one."""
 
         def parts(items: Iterable[object], *names: str) -> list[dict[str, object]]:
             return [{n: value for n in names if (value := getattr(item, n)) is not None} for item in items]
 
+        def end(mention: Mention, *more: str) -> dict[str, object]:
+            return parts([mention], "name", "start", "end", *more)[0]
+
+        def votes(item: Mention | Tied) -> dict[str, object]:
+            return parts([item], "votes")[0]
+
+        def relation(one: Tied) -> dict[str, object]:
+            head, tail = (end(each, *(["type"] if each.type else [])) for each in (one.head, one.tail))
+            return {"head": head, "type": one.type, "tail": tail, **votes(one)}
+
+        def event(one: Event) -> dict[str, object]:
+            arguments = [{"role": each.type, **end(each.tail), **votes(each)} for each in one.arguments]
+            return {
+                "type": one.trigger.type, "trigger": end(one.trigger), "arguments": arguments, **votes(one.trigger)
+            }  # fmt: skip
+
+        found = {
+            "entities": lambda: parts(self.entities, "type", "name", "start", "end", "votes"),
+            "relations": lambda: [*map(relation, self.relations)],
+            "events": lambda: [*map(event, self.events)],
+        }
         record = {
             "index": self.index,
             "id": self.id,
             "sentence": self.sentence,
             "reasoning": self.reasoning,
-            "entities": parts(self.entities, "type", "name", "start", "end", "votes"),
-            "relations": None if self.relations is None else list(map(_bond, self.relations)),
+            **{name: found[name]() for name in self.finds},
             "not_in_text": parts(self.not_in_text, "type", "name"),
             "off_schema": parts(self.off_schema, "type", "name"),
             "answers": self.answers,
@@ -115,20 +166,14 @@ class Result:
         return {name: value for name, value in record.items() if value is not None or name == "reasoning"}
 
 
-def _bond(bond: Bond) -> dict[str, object]:
-    ends = {
-        side: {"name": end.name, "start": end.start, "end": end.end, **({"type": end.type} if end.type else {})}
-        for side, end in (("head", bond.head), ("tail", bond.tail))
-    }
-    told = {"head": ends["head"], "type": bond.type, "tail": ends["tail"]}
-    return told if bond.votes is None else {**told, "votes": bond.votes}
+def _span(mention: Mention) -> Span:
+    return Span(mention.start, mention.end, mention.type)
 
 
 def assemble(index: int, inquiry: Inquiry, completions: Sequence[Prediction], settings: Settings) -> Result:
     """The result of an inquiry out of its completions: for each window and question in order as many as samples."""
     record, samples = inquiry.record, settings.samples
     votes, parsed = [], 0
-    tied = any(example.relation_types for example in settings.asked("", record.types))
     for number, window in enumerate(inquiry.windows):
         text = record.text[window.start : window.end]
         size = len(completions) // len(inquiry.windows)
@@ -144,12 +189,13 @@ def assemble(index: int, inquiry: Inquiry, completions: Sequence[Prediction], se
         index,
         record.text,
         record.types,
-        **join(record.text, inquiry.windows, votes, samples, settings.all_mentions, tied),
+        **join(record.text, inquiry.windows, votes, samples, settings.all_mentions),
         answers=len(completions),
         unparsable=len(completions) - parsed,
         cut=sum(prediction.finish_reason == "length" for prediction in completions),
         error=inquiry.error,
         id=record.id,
+        finds=settings.finds,
     )
 
 
@@ -159,43 +205,69 @@ def read(example: Example, completion: str) -> Reply:
     asked = [entity for entity in answer.entities if entity.type in types]
     spans = place(text, asked)
     without = {entity for entity, span in zip(asked, spans, strict=True) if span is None}
-    beside = {entity for entity in answer.entities if entity.type not in types}
-    ties = _ties(example, answer, dict(zip(asked, spans, strict=True))) if example.relation_types else {}
-    without |= {Entity(end.name, one.type) for one, tie in ties.items() if tie is None for end in one.mentions}
-    beside |= {Entity(one.name, one.type) for one in answer.relations if one.type not in example.relation_types}
-    return Reply(
+    reply = Reply(
         frozenset(span for span in spans if span is not None),
         frozenset(entity for entity in without if not occurs(text, entity.name)),
-        frozenset(beside),
+        frozenset(entity for entity in answer.entities if entity.type not in types),
         answer.reasoning,
         answer.parsed,
-        frozenset(tie for tie in ties.values() if tie is not None),
+    )
+    return _with_links(reply, example, answer, [*zip(asked, spans, strict=True)]) if answer.relations else reply
+
+
+_Placed = Sequence[tuple[Entity, Span | None]]
+
+
+def _with_links(reply: Reply, example: Example, answer: Answer, placed: _Placed) -> Reply:
+    """The reply with the answer's relations. `placed` are the entities of it that were asked for, with their places."""
+    of_events, types = answers.task(example.format) == "ee", example.entity_types
+    asked, others = [], set()
+    for one in answer.relations:
+        if one.type in example.relation_types and (one.head.type in types or not of_events):
+            asked.append(one)
+        else:
+            others.add(Relation(Entity(one.head.name, ""), one.type, Entity(one.tail.name, "")))
+    place_of = _places(example.sentence, placed, [mention for one in asked for mention in one.mentions])
+
+    def span(mention: Entity) -> Span | None:
+        at = place_of(mention)
+        return at and Span(at.start, at.end, mention.type if mention.type in types else "")
+
+    links, lacking = set(), set()
+    for one in asked:
+        head, tail = span(one.head), span(one.tail)
+        if head and tail:
+            links.add(Link(head, one.type, tail))
+        if not head and not of_events:  # an event's trigger is an entity, too, and is told of as such
+            lacking.add(Entity(one.head.name, one.type))
+        if not tail:
+            lacking.add(Entity(one.tail.name, one.type))
+    return replace(
+        reply, links=frozenset(links), not_in_text=reply.not_in_text | lacking, off_schema=reply.off_schema | others
     )
 
 
-def _ties(example: Example, answer: Answer, entities: Mapping[Entity, Span | None]) -> dict[Relation, Tie | None]:
-    """The relations of types that were asked for, each with its places; None where the text lacks one of its names.
+def _places(sentence: str, placed: _Placed, ends: Iterable[Entity]) -> Callable[[Entity], Span | None]:
+    """Where each of the heads and tails stands: as the entity that it is, or that has its name, else where it's found.
 
-    A name stands where the answer's entity of that name does, else where alignment finds it once.
+    Two events may have triggers that are alike. The head of an argument is then the very trigger that it belongs to.
     """
-    asked = [one for one in answer.relations if one.type in example.relation_types]
-    places: dict[str, Span | None] = {}
-    for entity, span in entities.items():
-        if span is not None:
-            places.setdefault(folded(entity.name), span)
-    names = {folded(end.name): end.name for one in asked for end in one.mentions}
-    others = [key for key in names if key not in places]
-    places |= zip(others, locate(example.sentence, [Entity(names[key], "") for key in others]), strict=True)
+    own = {id(entity): span for entity, span in placed if span}
+    typed: dict[tuple[str, str], Span] = {}
+    named: dict[str, Span | None] = {}
+    for entity, span in placed:
+        if span:
+            typed.setdefault((folded(entity.name), entity.type), span)
+            named.setdefault(folded(entity.name), span)
+    others = {name: end for end in ends if (name := folded(end.name)) not in named}
+    spans = locate(sentence, [Entity(end.name, "") for end in others.values()], taken=own.values())
+    named |= zip(others, spans, strict=True)
 
-    def end(mention: Entity) -> Span | None:
-        span = places[folded(mention.name)]
-        return None if span is None else Span(span.start, span.end, mention.type)
+    def find(end: Entity) -> Span | None:
+        name = folded(end.name)
+        return own.get(id(end)) or typed.get((name, end.type)) or named[name]
 
-    ties = {}
-    for one in asked:
-        head, tail = end(one.head), end(one.tail)
-        ties[one] = None if head is None or tail is None else Tie(head, one.type, tail)
-    return ties
+    return find
 
 
 def together(replies: Sequence[Reply]) -> Reply:
@@ -209,14 +281,14 @@ def together(replies: Sequence[Reply]) -> Reply:
         frozenset().union(*(reply.off_schema for reply in replies)),
         "\n".join(thoughts) if thoughts else None,
         all(reply.parsed for reply in replies),
-        frozenset().union(*(reply.ties for reply in replies)),
+        frozenset().union(*(reply.links for reply in replies)),
     )
 
 
 def vote(replies: Sequence[Reply], min_agreement: float) -> Reply:
     """What at least the share `min_agreement` of the answers says, and the reasoning of the answer closest to that.
 
-    Closest by F1 over spans and relations; of equally close ones the first.
+    Closest by F1 over spans and links; of equally close ones the first.
     """
     least = max(1.0, min_agreement * len(replies) - 1e-9)
 
@@ -224,73 +296,57 @@ def vote(replies: Sequence[Reply], min_agreement: float) -> Reply:
         counts = Counter(item for part in parts for item in part)
         return {item: count for item, count in counts.items() if count >= least}
 
-    spans, ties = agreed(reply.spans for reply in replies), agreed(reply.ties for reply in replies)
+    spans, links = agreed(reply.spans for reply in replies), agreed(reply.links for reply in replies)
     not_in_text = agreed(reply.not_in_text for reply in replies)
     off_schema = agreed(reply.off_schema for reply in replies)
 
     def closeness(reply: Reply) -> tuple[bool, float]:
-        total = len(reply.spans) + len(spans) + len(reply.ties) + len(ties)
-        common = len(reply.spans & spans.keys()) + len(reply.ties & ties.keys())
+        total = len(reply.spans) + len(spans) + len(reply.links) + len(links)
+        common = len(reply.spans & spans.keys()) + len(reply.links & links.keys())
         return reply.parsed, 2 * common / total if total else 1.0
 
     closest = max(replies, key=closeness)
-    return Reply(spans, frozenset(not_in_text), frozenset(off_schema), closest.reasoning, closest.parsed, ties)
+    return Reply(spans, frozenset(not_in_text), frozenset(off_schema), closest.reasoning, closest.parsed, links)
 
 
 def join(
-    text: str,
-    windows: Sequence[Window],
-    votes: Sequence[Reply],
-    samples: int,
-    all_mentions: bool = False,
-    tied: bool = False,
+    text: str, windows: Sequence[Window], votes: Sequence[Reply], samples: int, all_mentions: bool = False
 ) -> dict[str, object]:
     """The fields of a Result that come from the votes on its windows: each place is taken from the window that owns it.
 
-    A relation is taken from the window that owns where its head begins; `tied` says that relations are asked for. With
-    `all_mentions`, a name that was found in one window is marked in those that don't have it, too. The reasoning about
-    several windows is joined with an empty line between them.
+    A relation is taken from the window that owns its head. With `all_mentions`, a name that was found in one window is
+    marked in those that don't have it, too. The reasoning about several windows is joined with an empty line between.
     """
     spans: dict[Span, int] = {}
+    links: dict[Link, int] = {}
     for window, one in zip(windows, votes, strict=True):
         for span, count in one.spans.items():
-            start, end = window.start + span.start, window.start + span.end
-            if window.owned_from <= start < window.owned_to:
-                spans[Span(start, end, span.type)] = count
+            moved = _moved(span, window.start)
+            if window.owned_from <= moved.start < window.owned_to:
+                spans[moved] = count
+        for link, count in one.links.items():
+            tied = link.moved(window.start)
+            if window.owned_from <= tied.head.start < window.owned_to:
+                links[tied] = count
     if all_mentions and len(windows) > 1:
         spans |= _elsewhere(text, windows, spans)
-    ties = _of_windows(windows, votes)
-    order = sorted(spans, key=lambda span: (span.start, -span.end, span.type))
     thoughts = [one.reasoning for one in votes if one.reasoning]
     # What one window lacks may be in another, which answers for it there.
     absent = {entity for one in votes for entity in one.not_in_text if not occurs(text, entity.name)}
+
+    def mention(span: Span, votes: int | None = None) -> Mention:
+        return Mention(span.type, text[span.start : span.end], span.start, span.end, votes if samples > 1 else None)
+
     return {
         "reasoning": "\n\n".join(thoughts) if thoughts else None,
-        "entities": tuple(
-            Mention(span.type, text[span.start : span.end], span.start, span.end, spans[span] if samples > 1 else None)
-            for span in order
+        "entities": tuple(mention(span, spans[span]) for span in sorted(spans, key=_in_text)),
+        "relations": tuple(
+            Tied(mention(link.head), link.type, mention(link.tail), links[link] if samples > 1 else None)
+            for link in sorted(links, key=lambda link: (_in_text(link.head), _in_text(link.tail), link.type))
         ),
-        "relations": tuple(_bonds(text, ties, samples)) if tied else None,
         "not_in_text": _sorted(absent),
         "off_schema": _sorted({entity for one in votes for entity in one.off_schema}),
     }
-
-
-def _of_windows(windows: Sequence[Window], votes: Sequence[Reply]) -> dict[Tie, int]:
-    """The relations of all windows with their votes, offsets in the text."""
-    ties: dict[Tie, int] = {}
-    for window, one in zip(windows, votes, strict=True):
-        for tie, count in one.ties.items():
-            head, tail = (Span(window.start + s.start, window.start + s.end, s.type) for s in (tie.head, tie.tail))
-            if window.owned_from <= head.start < window.owned_to:
-                ties[Tie(head, tie.type, tail)] = count
-    return ties
-
-
-def _bonds(text: str, ties: Mapping[Tie, int], samples: int) -> Iterable[Bond]:
-    for tie in sorted(ties):
-        head, tail = (Mention(s.type, text[s.start : s.end], s.start, s.end) for s in (tie.head, tie.tail))
-        yield Bond(head, tie.type, tail, ties[tie] if samples > 1 else None)
 
 
 def _elsewhere(text: str, windows: Sequence[Window], spans: Mapping[Span, int]) -> dict[Span, int]:
@@ -313,5 +369,9 @@ def _everywhere(text: str, spans: Iterable[Span]) -> tuple[Span, ...]:
     return mentions(text, (Entity(text[span.start : span.end], span.type, span.start) for span in spans))
 
 
-def _sorted(entities: Iterable[Entity]) -> tuple[Entity, ...]:
-    return tuple(sorted(entities, key=lambda entity: (entity.type, entity.name)))
+def _in_text(span: Span) -> tuple[int, int, str]:
+    return span.start, -span.end, span.type
+
+
+def _sorted(facts: Iterable[Fact]) -> tuple[Fact, ...]:
+    return tuple(sorted(facts, key=lambda fact: (fact.type, fact.name)))
