@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from linear_time import linear_time
 
+from data_prep.to_parquet import main as to_parquet
 from recipe import answers
 from recipe.compare import score_table
 from recipe.core.entities import Answer, DataError, Entity, Example, Relation
 from recipe.core.ground_truth import from_ground_truth, to_ground_truth
 from recipe.core.metrics import RELATION_RULES, TYPED_RELATION_RULES, count
 from recipe.difficulty.scores import score
+from recipe.evaluate.__main__ import main as evaluate
 from recipe.evaluate.relation_disagreements import classify_relations
 from recipe.evaluate.rows import Row
 from recipe.evaluate.saved import write_sentences
@@ -439,3 +441,18 @@ def test_folders_are_compared_by_the_usual_rule_of_their_rows(tmp_path):
     assert "80.0" in shown
     with pytest.raises(DataError, match="no figures by the rule strict; there are boundary, published"):
         score_table([tmp_path / "a"], "strict")
+
+
+def test_a_tools_entities_are_no_answer_to_a_row_of_relations(tmp_path, capsys):
+    data = tmp_path / "data"
+    folder = tmp_path / "RE" / "toy"
+    folder.mkdir(parents=True)
+    triple = {"head": {"name": "Ada"}, "type": "saw", "tail": {"name": "New Ulm"}}
+    (folder / "test.jsonl").write_text(json.dumps({"sentence": SENTENCE, "relations": [triple]}))
+    assert to_parquet(["eval", "--corpora", str(tmp_path / "RE"), "--out", str(data)]) == 0
+    (tmp_path / "tool.jsonl").write_text('{"index": 0, "entities": [{"type": "person", "start": 0, "end": 3}]}')
+    options = ["--predictions", str(tmp_path / "tool.jsonl"), "--data", str(data / "test.parquet")]
+    assert evaluate([*options, "--out", str(tmp_path / "scores")]) == 2
+    complaint = capsys.readouterr().err
+    assert "tool.jsonl, line 1: entities of a tool, and row 0 asks for relations" in complaint
+    assert complaint.count("\n") == 1

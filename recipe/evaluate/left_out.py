@@ -192,12 +192,13 @@ def in_words(scores: Mapping) -> Iterator[str]:
     not_known = unknown(scores["datasets"])
     for name, figures in {**scores["datasets"], **scores.get("without_rows", {})}.items():
         if name not in not_known and (figures["left_out"] or figures["sentences"] < figures["of_sentences"]):
-            yield f"{name}: {_in_words(figures)}"
+            noun = " entities" if "span" in scores.get("macro", {"span": None}) else ""  # else of relations or events
+            yield f"{name}: {_in_words(figures, noun)}"
     if not_known:
         yield f"{', '.join(not_known)}: {NOT_KNOWN}"
 
 
-def _in_words(figures: Mapping) -> str:
+def _in_words(figures: Mapping, noun: str) -> str:
     reasons = figures["left_out"]
     text = f"{figures['sentences']:,} of {figures['of_sentences']:,} sentences"
     if not reasons:
@@ -205,5 +206,5 @@ def _in_words(figures: Mapping) -> str:
     text += "; left out: " + ", ".join(f"{reason} {told['rows']:,}" for reason, told in sorted(reasons.items()))
     not_read = [reason for reason, told in sorted(reasons.items()) if told["gold"] is None]
     known = sum(told["gold"] for told in reasons.values() if told["gold"] is not None)
-    text += f"; gold left out: {known:,} entities"
+    text += f"; gold left out: {known:,}{noun}"
     return text + (f", and what {' and '.join(not_read)} had, which is not known" if not_read else "")

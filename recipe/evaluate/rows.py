@@ -145,6 +145,8 @@ def whole_sentences(rows: Sequence[Row], predictions: Mapping[int, Prediction]) 
 
 def output_of(row: Row, prediction: Prediction) -> str | Answer:
     """What was predicted for a row: a completion, or a tool's answer. DataError for one that doesn't fit the row."""
+    if prediction.entities is not None and row.example.relation_types:
+        raise DataError(f"entities of a tool, and row {row.index} asks for relations; give a completion as output")
     return prediction.output if prediction.entities is None else read_answer(row.example.sentence, prediction)
 
 

@@ -15,9 +15,8 @@ from recipe import answers
 from recipe.core.entities import DataError
 from recipe.core.files import sha256, whole
 from recipe.core.garbage import uncollected
-from recipe.evaluate.rows import AnsweredSentences, Row, read_rows, whole_sentences
+from recipe.evaluate.rows import AnsweredSentences, Row, output_of, read_rows, whole_sentences
 from recipe.evaluate.scores import PARTS, SentenceScore
-from recipe.evaluate.tool_answers import read_answer
 from recipe.evaluate.verdict import NAMES, Scoring, scoring_of
 from recipe.generate.predictions import FILE as PREDICTIONS
 from recipe.generate.predictions import Prediction, check_complete, check_origin, read_predictions
@@ -143,7 +142,7 @@ def _check_places(path: Path, rows: Sequence[Row], predictions: Mapping[int, Pre
         prediction = predictions[row.index]
         if prediction.entities is not None:
             try:
-                read_answer(row.example.sentence, prediction)
+                output_of(row, prediction)
             except DataError as error:
                 raise DataError(f"{path}, line {prediction.line}: {error}") from error
 

@@ -92,7 +92,10 @@ Sides = tuple[Example, Answer, tuple[Span | None, ...]]
 
 
 def beside_gold(example: Example, output: Output, drop_else: bool) -> Sides:
-    """What counts of an example and of what was predicted for it, and the places of the gold."""
+    """What counts of an example and of what was predicted for it, and the places of the gold's entities.
+
+    Where relations are asked for, preparation has left out what is residual, and all of the rest counts.
+    """
     answer = output if isinstance(output, Answer) else answers.parse(output, example)
     if example.relation_types:
         return example, answer, place(example.sentence, example.entities)
