@@ -139,6 +139,12 @@ def score_table(folders: Sequence[Path], rule: str | None = None) -> str:
     rule = rule or scoring.usual
     if rule not in scoring.rules:
         raise DataError(f"{folders[0]}: no figures by the rule {rule}; there are {', '.join(scoring.rules)}")
+    for folder in folders[1:]:
+        if (other := scoring_in(read_scores(folder))) != scoring:
+            own, others = (", ".join(each.rules) for each in (scoring, other))
+            raise DataError(
+                f"{folder}: scored by other rules ({others}) than {folders[0]} ({own}); compare like with like"
+            )
     scored = [read_scored(folder, rule) for folder in folders]
     notes = [check_same(scored[0], other) for other in scored[1:]] + _of_other_rules(scored)
     scores, names = [each.scores for each in scored], _names(folders)

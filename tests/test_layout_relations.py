@@ -294,6 +294,19 @@ def test_datasets_of_two_tasks_need_a_word(tmp_path, capsys):
     assert to_parquet([*options, "--datasets", "b"]) == 0
 
 
+def test_of_a_folder_of_several_tasks_those_of_the_task_are_read(tmp_path, capsys):
+    write(tmp_path / "a" / "test.json", CROSSRE)
+    write(tmp_path / "b" / "test.jsonl", {"sentence": "Ada", "entities": [{"name": "Ada", "type": "person"}]})
+    write(tmp_path / "b" / "labels.json", ["person"])
+    assert [dataset.name for dataset in find_datasets(tmp_path, task="re")[0]] == ["a"]
+    options = ["eval", "--corpora", str(tmp_path), "--out", str(tmp_path / "out"), "--task", "re"]
+    assert to_parquet([*options, "--datasets", "b"]) == 2
+    assert f"{tmp_path / 'b'}: its files are for --task ner, not for --task re" in capsys.readouterr().err
+    options[2] = str(tmp_path / "b")
+    assert to_parquet(options) == 2
+    assert "its files are for --task ner" in capsys.readouterr().err
+
+
 def test_a_format_of_another_task_is_refused(tmp_path, capsys):
     write(tmp_path / "test.json", CROSSRE)
     options = ["eval", "--corpora", str(tmp_path), "--out", str(tmp_path / "out"), "--task", "re"]

@@ -439,6 +439,11 @@ def test_folders_are_compared_by_the_usual_rule_of_their_rows(tmp_path):
     shown = score_table([tmp_path / "a", tmp_path / "b"])
     assert "F1 %, boundary" in shown
     assert "80.0" in shown
+    scores, _ = score_all([Row(0, "toy", (), WHOLE)], [answers.render_answer(WHOLE)])
+    (tmp_path / "joint").mkdir()
+    (tmp_path / "joint" / "scores.json").write_text(json.dumps(scores))
+    with pytest.raises(DataError, match=r"joint: scored by other rules \(strict, boundary, published, entities\) than"):
+        score_table([tmp_path / "a", tmp_path / "joint"])
     with pytest.raises(DataError, match="no figures by the rule strict; there are boundary, published"):
         score_table([tmp_path / "a"], "strict")
 

@@ -101,10 +101,13 @@ def find_datasets(
             both = f"{'the folder itself' if first == root else where} and {other}"
             remedy = f"give the path of {other}, or move it away" if first == root else "give the path of one of them"
             raise DataError(f"{root}: two datasets are called {name}: {both}; {remedy}")
+        _check_task(first, task)
         return dataset_at(first, name, task)
 
     if names is None:
-        return [dataset(by_name[name]) for name in sorted(by_name)], []
+        asked = [by_name[name] for name in sorted(by_name)]
+        of_task = [name for name in asked if not _only_for(by_folder[name][0], task)]
+        return list(map(dataset, of_task or asked)), []
     found: list[Dataset] = []
     missing = []
     for wanted in names:
@@ -135,8 +138,21 @@ def _folders(root: Path, task: str | None) -> list[Path]:
     if own and not any(below.values()):
         return own
     if not below:
+        _check_task(root, task)
         raise DataError(unknown.describe(root))
     return own + [folder for path, folders in below.items() for folder in folders or [path]]
+
+
+def _only_for(folder: Path, task: str | None) -> tuple[str, ...]:
+    """The tasks that the dataset there is for, where that task is none of them; empty where it is, or nobody knows."""
+    if task is None or _is_dataset(folder, task):
+        return ()
+    return next((corpora.tasks_of(layout) for layout in corpora.LAYOUTS if layout.found(folder)), ())
+
+
+def _check_task(folder: Path, task: str | None) -> None:
+    if tasks := _only_for(folder, task):
+        raise DataError(f"{folder}: its files are for --task {' or '.join(tasks)}, not for --task {task}")
 
 
 def _sets(folder: Path, task: str | None) -> list[Path]:
