@@ -135,7 +135,7 @@ def _add_amounts(
 def _add_common(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
-    told = "what is asked for: ner names, re relations (default: what the corpora are for, names where they have both)"
+    told = "what is asked for: names, relations or events (default: what the files are for, names where they have more)"
     add("--task", choices=TASKS, help=told)
     formats = ", ".join(f"{formats_of(each)[0]} for {each}" for each in TASKS)
     add("--answer-format", choices=tuple(FORMATS), help=f"how it is answered (default: {formats})")

@@ -13,6 +13,8 @@
     python data_prep/to_parquet.py eval --corpora numbered --tags tags.txt --out data/numbered
     python data_prep/to_parquet.py grpo --corpora characters --join "" --num-samples 500 --out data/characters
     python data_prep/to_parquet.py eval --corpora NER --list cross_domain --split test --out data/eval
+    python data_prep/to_parquet.py sft --corpora crossre_data --task re --cot template --out data/relations
+    python data_prep/to_parquet.py grpo --corpora data_prep/sample --task ee --num-samples 500 --out data/events
     python data_prep/to_parquet.py eval --corpora B2NERD/NER_en --protocol zero_shot_7 --out data/zero_shot_7
 
 writes train, dev or test.parquet and manifest.json into --out, all or nothing. rows.py beside this file says what a

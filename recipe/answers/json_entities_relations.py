@@ -20,7 +20,6 @@ Head and tail have the type that the answer gives to their name, the first of se
 types of their mentions (`strict`), which rows without entity types can't be.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 
 from recipe.answers import json_answer, json_relations
@@ -28,7 +27,7 @@ from recipe.answers.json_answer import entities_block, is_type, plain, read_enti
 from recipe.answers.json_grammar import Grammar, Part, rules, whole_facts
 from recipe.answers.json_relations import of_pairs, read_relations, relations_block
 from recipe.answers.json_text import Finder, Pairs, layout, that_can_be_read, whole_object
-from recipe.answers.prompt import types_in_json
+from recipe.answers.prompt import both_schemas as schema  # noqa: F401 - of the format's contract
 from recipe.answers.think import template_reasoning as entities_reasoning
 from recipe.answers.think import with_reasoning
 from recipe.core.entities import Answer, DataError, Entity, Example, Relation
@@ -60,11 +59,6 @@ def of_task(example: Example) -> Example:
     if not example.entity_types or any(not each.type for one in example.relations for each in one.mentions):
         raise DataError(f"{example.dataset}: its relations say no entity types; ask for relations alone")
     return example
-
-
-def schema(example: Example) -> str:
-    """Entity types and relation types, a line each."""
-    return f"{types_in_json(example.entity_types)}\n{types_in_json(example.relation_types)}"
 
 
 # --------------------------------------------------------------------------------------------------------- answer
@@ -102,12 +96,6 @@ def grammar(
     entity_types = tuple(types)[: len(types) - len(relation_types)]
     parts = Part("entities", entity_types), Part("relations", tuple(relation_types), pairs=True)
     return Grammar(rules(parts, text, reasoning), '"entities":', lambda cut: _render(*whole_facts(cut)))
-
-
-def bare_types(example: Example) -> str:
-    """An answer of every type and nothing found."""
-    sides = zip(_KEYS, (example.entity_types, example.relation_types), strict=True)
-    return json.dumps({key: {label: [] for label in types} for key, types in sides}, indent=2)
 
 
 # ---------------------------------------------------------------------------------------------------------- parse

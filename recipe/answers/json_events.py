@@ -28,7 +28,7 @@ from recipe.answers.json_answer import is_type, plain
 from recipe.answers.json_grammar import Grammar, bound, choice, end_rules, in_order
 from recipe.answers.json_text import Finder, Pairs, first_of, name_of, quote, that_can_be_read, whole_list
 from recipe.answers.no_name import says_none
-from recipe.answers.prompt import types_in_json
+from recipe.answers.prompt import both_schemas as schema  # noqa: F401 - of the format's contract
 from recipe.answers.think import with_reasoning
 from recipe.core.entities import Answer, DataError, Entity, Example, Relation, normalize_type
 from recipe.core.metrics import EVENT_RULES as RULES  # noqa: F401 - of the format's contract
@@ -62,11 +62,6 @@ def of_task(example: Example) -> Example:
     if example.relation_types and example.entity_types:
         return example
     raise DataError(f"{example.dataset}: names no event types, or no roles of arguments; its files hold no events")
-
-
-def schema(example: Example) -> str:
-    """Event types and roles, a line each."""
-    return f"{types_in_json(example.entity_types)}\n{types_in_json(example.relation_types)}"
 
 
 # --------------------------------------------------------------------------------------------------------- answer
@@ -165,12 +160,6 @@ def _whole(answer: str) -> tuple[list[Entity], list[Relation]]:
             role = json.loads(found[1])
             arguments += [Relation(triggers[-1], role, Entity(name, "")) for name in json.loads(found[2])]
     return triggers, arguments
-
-
-def bare_types(example: Example) -> str:
-    """An answer of an event of each type, without trigger and arguments."""
-    events = [{"type": label, "trigger": "", "arguments": {}} for label in example.entity_types]
-    return json.dumps({"events": events}, indent=2)
 
 
 # ---------------------------------------------------------------------------------------------------------- parse

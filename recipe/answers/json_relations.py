@@ -16,7 +16,6 @@ both. `parse(render_answer(example))` gives back the relations, sorted by type. 
 time is linear in the length of the completion.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -104,11 +103,6 @@ def grammar(
     """What holds decoding to the layout; see `recipe.answers.json_grammar.rules`."""
     parts = (Part("relations", tuple(types), pairs=True),)
     return Grammar(rules(parts, text, reasoning), '"relations":', lambda cut: render_relations(whole_facts(cut)[1]))
-
-
-def bare_types(example: Example) -> str:
-    """An answer of every type and no relation."""
-    return json.dumps({"relations": {label: [] for label in example.types}}, indent=2)
 
 
 # ---------------------------------------------------------------------------------------------------------- parse

@@ -27,6 +27,11 @@ def fill(example: Example, template: str, add_source: bool = False, schema: str 
     return f"Source: {example.dataset}\n{prompt}" if add_source and example.dataset else prompt
 
 
+def both_schemas(example: Example) -> str:
+    """The types of entities or events, and those of relations or roles, a line each."""
+    return f"{types_in_json(example.entity_types)}\n{types_in_json(example.relation_types)}"
+
+
 @lru_cache(maxsize=1024)  # a dataset has few
 def types_in_json(types: tuple[str, ...]) -> str:
     """`["city", "person"]`"""

@@ -106,6 +106,7 @@ RULES: dict[str, Rule] = {"strict": _strict, "published": _published}
 
 
 def _entities(facts: Iterable[Fact]) -> list[Key]:
+    """Of events: of their triggers."""
     return _strict(fact for fact in facts if not isinstance(fact, Relation))
 
 
@@ -141,10 +142,6 @@ RELATION_RULES: dict[str, Rule] = {"boundary": _boundary, "published": _relation
 TYPED_RELATION_RULES: dict[str, Rule] = {"strict": _relation_strict, **RELATION_RULES, "entities": _entities}
 
 
-def _triggers(facts: Iterable[Fact]) -> Iterable[Fact]:
-    return (fact for fact in facts if not isinstance(fact, Relation))
-
-
 def _event_strict(facts: Iterable[Fact]) -> list[Key]:
     facts = tuple(facts)
     attached = [(visible(one.head.name), one.head.type, visible(one.tail.name), one.type) for one in _relations(facts)]
@@ -152,7 +149,7 @@ def _event_strict(facts: Iterable[Fact]) -> list[Key]:
 
 
 def _trigger_identification(facts: Iterable[Fact]) -> list[Key]:
-    return list({(visible(one.name), "trigger") for one in _triggers(facts)})
+    return list({(name, "trigger") for name, _ in _entities(facts)})
 
 
 def _trigger_classification(facts: Iterable[Fact]) -> list[Key]:

@@ -45,6 +45,7 @@ from recipe.corpora import (
     scier,
     spert,
 )
+from recipe.corpora.dataset import tasks_of
 from recipe.corpora.reading import FIRST_AND_LAST, Columns, Reading
 
 __all__ = ("FIRST_AND_LAST", "LAYOUTS", "Columns", "Reading", "layouts_of", "tasks_of")
@@ -77,8 +78,3 @@ LAYOUTS = (
 def layouts_of(task: str | None) -> tuple:
     """The layouts whose sentences may be asked for a task, in order; None for all."""
     return tuple(layout for layout in LAYOUTS if task is None or task in tasks_of(layout))
-
-
-def tasks_of(layout: object) -> tuple[str, ...]:
-    """What may be asked of a layout's sentences, the usual first."""
-    return getattr(layout, "TASKS", ("ner",))

@@ -5,6 +5,11 @@ from pathlib import Path
 from typing import Any
 
 
+def tasks_of(layout: Any) -> tuple[str, ...]:
+    """What may be asked of a layout's sentences, the usual first."""
+    return getattr(layout, "TASKS", ("ner",))
+
+
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """A dataset's folder or its one file, and its name without `_sample_15000`: resampling makes no other dataset."""
@@ -39,7 +44,7 @@ class Dataset:
     @property
     def tasks(self) -> tuple[str, ...]:
         """What may be asked of its sentences, the usual first."""
-        return getattr(self.layout, "TASKS", ("ner",))
+        return tasks_of(self.layout)
 
     @property
     def options(self) -> tuple[str, ...]:
