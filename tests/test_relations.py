@@ -15,6 +15,7 @@ from recipe.compare import score_table
 from recipe.core.entities import Answer, DataError, Entity, Example, Relation
 from recipe.core.ground_truth import from_ground_truth, to_ground_truth
 from recipe.core.metrics import RELATION_RULES, TYPED_RELATION_RULES, count
+from recipe.core.text import visible
 from recipe.difficulty.scores import score
 from recipe.evaluate.__main__ import main as evaluate
 from recipe.evaluate.relation_disagreements import classify_relations
@@ -81,7 +82,7 @@ def test_any_names_come_back(found, reasoning):
     assert answer.layout
     if answers.surely_read(example):
         assert answers.count(answer, example).f1 == 1
-    shown = [each for each in found if all(mention.name.strip("\u200b") for mention in each.mentions)]
+    shown = [each for each in found if all(visible(mention.name) for mention in each.mentions)]
     assert sorted(each.texts for each in answer.relations) == sorted(each.texts for each in shown)
 
 
