@@ -21,7 +21,7 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
 from itertools import accumulate, groupby
 from typing import NamedTuple
@@ -157,6 +157,34 @@ def _as_folded(sentence: str) -> bool:
         and sentence[:1] != " " != sentence[-1:]
         and (sentence.isascii() or unicodedata.is_normalized("NFD", sentence))
     )
+
+
+Placed = Sequence[tuple[Entity, Span | None]]
+
+
+def place_ends(sentence: str, placed: Placed, ends: Iterable[Entity]) -> Callable[[Entity], Span | None]:
+    """Where each of the heads and tails of an answer's relations stands. `placed`: its entities with their spans.
+
+    A name has one place in all relations of an answer: that of the entity that has its name and type, or its name, the
+    first of several; else where it is found. Two events may have triggers that are alike. The head of an argument is
+    then the very object that is its trigger.
+    """
+    own = {id(entity): span for entity, span in placed if span}
+    typed: dict[tuple[str, str], Span] = {}
+    named: dict[str, Span | None] = {}
+    for entity, span in placed:
+        if span:
+            typed.setdefault((folded(entity.name), entity.type), span)
+            named.setdefault(folded(entity.name), span)
+    others = {name: end for end in ends if (name := folded(end.name)) not in named}
+    spans = locate(sentence, [Entity(end.name, "") for end in others.values()], taken=own.values())
+    named |= zip(others, spans, strict=True)
+
+    def find(end: Entity) -> Span | None:
+        name = folded(end.name)
+        return own.get(id(end)) or typed.get((name, end.type)) or named[name]
+
+    return find
 
 
 def occurs(sentence: str, name: str) -> bool:

@@ -7,18 +7,18 @@ Every span says where its text is, so its name is `text[start:end]` and never th
 given more often than the text has it counts as often as the text has it. With `all_mentions` it is marked wherever the
 text has it (recipe.core.align.mentions), in the other windows of the text too.
 
-A relation ties two places of the text. A name has one place in all relations of an answer: that of the entity that has
-this name, the first of several. Where answers tell of events, entities are the triggers, and relations the arguments.
-Of two events with the same trigger, each has the trigger's next place, as long as the text has one.
+A relation ties two places of the text (recipe.core.align.place_ends). Where answers tell of events, entities are the
+triggers, and relations the arguments. Of two events with the same trigger, each has the trigger's next place, as long
+as the text has one.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from recipe import answers
-from recipe.core.align import Span, folded, locate, mentions, occurs, place
+from recipe.core.align import Placed, Span, folded, mentions, occurs, place, place_ends
 from recipe.core.entities import Answer, Entity, Example, Fact, Relation
 from recipe.generate.predictions import Prediction
 from recipe.predict.questions import Inquiry, Settings
@@ -215,10 +215,7 @@ def read(example: Example, completion: str) -> Reply:
     return _with_links(reply, example, answer, [*zip(asked, spans, strict=True)]) if answer.relations else reply
 
 
-_Placed = Sequence[tuple[Entity, Span | None]]
-
-
-def _with_links(reply: Reply, example: Example, answer: Answer, placed: _Placed) -> Reply:
+def _with_links(reply: Reply, example: Example, answer: Answer, placed: Placed) -> Reply:
     """The reply with the answer's relations. `placed` are the entities of it that were asked for, with their places."""
     of_events, types = answers.task(example.format) == "ee", example.entity_types
     asked, others = [], set()
@@ -227,7 +224,7 @@ def _with_links(reply: Reply, example: Example, answer: Answer, placed: _Placed)
             asked.append(one)
         else:
             others.add(Relation(Entity(one.head.name, ""), one.type, Entity(one.tail.name, "")))
-    place_of = _places(example.sentence, placed, [mention for one in asked for mention in one.mentions])
+    place_of = place_ends(example.sentence, placed, [mention for one in asked for mention in one.mentions])
 
     def span(mention: Entity) -> Span | None:
         at = place_of(mention)
@@ -245,29 +242,6 @@ def _with_links(reply: Reply, example: Example, answer: Answer, placed: _Placed)
     return replace(
         reply, links=frozenset(links), not_in_text=reply.not_in_text | lacking, off_schema=reply.off_schema | others
     )
-
-
-def _places(sentence: str, placed: _Placed, ends: Iterable[Entity]) -> Callable[[Entity], Span | None]:
-    """Where each of the heads and tails stands: as the entity that it is, or that has its name, else where it's found.
-
-    Two events may have triggers that are alike. The head of an argument is then the very trigger that it belongs to.
-    """
-    own = {id(entity): span for entity, span in placed if span}
-    typed: dict[tuple[str, str], Span] = {}
-    named: dict[str, Span | None] = {}
-    for entity, span in placed:
-        if span:
-            typed.setdefault((folded(entity.name), entity.type), span)
-            named.setdefault(folded(entity.name), span)
-    others = {name: end for end in ends if (name := folded(end.name)) not in named}
-    spans = locate(sentence, [Entity(end.name, "") for end in others.values()], taken=own.values())
-    named |= zip(others, spans, strict=True)
-
-    def find(end: Entity) -> Span | None:
-        name = folded(end.name)
-        return own.get(id(end)) or typed.get((name, end.type)) or named[name]
-
-    return find
 
 
 def together(replies: Sequence[Reply]) -> Reply:
