@@ -7,7 +7,7 @@ import functools
 import unicodedata
 from pathlib import Path
 
-from recipe.answers import FORMATS, TASKS, formats_of, task
+from recipe.answers import FORMATS, TASKS, check_task, formats_of
 from recipe.core.command_line import count
 from recipe.core.entities import DataError, has_lone_surrogate
 from recipe.core.sampling import share_size
@@ -213,11 +213,8 @@ def check(args: argparse.Namespace) -> None:
         values = value if isinstance(value, (list, tuple)) else [value]
         if any(isinstance(each, (str, Path)) and has_lone_surrogate(str(each)) for each in values):
             raise DataError(f"--{option.replace('_', '-')}: {str(value)!a} is no UTF-8 text; rename what is called so")
-    if args.answer_format and args.task not in (None, task(args.answer_format)):
-        formats = " or ".join(formats_of(args.task))
-        raise DataError(f"--answer-format {args.answer_format}: is none of --task {args.task}; say {formats}")
     if args.answer_format:
-        args.task = task(args.answer_format)
+        args.task = check_task(args.answer_format, args.task)
     if args.command != "sft":
         return
     if args.share is not None:

@@ -66,7 +66,7 @@ from recipe.core.imports import first_import_of
 from recipe.core.output import staged, write_manifest
 from recipe.corpora import Columns, Reading
 from recipe.corpora.dataset import Dataset
-from recipe.corpora.datasets import format_of, sentence_files, sentences
+from recipe.corpora.datasets import common_format, sentence_files, sentences
 from recipe.corpora.json_files import read_text
 from recipe.evaluate import left_out
 from recipe.evaluate.protocols import read_protocol
@@ -147,12 +147,7 @@ def answer_format(args: argparse.Namespace, datasets: Sequence[Dataset]) -> str:
         return args.answer_format or DEFAULT_FORMAT
     if args.task:
         return answers.formats_of(args.task)[0]
-    first, *others = datasets
-    for other in others:
-        if other.tasks[0] != first.tasks[0]:
-            both = f"{first.name} is for the task {first.tasks[0]}, {other.name} for {other.tasks[0]}"
-            raise DataError(f"{both}; say --task, or name the --datasets of one")
-    return format_of(first, None)
+    return common_format(datasets)
 
 
 def row_rules(args: argparse.Namespace) -> RowRules:
@@ -213,7 +208,8 @@ def run(args: argparse.Namespace) -> None:
     """Write the Parquet files and the manifest, or nothing."""
     origins = locate(args)
     selection = select(args, origins)
-    args.answer_format = answer_format(args, selection.found)
+    reasoned = getattr(args, "ner_cot", None) or ()
+    args.answer_format = answer_format(args, selection.found or list(map(origins.dataset_of, reasoned)))
     args.task = answers.task(args.answer_format)
     reading, rules = reading_of(args), row_rules(args)
     splits = plan(args, selection, origins)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from recipe.core.entities import DataError, Entity, Example
-from recipe.cot.prompts import GUIDED, PLAIN, SYSTEM, WITHHELD, annotation_messages
+from recipe.cot.prompts import GUIDED, PLAIN, WITHHELD, annotation_messages, wording
 from recipe.cot.questions import Feed, Question, sampling, whole
 from recipe.cot.rows import Census, Row, add_arguments, distinct, open_rows, unaskable
 
@@ -157,7 +157,7 @@ def test_half_of_a_surrogate_pair_is_not_sent():
 
 def prompt(row, mode=PLAIN):
     system, user = annotation_messages(row, mode)
-    assert system == {"role": "system", "content": SYSTEM}
+    assert system == {"role": "system", "content": wording(row.format).system}
     return user["content"]
 
 

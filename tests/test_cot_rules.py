@@ -77,7 +77,7 @@ def test_an_answer_that_cannot_be_read(answer):
 )
 def test_an_answer_that_is_repaired_is_sound(answer):
     row = read_annotated(record(output=f"<think>{THOUGHT}</think>{answer}"))
-    assert (broken_rules(row, Limits()), row.entities) == ([], (Entity(*ADA),))
+    assert (broken_rules(row, Limits()), row.found.entities) == ([], (Entity(*ADA),))
 
 
 # -------------------------------------------------------------------------------------------------------- entities
@@ -93,7 +93,10 @@ def test_a_type_that_the_teacher_chose_and_nobody_can_ask_for(label):
 
 
 def test_the_types_that_the_teacher_chose_are_those_of_its_answer():
-    assert read_annotated(record(THOUGHT, ("Ada", "Person"), ("May", "month"), types=None)).types == ("month", "person")
+    assert read_annotated(record(THOUGHT, ("Ada", "Person"), ("May", "month"), types=None)).found.types == (
+        "month",
+        "person",
+    )
 
 
 def test_a_choice_of_no_types():
@@ -109,9 +112,7 @@ def test_a_name_that_the_sentence_has_not_or_less_often(pairs):
 
 def test_an_entity_is_spelt_as_the_sentence_has_it():
     row = read_annotated(record(THOUGHT, ("Ada  Cafe\u0301", "person"), sentence="Ada Café came"))
-    assert [(entity.name, span.start, span.end) for entity, span in zip(row.entities, row.spans, strict=True)] == [
-        ("Ada Café", 0, 8)
-    ]
+    assert [(entity.name, entity.start) for entity in row.found.entities] == [("Ada Café", 0)]
 
 
 @pytest.mark.parametrize(
@@ -350,7 +351,7 @@ def test_a_megabyte_of_anything_is_judged_within_seconds(text, size):
 def test_deep_nesting_and_thousands_of_names():
     deep = '{"entities": ' * 20_000 + "}" * 20_000
     many = json.dumps({"entities": {"person": [f"Ada {i}" for i in range(10_000)]}})
-    most = json.dumps({"entities": {"person": ["Ada"] * rules.MAX_ENTITIES}})
+    most = json.dumps({"entities": {"person": ["Ada"] * rules.MAX_FACTS}})
     with linear_time():
         assert broken(output=f"<think>{THOUGHT}</think>{deep}") == (["too_long"] if len(deep) > 2e5 else ["unparsable"])
         assert broken(output=f"<think>{THOUGHT}</think>{many}") == ["too_long"]
@@ -358,7 +359,7 @@ def test_deep_nesting_and_thousands_of_names():
 
 
 def test_a_thousand_names_in_as_long_a_reasoning_as_there_may_be():
-    names = [f"name{number}" for number in range(rules.MAX_ENTITIES)]
+    names = [f"name{number}" for number in range(rules.MAX_FACTS)]
     thought = " ".join(f'"{name}" is one.' for name in names * 8)
     with linear_time():
         found = broken(thought, *[(name, "person") for name in names], sentence=" ".join(names), limits=Limits("any"))

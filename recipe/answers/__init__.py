@@ -89,6 +89,14 @@ def formats_of(task_name: str) -> list[str]:
 TASKS = tuple(dict.fromkeys(map(task, FORMATS)))
 
 
+def check_task(name: str, task_name: str | None) -> str:
+    """The format's task; DataError where another is named."""
+    if task_name not in (None, task(name)):
+        others = " or ".join(formats_of(task_name))
+        raise DataError(f"--answer-format {name}: is none of --task {task_name}; say {others}")
+    return task(name)
+
+
 def asked_in(example: Example, name: str) -> Example:
     """The sentence as a format asks about it; DataError where its source doesn't say what that needs."""
     asked = getattr(FORMATS[check_format(name)], "of_task", _entities_alone)(example)
@@ -189,6 +197,11 @@ def one_type(name: str) -> bool:
     return getattr(FORMATS[check_format(name)], "ONE_TYPE", False)
 
 
+def two_kinds(name: str) -> bool:
+    """True for a format that asks for types of entities or events and, apart from them, for those of relations."""
+    return hasattr(FORMATS[check_format(name)], "schema")
+
+
 def asked_types(
     name: str, types: Sequence[str], relation_types: Sequence[str] = ()
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -197,7 +210,7 @@ def asked_types(
     DataError where a format has two kinds of types (of entities or events, and of relations or roles) and one is named,
     or the other way round.
     """
-    both = hasattr(FORMATS[check_format(name)], "schema")
+    both = two_kinds(name)
     if both != bool(relation_types):
         need = "name types of relations, or roles, too" if both else "not of answers in this format, --types are all"
         raise DataError(f"--relation-types: {need}; the answer format is {name}")

@@ -30,7 +30,7 @@ from recipe.answers.json_text import Finder, Pairs, first_of, name_of, quote, th
 from recipe.answers.no_name import says_none
 from recipe.answers.prompt import both_schemas as schema  # noqa: F401 - of the format's contract
 from recipe.answers.think import with_reasoning
-from recipe.core.entities import Answer, DataError, Entity, Example, Relation, normalize_type
+from recipe.core.entities import Answer, DataError, Entity, Example, Relation, grouped, normalize_type, trigger_key
 from recipe.core.metrics import EVENT_RULES as RULES  # noqa: F401 - of the format's contract
 
 TASK, SUBJECT = "ee", "Events"
@@ -78,18 +78,6 @@ def _render(triggers: Iterable[Entity], arguments: Iterable[Relation], reasoning
     return with_reasoning(f'{{\n  "events": {inner}\n}}', reasoning)
 
 
-def grouped(triggers: Iterable[Entity], arguments: Iterable[Relation]) -> list[tuple[Entity, list[Relation]]]:
-    """Each trigger with its arguments, in the triggers' order."""
-    own: dict[tuple, list[Relation]] = {}
-    for each in arguments:
-        own.setdefault(_key(each.head), []).append(each)
-    return [(trigger, own.pop(_key(trigger), [])) for trigger in triggers]
-
-
-def _key(trigger: Entity) -> tuple:
-    return trigger.name, trigger.type, trigger.start
-
-
 def _block(trigger: Entity, arguments: Iterable[Relation]) -> str:
     by_role: dict[str, list[str]] = {}
     for each in arguments:
@@ -107,7 +95,7 @@ def surely_read(example: Example) -> bool:
         len(triggers) == len(example.entities)
         and all(plain(name) and is_type(label) for name, label in triggers)
         and all(plain(one.tail.name) and is_type(one.type) for one in example.relations)
-        and {_key(one.head) for one in example.relations} <= set(map(_key, example.entities))
+        and {trigger_key(one.head) for one in example.relations} <= set(map(trigger_key, example.entities))
     )
 
 

@@ -72,6 +72,19 @@ class Relation:
 Fact = Entity | Relation  # what a row may ask for, and a rule count
 
 
+def grouped(triggers: Iterable[Entity], arguments: Iterable[Relation]) -> list[tuple[Entity, list[Relation]]]:
+    """Events: each trigger with its arguments, in the triggers' order. The first of triggers that are alike has all."""
+    own: dict[tuple, list[Relation]] = {}
+    for each in arguments:
+        own.setdefault(trigger_key(each.head), []).append(each)
+    return [(trigger, own.pop(trigger_key(trigger), [])) for trigger in triggers]
+
+
+def trigger_key(trigger: Entity) -> tuple[str, str, int | None]:
+    """What tells a trigger from others: name, type and, where it is known, place."""
+    return trigger.name, trigger.type, trigger.start
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """One sentence, the types that may be asked for, and its gold in sentence order.

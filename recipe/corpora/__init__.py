@@ -15,6 +15,7 @@ A layout is a module or object with these names; recipe.corpora.datasets calls t
 and, if need be,
 
     TASKS = ("re", "ner")                what may be asked of its sentences, the usual first; default: names alone
+    tasks(path)                          the same, where files differ
     MAY_LACK_SPLITS = True               a dataset without a train or test split is in order
     OPTIONS                              which of a Reading's columns, join, tags and type_name it goes by
     descriptions(path)                   type -> what the file itself says that it means

@@ -44,7 +44,8 @@ class Dataset:
     @property
     def tasks(self) -> tuple[str, ...]:
         """What may be asked of its sentences, the usual first."""
-        return tasks_of(self.layout)
+        of_file = getattr(self.layout, "tasks", None)
+        return of_file(self.folder) if of_file else tasks_of(self.layout)
 
     @property
     def options(self) -> tuple[str, ...]:

@@ -223,6 +223,16 @@ def format_of(dataset: Dataset, name: str | None) -> str:
     return name
 
 
+def common_format(datasets: Sequence[Dataset]) -> str:
+    """The answer format of the datasets' usual task. DataError where they are of several."""
+    first, *others = datasets
+    for other in others:
+        if other.tasks[0] != first.tasks[0]:
+            both = f"{first.name} is for the task {first.tasks[0]}, {other.name} for {other.tasks[0]}"
+            raise DataError(f"{both}; say --task, or name those of one alone")
+    return format_of(first, None)
+
+
 def _with_template_reasoning(example: Example) -> Example:
     if example.relation_types:
         return replace(example, reasoning=answers.template_reasoning(example))

@@ -2,7 +2,8 @@
 
     {"sentence": "Ada left Rome", "relations": [{"head": {"name": "Ada"}, "type": "left", "tail": {"name": "Rome"}}]}
 
-Head and tail may have a `type`, and a `pos` of two characters, the end exclusive. A type that is `NA` or empty says
+Head and tail may have a `type`, and a `pos` of two characters, the end exclusive; a text alone is a name. Entities are
+read with `text` and `label`, too, which NER-CoT writes for `name` and `type`. A type that is `NA` or empty says
 that there is no relation. A list `labels.json` beside the splits has the types of relations.
 """
 
@@ -45,15 +46,17 @@ def read(record: object, _context: Hashable) -> Annotated:
 
 
 def _mention(value: object, what: str) -> Mention:
-    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+    value = {"name": value} if isinstance(value, str) else value
+    name = value.get("name", value.get("text")) if isinstance(value, dict) else None
+    if not isinstance(name, str):
         problem = kind_of(value) if not isinstance(value, dict) else "without a string 'name'"
         raise Wrong("bad_relation", f"{what} is {problem}; {{'name': text}} is needed")
-    label, pos = value.get("type") or "", value.get("pos")
+    label, pos = value.get("type", value.get("label")) or "", value.get("pos")
     if not isinstance(label, str):
         raise Wrong("bad_relation", f"{what} has {kind_of(label)} as 'type', not a string")
     placed = isinstance(pos, list) and len(pos) == 2 and all(type(at) is int for at in pos)
     start, end = pos if placed else (None, None)
-    return Mention(label, start, end, value["name"])
+    return Mention(label, start, end, name)
 
 
 def _place(end: Mention, mentions: list[Mention]) -> int:

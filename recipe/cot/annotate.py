@@ -1,4 +1,4 @@
-"""The first step: a teacher writes reasoning and entities for each row, in one answer.
+"""The first step: a teacher writes reasoning and entities, relations or events for each row, in one answer.
 
     python -m recipe.cot annotate --input texts.jsonl --types person,place --teacher endpoint --model NAME --work cot
 
@@ -9,18 +9,20 @@ A line of WORK/annotate.jsonl, as soon as it is there:
      "output": "<think>\\n...\\n</think>\\n{...}", "finish_reason": "stop", "requests": 1, "input_tokens": 512,
      "output_tokens": 180, "cost": 0.0004, "seconds": 2.1}
 
-A row that can't be answered has the status "failed" and a reason, and is not asked about again, unless --retry-failed
-says so. Gold that a row brings may guide the teacher ("gold_guided") or be withheld; what the teacher answers is kept
-either way, and compared with the gold by the next step.
+Rows of relations and events say their answer `format` and their `relation_types`, too, and the gold has relations
+(recipe.cot.facts). A row that can't be answered has the status "failed" and a reason, and is not asked about again,
+unless --retry-failed says so. Gold that a row brings may guide the teacher ("gold_guided") or be withheld; what the
+teacher answers is kept either way, and compared with the gold by the next step.
 """
 
 import argparse
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from recipe.core.entities import DataError
+from recipe.core.entities import DEFAULT_FORMAT, DataError
 from recipe.cot import rows, store
-from recipe.cot.prompts import ANNOTATION_WORDING, GUIDED, PLAIN, WITHHELD, annotation_messages
+from recipe.cot.facts import question
+from recipe.cot.prompts import GUIDED, PLAIN, WITHHELD, annotation_messages, wording
 from recipe.cot.questions import Feed, Question, Reply
 from recipe.cot.rows import Census, Row, distinct, open_rows, unaskable
 from recipe.cot.teachers import add_arguments as add_teacher_arguments
@@ -50,7 +52,9 @@ def run(args: argparse.Namespace) -> None:
         pass  # all are read before one is asked about: a bad record costs no money
     if not census.rows:
         raise DataError(f"{(args.input or [args.corpora])[0]}: no text in it; at least one is needed")
-    settings = {"model_name": args.model, "gold": args.gold, "prompt": ANNOTATION_WORDING}
+    settings = {"model_name": args.model, "gold": args.gold, "prompt": wording(census.format).of_annotation}
+    if census.format != DEFAULT_FORMAT:
+        settings["answer_format"] = census.format
     chosen = choose(args, (args.model,), settings)
     task = _Task(read, args.limit, args.gold, chosen.teacher.tokenizer)
     if args.dry_run:
@@ -88,7 +92,8 @@ class _Task:
                 "sentence": row.sentence,
                 "source": row.source,
                 "types": None if row.types is None else list(row.types),
-                "gold": row.gold_pairs,
+                **question(row.format, row.relation_types),
+                "gold": row.gold_texts,
                 "mode": mode,
             }
             if why := unaskable(row, self.tokenizer):

@@ -11,7 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from recipe import answers
+from recipe.core.entities import DEFAULT_FORMAT
 from recipe.cot.funnel import stages
+from recipe.cot.prompts import wording
 from recipe.cot.rules import ANY_LANGUAGE
 from recipe.cot.store import ANNOTATE, JUDGE, VALIDATE
 
@@ -36,6 +39,7 @@ class Contents:
 
     rows: Counter = field(default_factory=lambda: Counter(dict.fromkeys(SPLITS, 0)))
     types: Counter = field(default_factory=Counter)
+    relation_types: Counter = field(default_factory=Counter)
     sources: Counter = field(default_factory=Counter)
     modes: Counter = field(default_factory=Counter)
     words: int = 0
@@ -45,25 +49,23 @@ class Contents:
     def add(self, split: str, row: Mapping) -> None:
         """Count a record of validate.jsonl."""
         self.rows[split] += 1
+        relations = row.get("relations", ())
         self.types.update(entity["label"] for entity in row["entities"])
+        self.relation_types.update(relation["type"] for relation in relations)
         self.sources[row["source"]] += 1
         self.modes[row["mode"]] += 1
         self.words += len(row["reasoning"].split())
-        self.empty += not row["entities"]
+        self.empty += not row["entities"] and not relations
         self.gold += row["gold"] is not None
 
     @property
     def total(self) -> int:
         return self.rows.total()
 
-    @property
-    def entities(self) -> int:
-        return self.types.total()
-
 
 @dataclass(frozen=True)
 class Card:
-    """What the card is about. `files`: of the manifest; `license`: the user's words.
+    """What the card is about. `files`: of the manifest; `license`: the user's words; `format`: that of the answers.
 
     `counts` and `settings` are of each step, None for one that has no part in the dataset.
     """
@@ -73,6 +75,39 @@ class Card:
     settings: Mapping[str, dict | None]
     files: Mapping[str, Mapping]
     license: str
+    format: str = DEFAULT_FORMAT
+
+
+_TAGS = {"ner": "named-entity-recognition", "re": "relation-extraction", "ee": "event-extraction"}
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What rows name, in the plural; what its type is called; and how often each type is there."""
+
+    facts: str
+    type: str
+    counts: Counter
+
+    @property
+    def most(self) -> list[tuple[str, int]]:
+        """The types that are there most often."""
+        return _most(self.counts)
+
+    @property
+    def more(self) -> int:
+        """How many others there are."""
+        return max(0, len(self.counts) - SHOWN)
+
+
+def _kinds(name: str, contents: Contents) -> list[_Kind]:
+    """What rows in an answer format name: of entities or events, and of relations or arguments."""
+    of_events = answers.task(name) == "ee"
+    alone = _Kind("events" if of_events else "entities", "type", contents.types)
+    tied = _Kind("arguments" if of_events else "relations", "role" if of_events else "type", contents.relation_types)
+    if answers.two_kinds(name):
+        return [alone, tied]
+    return [tied if answers.task(name) == "re" else alone]
 
 
 def render(card: Card) -> str:
@@ -94,8 +129,10 @@ def render(card: Card) -> str:
             files=[(name, files[name]["rows"], refused(files[name])) for name in sorted(files)],
             funnel=list(_funnel(card.counts, contents.total)),
             histogram=_histogram(judged["scores"]) if judged else [],
-            types=_most(contents.types),
-            more_types=max(0, len(contents.types) - SHOWN),
+            kinds=_kinds(card.format, contents),
+            task=answers.task(card.format),
+            subject=answers.subject(card.format),
+            counted=wording(card.format).counted,
             sources=_most(contents.sources),
             more_sources=max(0, len(contents.sources) - SHOWN),
             spent=[(step, card.counts[step]) for step in (ANNOTATE, JUDGE) if card.counts[step]],
@@ -126,7 +163,7 @@ def _header(card: Card) -> str:
     if language and language != ANY_LANGUAGE:
         header["language"] = [language]
     header["task_categories"] = ["token-classification"]
-    header["tags"] = ["named-entity-recognition", "chain-of-thought", "synthetic"]
+    header["tags"] = [_TAGS[answers.task(card.format)], "chain-of-thought", "synthetic"]
     header["size_categories"] = [next((name for limit, name in _SIZES if card.contents.total < limit), "n>1M")]
     lists = [split for split in SPLITS if f"{split}.json" in card.files]
     if lists:

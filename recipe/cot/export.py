@@ -7,6 +7,7 @@ A record of train.json, dev.json, test.json, which `data_prep/to_parquet.py sft 
     {"sentence": "Ada met Bob .", "schema": ["person"], "source": "news", "cot": "\\"Ada\\" is ...",
      "entities": [{"text": "Ada", "label": "person"}], "guid": "9f2c51d07a3be846"}
 
+One of relations or events has "relation_types" and "relations" or "events", as recipe.corpora.own_types shows.
 train.parquet and dev.parquet are made by that very command. Which split a row is in depends on the seed and its
 normalised sentence alone, so a sentence is never in two. --out appears whole or not at all.
 """
@@ -17,17 +18,20 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
-from recipe.core.entities import DataError
+from recipe import answers
+from recipe.core.entities import DataError, Entity, Relation, grouped
 from recipe.core.files import sha256, staged
+from recipe.corpora import own_types
 from recipe.corpora.sentence_overlap import words
 from recipe.cot.card import SPLITS, UNSPECIFIED, Card, Contents, refused, render
+from recipe.cot.facts import asked, of_fields
 from recipe.cot.funnel import read_funnel
 from recipe.cot.rows import digest
-from recipe.cot.store import ANNOTATE, JUDGE, VALIDATE, path_of, read_kept, read_settings
+from recipe.cot.store import ANNOTATE, JUDGE, VALIDATE, answer_format, path_of, read_kept, read_settings
 
 CARD, MANIFEST = "README.md", "manifest.json"
 OURS = {CARD, MANIFEST, *(f"{split}.{ending}" for split in SPLITS for ending in ("json", "parquet"))}
@@ -84,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
                 path.unlink()
             else:
                 entries[path.name] = {"rows": contents.rows[split], "sha256": sha256(path), **about}
-        card = Card(contents, about["counts"], about["settings"], entries, args.license)
+        card = Card(contents, about["counts"], about["settings"], entries, args.license, answer_format(args.work))
         (stage / CARD).write_text(render(card), encoding="utf-8")
         manifest = json.dumps(entries, ensure_ascii=False, indent=2, sort_keys=True)
         (stage / MANIFEST).write_text(manifest + "\n", encoding="utf-8")
@@ -108,16 +112,40 @@ def _rows(args: argparse.Namespace) -> Iterator[dict]:
 
 
 def ner_cot(row: Mapping) -> dict:
-    """A NER-CoT record; its entities in sentence order."""
-    entities = sorted(row["entities"], key=lambda entity: (entity["start"], -entity["end"], entity["label"]))
+    """A NER-CoT record; what is in it stands in sentence order."""
+    example, (entities, relations) = asked(row), of_fields(row)
+    entities = sorted(entities, key=_order)
+    relations = sorted(relations, key=lambda one: (_order(one.head), _order(one.tail), one.type))
+    task, types, found = answers.task(example.format), {"schema": list(example.entity_types)}, {}
+    if task != "ner":
+        types[own_types.RELATION_TYPES] = list(example.relation_types)
+    if task == "ee":
+        found["events"] = [_event(trigger, arguments) for trigger, arguments in grouped(entities, relations)]
+    elif task == "ner" or answers.two_kinds(example.format):
+        found["entities"] = [{"text": entity.name, "label": entity.type} for entity in entities]
+    if task == "re":
+        found["relations"] = [{"head": _end(one.head), "type": one.type, "tail": _end(one.tail)} for one in relations]
     return {
         "sentence": row["sentence"],
-        "schema": row["types"],
+        **types,
         "source": row["source"],
         "cot": row["reasoning"],
-        "entities": [{"text": entity["text"], "label": entity["label"]} for entity in entities],
+        **found,
         "guid": row["id"],
     }
+
+
+def _order(entity: Entity) -> tuple:
+    return entity.start, -len(entity.name), entity.type
+
+
+def _end(mention: Entity) -> dict[str, str]:
+    return {"name": mention.name, "type": mention.type} if mention.type else {"name": mention.name}
+
+
+def _event(trigger: Entity, arguments: Iterable[Relation]) -> dict:
+    told = [{"name": one.tail.name, "role": one.type} for one in arguments]
+    return {"type": trigger.type, "trigger": trigger.name, "arguments": told}
 
 
 def split_of(sentence: str, shares: Mapping[str, float], seed: int) -> str:
@@ -161,6 +189,7 @@ def _write_lists(stage: Path, rows: Iterator[dict], args: argparse.Namespace) ->
 def _to_parquet(stage: Path, splits: list[str], args: argparse.Namespace) -> dict[str, dict]:
     """Let data preparation write the Parquet files into the folder; its manifest."""
     command = [sys.executable, str(TO_PARQUET), "sft", "--ner-cot", "train.json", "--out", "."]
+    command += ["--answer-format", answer_format(args.work)]
     if "dev" in splits:
         command += ["--dev-ner-cot", "dev.json"]
     if args.tokenizer is not None:

@@ -19,10 +19,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from recipe.core.entities import DataError
+from recipe.cot.prompts import wording
 from recipe.cot.questions import SPENT, add_spent
 from recipe.cot.rules import NOT_ANNOTATED, REASONS
 from recipe.cot.scores import agreement
-from recipe.cot.store import ANNOTATE, JUDGE, KEPT, VALIDATE, path_of, read
+from recipe.cot.store import ANNOTATE, JUDGE, KEPT, VALIDATE, answer_format, path_of, read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +41,8 @@ def run(args: argparse.Namespace) -> None:
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         write_json(args.json, funnel)
-    print(*(line.rstrip() for line in table(funnel)), sep="\n")
+    counted = wording(answer_format(args.work)).counted
+    print(*(line.rstrip() for line in table(funnel, counted)), sep="\n")
 
 
 def read_funnel(work: Path) -> dict[str, dict | None]:
@@ -152,8 +154,8 @@ def stages(funnel: Mapping[str, Mapping | None]) -> Iterator[tuple[str, str, int
     yield "kept", "", judge["kept"], None
 
 
-def table(funnel: Mapping[str, Mapping | None]) -> Iterator[str]:
-    """The lines of the figures for people, a step after the other."""
+def table(funnel: Mapping[str, Mapping | None], counted: str = "entities") -> Iterator[str]:
+    """The lines of the figures for people, a step after the other. `counted`: what is compared with gold."""
     yield f"{'':26}{'rows':>10}{'all':>10}"
     for stage, reason, rows, every in stages(funnel):
         number = f"{-rows if reason else rows:>9,}"
@@ -165,10 +167,10 @@ def table(funnel: Mapping[str, Mapping | None]) -> Iterator[str]:
         if (figures := funnel[name]) is not None:
             tokens = "".join(f"{_known(figures[key]):>14}" for key in ("input_tokens", "output_tokens"))
             yield f"{name:10}{_known(figures['requests']):>10}{tokens}{_known(figures['cost']):>12}"
-    yield from _remarks(**funnel)
+    yield from _remarks(**funnel, counted=counted)
 
 
-def _remarks(annotate: Mapping, validate: Mapping | None, judge: Mapping | None) -> Iterator[str]:
+def _remarks(annotate: Mapping, validate: Mapping | None, judge: Mapping | None, counted: str) -> Iterator[str]:
     yield ""
     modes = ", ".join(f"{number:,} {mode}" for mode, number in annotate["modes"].items())
     yield f"annotated by mode: {modes or 'none'}"
@@ -176,7 +178,7 @@ def _remarks(annotate: Mapping, validate: Mapping | None, judge: Mapping | None)
         yield f"answers that were repaired: {validate['repaired']:,}"
     if validate is not None and (gold := validate["gold"])["compared"]:
         yield (
-            f"against gold: {gold['disagree']:,} of {gold['compared']:,} rows disagree ({gold['missed']:,} entities "
+            f"against gold: {gold['disagree']:,} of {gold['compared']:,} rows disagree ({gold['missed']:,} {counted} "
             f"missed, {gold['added']:,} added), {gold['kept_and_disagree']:,} of them are valid"
         )
     if judge is not None and (figures := judge["agreement"]):

@@ -25,7 +25,7 @@ from pathlib import Path
 from recipe.core.entities import DataError
 from recipe.cot import store
 from recipe.cot.funnel import judged
-from recipe.cot.prompts import JUDGE_WORDING, judge_messages
+from recipe.cot.prompts import judge_messages, wording
 from recipe.cot.questions import SPENT, Feed, Question, Reply, add_spent
 from recipe.cot.rows import digest
 from recipe.cot.scores import HIGHEST, LOWEST, Scores, read_scores, wilson
@@ -61,7 +61,8 @@ class _Task:
 def run(args: argparse.Namespace) -> None:
     """Score every kept row that has no record yet. DataError for wrong input, before anything is asked."""
     task = _task(args)
-    settings = {"judges": list(task.judges), "min_score": task.min_score, "prompt": JUDGE_WORDING}
+    prompt = wording(store.answer_format(args.work)).of_judge
+    settings = {"judges": list(task.judges), "min_score": task.min_score, "prompt": prompt}
     chosen = choose(args, task.judges, settings)
     if args.dry_run:
         done = store.read_ids(task.work, store.JUDGE)

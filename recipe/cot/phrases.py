@@ -10,6 +10,12 @@ A denial is a judgement on a name in quotation marks, next to it, which ends the
     "May" is a common noun, not an entity
     "May" is not a person                               a denial of that type only
     we do not extract "May";  so I leave out "May"
+    "met" is no trigger / does not describe an event    where events are asked for
+
+and one on two names, as relations tie them:
+
+    "Ada" and "Rome" are unrelated;  there is no relation between "Ada" and "Rome"
+    "Ada" has no relation to "Rome";  "Ada" was not born in "Rome"      of head and tail in this order
 
 One that is wrong costs a good row, so what weakens, questions, contrasts or quotes a judgement (a hedge) makes it none.
 The phrases are in phrases.yaml. Texts are compared without case, with white space squeezed, one kind of quotation mark
@@ -83,19 +89,39 @@ def _patterns() -> dict[str, re.Pattern]:
     return {name: re.compile(pattern) for name, pattern in found.items() if name.islower()}
 
 
-def denials(sentence: str) -> set[tuple[str, str | None]]:
+def denials(sentence: str, task: str = "ner") -> set[tuple[str, str | None]]:
     """The names that a folded sentence denies, each with the type that it isn't; None for a name that is no entity."""
-    if _patterns()["hedge"].search(_QUOTES.sub('""', sentence)):
+    if _is_hedged(sentence):
         return set()
-    found = {(_name(match), None) for kind in ("denied", "not_taken") for match in _patterns()[kind].finditer(sentence)}
+    kinds = ("denied", "not_taken", *(["no_trigger"] if task == "ee" else []))
+    found = {(_name(match), None) for kind in kinds for match in _patterns()[kind].finditer(sentence)}
     return found | {(_name(match), match["type"]) for match in _patterns()["denied_type"].finditer(sentence)}
+
+
+def denied_pairs(sentence: str) -> set[tuple[tuple[str, str], str | None]]:
+    """The heads and tails between which a folded sentence denies a relation, and its type; None for any relation."""
+    if _is_hedged(sentence):
+        return set()
+    found = set()
+    for kind in ("unrelated", "unrelated_to", "no_relation_between", "no_relation_of"):
+        for match in _patterns()[kind].finditer(sentence):
+            one, other, label = _name(match), _name(match, "other_"), match.groupdict().get("type")
+            found |= {((one, other), label), ((other, one), label)}
+    for kind in ("no_relation_to", "denied_relation"):
+        for match in _patterns()[kind].finditer(sentence):
+            found.add(((_name(match), _name(match, "other_")), match["type"]))
+    return found
+
+
+def _is_hedged(sentence: str) -> bool:
+    return bool(_patterns()["hedge"].search(_QUOTES.sub('""', sentence)))
 
 
 _QUOTES = re.compile(r'"[^"]{0,200}"')
 
 
-def _name(match: re.Match) -> str:
-    return (match["double"] or match["single"]).strip(" .,")
+def _name(match: re.Match, which: str = "") -> str:
+    return (match[f"{which}double"] or match[f"{which}single"]).strip(" .,")
 
 
 def is_taken_back(next_sentence: str) -> bool:

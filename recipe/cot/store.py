@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from recipe.core.entities import DataError
+from recipe.core.entities import DEFAULT_FORMAT, DataError
 from recipe.core.files import append_to, whole
 from recipe.generate.predictions import check_manifest, manifest_of
 
@@ -97,6 +97,11 @@ def read_kept(work: Path, step: str) -> Iterator[dict]:
 def read_ids(work: Path, step: str) -> set[str]:
     """The ids of a step's records; none for a step that wasn't run."""
     return {str(record["id"]) for record in read(work, step)} if path_of(work, step).exists() else set()
+
+
+def answer_format(work: Path) -> str:
+    """The answer format that the rows of a folder were annotated in."""
+    return (read_settings(work, ANNOTATE) or {}).get("answer_format", DEFAULT_FORMAT)
 
 
 def read_settings(work: Path, step: str) -> dict | None:

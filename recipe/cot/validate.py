@@ -9,7 +9,9 @@ A line of WORK/validate.jsonl for each of annotate.jsonl, in its order; entities
      "end": 3}], "gold": [["Ada", "person"]], "mode": "gold_withheld", "agrees_with_gold": false, "missed": 0,
      "added": 1, "repaired": false, "duplicate_of": null}
 
-Running it again goes on with the rows that have come since. Disagreement with the gold is counted and rejects nothing.
+A record of relations or events has "format", "relation_types" and "relations", too (recipe.cot.facts); "missed" and
+"added" then count by the format's strictest rule (recipe.core.metrics). Running it again goes on with the rows that
+have come since. Disagreement with the gold is counted and rejects nothing.
 
 Near-duplicates: sentences are compared by their normalised words (recipe.corpora.sentence_overlap), as sets of five
 words in a row, below 20 words of five characters in a row. Two are similar by the share that both have of what
@@ -21,18 +23,18 @@ from __future__ import annotations
 import argparse
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 
 from recipe.core.command_line import count
 from recipe.core.entities import DataError
 from recipe.corpora.sentence_overlap import words
+from recipe.cot.facts import asked, question, to_fields
 from recipe.cot.funnel import validated
 from recipe.cot.rules import (
     ANY_LANGUAGE,
     NEAR_DUPLICATE,
     NOT_ANNOTATED,
-    Annotated,
     Limits,
     broken_rules,
     languages,
@@ -110,8 +112,9 @@ def check_limits(limits: Limits) -> None:
 def check(record: dict, limits: Limits, index: Index | None) -> dict:
     """The record of validate.jsonl for one of annotate.jsonl. `index`: the sentences kept before."""
     row = read_annotated(record) if record["status"] == "answered" else None
+    found = row.found if row else asked(record)
     reasons, counts = broken_rules(row, limits) if row else [NOT_ANNOTATED], row.counts if row else None
-    duplicate_of = index.find(row.sentence) if row and index else None
+    duplicate_of = index.find(found.sentence) if row and index else None
     if duplicate_of is not None:
         reasons.append(NEAR_DUPLICATE)
     missed, added = (counts.gold - counts.matched, counts.predicted - counts.matched) if counts else (0, 0)
@@ -121,9 +124,10 @@ def check(record: dict, limits: Limits, index: Index | None) -> dict:
         "reasons": reasons,
         "sentence": record["sentence"],
         "source": record["source"],
-        "types": list(row.types) if row else record["types"] or [],
+        "types": list(found.types),
+        **question(found.format, found.relation_types),
         "reasoning": row.reasoning.strip() if row else "",
-        "entities": list(_entities(row)) if row else [],
+        **to_fields(found),
         "gold": record["gold"],
         "mode": record["mode"],
         "agrees_with_gold": not missed and not added if counts else None,
@@ -132,12 +136,6 @@ def check(record: dict, limits: Limits, index: Index | None) -> dict:
         "repaired": bool(row) and row.answer.parsed and not row.answer.layout,
         "duplicate_of": duplicate_of,
     }
-
-
-def _entities(row: Annotated) -> Iterator[dict]:
-    for entity, span in zip(row.entities, row.spans, strict=True):
-        start, end = (None, None) if span is None else (span.start, span.end)
-        yield {"text": entity.name, "label": entity.type, "start": start, "end": end}
 
 
 # -------------------------------------------------------------------------------------------------- near-duplicates
