@@ -5,7 +5,9 @@
 
     python tests/cot_server.py --latency 0.1        # in a process of its own; prints the URL
 
-A good answer names each capitalised word as an entity of the first type. Words of the sentence change that, see SCRIPT.
+A good answer names each capitalised word as an entity of the first type. Asked for relations, it ties the first of them
+to the third word; asked for events, the second word triggers one, and the capitalised words are its arguments. Words of
+the sentence change that, see SCRIPT.
 """
 
 from __future__ import annotations
@@ -206,22 +208,21 @@ def good_names(sentence: str) -> list[str]:
 
 def _teach(asked: Asked) -> dict:
     words = asked.sentence.split()
-    types = _TYPES.search(asked.body["messages"][-1]["content"])
-    label = types[1] if types else "name"
+    labels = _TYPES.findall(asked.body["messages"][-1]["content"]) or ["name", "tie"]
     names = good_names(asked.sentence)
-    reasoning = " ".join(f'"{name}" is the name of a {label}, as the sentence says.' for name in names)
+    reasoning = " ".join(f'"{name}" is the name of a {labels[0]}, as the sentence says.' for name in names)
     reasoning = reasoning or "There is no word in this sentence that names anything of these types."
+    reasoning += "".join(f' So much for "{word}".' for word in words[1:3] if names and _about(asked) != "named entity")
     if "@leak" in words:
         reasoning += " The gold labels say so, too."
     if "@undiscussed" in words:
         reasoning = "One goes through the words of this sentence and takes what is found."
-    entities = {label: names} if names else {}
     if "@offschema" in words:
-        entities = {"spaceship": names}
+        labels = ["spaceship"] * 2
     if "@notintext" in words:
-        entities = {label: ["Zanzibar"]}
+        names = ["Zanzibar"]
         reasoning += ' "Zanzibar" is one, too.'
-    answer = json.dumps({"entities": entities}, ensure_ascii=False, indent=2)
+    answer = json.dumps(_found(_about(asked), labels, names, words), ensure_ascii=False, indent=2)
     if "@unparsable" in words:
         answer = "I could not decide."
     if "@obey" in words:
@@ -234,6 +235,26 @@ def _teach(asked: Asked) -> dict:
     if "@refuse" in words:
         message = {"role": "assistant", "content": None, "refusal": "I won't."}
     return _completion(asked, message, "length" if "@length" in words else "stop")
+
+
+def _about(asked: Asked) -> str:
+    """What the system prompt is about: "named entity", "relation", "event", or "named entity recognition and relation"."""
+    return re.search(r"for (.*?) (?:recognition|extraction),", asked.body["messages"][0]["content"])[1]
+
+
+def _found(about: str, labels: list[str], names: list[str], words: list[str]) -> dict:
+    if about == "event":
+        arguments = {labels[1]: names} if names else {}
+        return {"events": [{"type": labels[0], "trigger": words[1], "arguments": arguments}]}
+    entities = {labels[0]: names} if names else {}
+    if about == "named entity":
+        return {"entities": entities}
+    relations = {labels[-1]: [[names[0], words[2]]]} if names else {}
+    if about == "relation":
+        return {"relations": relations}
+    if names:
+        entities[labels[0]] = [*names, words[2]]
+    return {"entities": entities, "relations": relations}
 
 
 def _judge(asked: Asked, times: int) -> dict:

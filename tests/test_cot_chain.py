@@ -83,13 +83,31 @@ def read(path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_every_row_is_kept_or_rejected_for_its_reason(tmp_path, capsys):
+ANN, SOME = {"text": "Ann", "label": "person"}, {"name": "Ann"}
+# What rows of each task bring, and the options for them.
+ROWS = {
+    "names": ({"types": ["person"], "entities": [ANN]}, []),
+    "relations": ({"types": ["saw"], "relations": [{"head": SOME, "type": "saw", "tail": SOME}]}, []),
+    "both": (
+        {"types": ["person"], "relation_types": ["saw"], "entities": [ANN], "relations": []},
+        ["--answer-format", "json_entities_relations"],
+    ),
+    "events": (
+        {"types": ["sight"], "relation_types": ["who"],
+         "events": [{"type": "sight", "trigger": "saw", "arguments": [{"name": "Ann", "role": "who"}]}]},
+        ["--task", "ee"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_every_row_is_kept_or_rejected_for_its_reason(tmp_path, capsys, kind):
     work, texts, out = tmp_path / "cot", tmp_path / "texts.jsonl", tmp_path / "data"
-    gold = [{"text": "Ann", "label": "person"}]
-    rows = [{"text": sentence, "types": ["person"], "entities": gold} for sentence in sentences()]
+    gold, more = ROWS[kind]
+    rows = [{"text": sentence, **gold} for sentence in sentences()]
     texts.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     with TeacherServer() as server:
-        assert main(["annotate", "--input", str(texts), *asking(server, work)]) == 0
+        assert main(["annotate", "--input", str(texts), *more, *asking(server, work)]) == 0
         assert main(["validate", "--work", str(work)]) == 0
         assert main(["judge", *asking(server, work)]) == 0
     assert main(["export", "--work", str(work), "--out", str(out), "--splits", "train=1"]) == 0
