@@ -238,22 +238,22 @@ def _teach(asked: Asked) -> dict:
 
 
 def _about(asked: Asked) -> str:
-    """What the system prompt is about: "named entity", "relation", "event", or "named entity recognition and relation"."""
+    """What the system prompt is for: "named entity", "relation", "event" or "named entity recognition and relation"."""
     return re.search(r"for (.*?) (?:recognition|extraction),", asked.body["messages"][0]["content"])[1]
 
 
 def _found(about: str, labels: list[str], names: list[str], words: list[str]) -> dict:
     if about == "event":
         arguments = {labels[1]: names} if names else {}
-        return {"events": [{"type": labels[0], "trigger": words[1], "arguments": arguments}]}
+        return {"events": [{"type": labels[0], "trigger": words[:2][-1], "arguments": arguments}]}
     entities = {labels[0]: names} if names else {}
     if about == "named entity":
         return {"entities": entities}
-    relations = {labels[-1]: [[names[0], words[2]]]} if names else {}
+    relations = {labels[-1]: [[names[0], words[:3][-1]]]} if names else {}
     if about == "relation":
         return {"relations": relations}
     if names:
-        entities[labels[0]] = [*names, words[2]]
+        entities[labels[0]] = [*names, words[:3][-1]]
     return {"entities": entities, "relations": relations}
 
 

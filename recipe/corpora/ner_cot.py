@@ -23,7 +23,15 @@ from recipe.core.entities import IGNORED_TYPES, Example
 from recipe.corpora import own_types
 from recipe.corpora.reading import Reading
 from recipe.corpora.record_layout import ENDINGS, first_record, records
-from recipe.corpora.records import Wrong, check_record, check_text, read_entities, read_schema, sentences_of
+from recipe.corpora.records import (
+    Wrong,
+    check_record,
+    check_text,
+    ignored_types,
+    read_entities,
+    read_schema,
+    sentences_of,
+)
 
 if TYPE_CHECKING:
     from recipe.corpora.dataset import Dataset
@@ -104,7 +112,8 @@ def sentences(path: Path, _reading: Reading) -> Iterator[str]:
 def _of_task(task: str, record: object, path: Path, reading: Reading, with_cot: bool) -> Example:
     check_record(record, "sentence", "schema", own_types.RELATION_TYPES)
     record = {key: _list(value) for key, value in record.items()}
-    types = read_schema(record["schema"], "schema", IGNORED_TYPES) if record["schema"] else ()
+    # A head or tail may be of a residual type, which no relation is.
+    types = read_schema(record["schema"], "schema", ignored_types(keep_else=True)) if record["schema"] else ()
     relation_types = read_schema(record[own_types.RELATION_TYPES], own_types.RELATION_TYPES, IGNORED_TYPES)
     example = own_types.example_with(record, task, types, relation_types, _source(record, path), reading)
     return replace(example, reasoning=_reasoning(record)) if with_cot else example

@@ -13,7 +13,7 @@ relations or the roles of arguments.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from recipe.core.entities import IGNORED_TYPES, Example, clean_types
+from recipe.core.entities import IGNORED_TYPES, Example, clean_types, normalize_type
 from recipe.corpora import instructuie_events, instructuie_relations
 from recipe.corpora.annotated import example_of
 from recipe.corpora.reading import Reading
@@ -44,7 +44,7 @@ def example_with(
     layout = next(each for each in _LAYOUT_OF.values() if task in each.TASKS)
     annotated = layout.read(record, None)
     if types is None:
-        types = tuple(label for label in clean_types(mention.label for mention in annotated.mentions) if label)
+        types = sorted({normalize_type(mention.label) for mention in annotated.mentions} - {""})
     if relation_types is None:
         relation_types = clean_types(tie.label for tie in annotated.ties)
     relation_types = tuple(label for label in relation_types if label not in IGNORED_TYPES | NO_RELATION)
