@@ -14,7 +14,7 @@ from recipe.core.entities import DataError, Entity, Example
 from recipe.core.ground_truth import from_ground_truth
 from recipe.corpora import LAYOUTS, Reading, conversations
 from recipe.corpora.datasets import dataset_at, find_datasets, read_dataset, sentences
-from recipe.cot.rows import Row, open_rows
+from recipe.cot.rows import Row, add_arguments, open_rows
 
 
 def talk(*turns, text="Text: Ada left Rome for Rome"):
@@ -177,6 +177,7 @@ def test_it_gives_evaluation_rows(corpus, tmp_path):
 
 def test_a_teacher_can_be_asked_about_it(corpus):
     path = corpus(talk(*asked("person", "Ada"), *asked("place")))
-    args = argparse.Namespace(types=None, corpora=path.parent, datasets=None, split="train", input=None)
-    [row] = open_rows(args)()
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    [row] = open_rows(parser.parse_args(["--corpora", str(path.parent)]))()
     assert row == Row("Ada left Rome for Rome", "pile", ("person", "place"), (Entity("Ada", "person"),))

@@ -106,7 +106,7 @@ def test_two_labels_at_one_place_are_two_entities_and_relations_are_about_the_fi
         (TABLERT | {"tags": ["U-person", "O", "B-misc", "O", "O"]}, "tag 4 (O) goes on with no mention"),
         (TABLERT | {"tags": ["U-person"]}, "'tags' is no list of 5 tags"),
         (SCIER | {"rel_plus": [["Ada", "physical", "New Rome:misc"]]}, "'Ada' in 'rel_plus' has no type"),
-        (UIE | {"relations": [{"head": "Ada", "type": "x", "tail": {"name": "x"}}]}, "head of relation 1 is a string"),
+        (UIE | {"relations": [{"head": 3, "type": "x", "tail": {"name": "x"}}]}, "head of relation 1 is a number"),
     ],
 )  # fmt: skip
 def test_a_record_that_is_none_is_refused(tmp_path, capsys, record, said):

@@ -94,19 +94,22 @@ def example_of(
     dataset: str,
     reading: Reading,
     relation_types: tuple[str, ...] = (),
+    tied: bool = False,
 ) -> tuple[Example | None, int]:
     """The example of a text, and how many entities were left out because their type is a residual label.
 
     None for a record that is left out, and for one that leaves no type to ask for. `names`: what a normalised label is
     called, if otherwise. A mention that is there twice counts once. `relation_types`: those of the dataset, where
-    relations are read; a mention need then have no type, and none is residual.
+    relations are read; a mention need then have no type, and none is residual. `tied`: relations are read even if there
+    are none of these, and the record is no less an example.
     """
+    tied = tied or bool(relation_types)
     noted = Counter(annotated.noted)
     if annotated.left_out:
         reading.note_all(noted)
         return None, 0
     text = check_text(annotated.text, "bad_sentence", "the text")
-    types, ignored = of_dataset, frozenset() if relation_types else reading.ignored
+    types, ignored = of_dataset, frozenset() if tied else reading.ignored
     if annotated.types is not None:
         own = {names.get(label, label) for label in map(normalize_type, annotated.types)}
         types = tuple(sorted(own - ignored))
@@ -119,19 +122,17 @@ def example_of(
         what = f"entity {number}"
         if label in ignored:
             found.append(None)
-        elif label not in types and not (relation_types and not label):
+        elif label not in types and not (tied and not label):
             raise Wrong("unknown_type", unknown_type(what, label, types))
         else:
             found.append(spelled(text, label, mention.name, mention.start, mention.end, noted, what))
     entities = in_text_order((entity for entity in found if entity and entity.type), noted)
-    relations = (
-        _relations(annotated.ties, found, names, relation_types, reading.ignored, noted) if relation_types else ()
-    )
+    relations = _relations(annotated.ties, found, names, relation_types, reading.ignored, noted) if tied else ()
     types = (*types, *relation_types)
     noted["nothing_asked"] += not types
     reading.note_all(noted)
     example = Example(text, types, entities, dataset, relations=relations, relation_types=relation_types)
-    return (example if types else None), found.count(None)
+    return (example if types or tied else None), found.count(None)
 
 
 def _relations(

@@ -17,7 +17,7 @@ from recipe.core.entities import IGNORED_TYPES, Example, clean_types, normalize_
 from recipe.corpora import instructuie_events, instructuie_relations
 from recipe.corpora.annotated import example_of
 from recipe.corpora.reading import Reading
-from recipe.corpora.records import NO_RELATION, Wrong
+from recipe.corpora.records import NO_RELATION
 
 RELATION_TYPES = "relation_types"
 _LAYOUT_OF = {"events": instructuie_events.LAYOUT, "relations": instructuie_relations.LAYOUT}
@@ -39,7 +39,8 @@ def example_with(
 ) -> Example:
     """The example of a record of relations ("re") or events ("ee"). Raises Wrong.
 
-    `types` (of entities or events) and `relation_types` are normalised; None: those that the record's gold has.
+    `types` (of entities or events) and `relation_types` are normalised; None: those that the record's gold has, which
+    may be none.
     """
     layout = next(each for each in _LAYOUT_OF.values() if task in each.TASKS)
     annotated = layout.read(record, None)
@@ -48,9 +49,7 @@ def example_with(
     if relation_types is None:
         relation_types = clean_types(tie.label for tie in annotated.ties)
     relation_types = tuple(label for label in relation_types if label not in IGNORED_TYPES | NO_RELATION)
-    if not relation_types:
-        raise Wrong(f"bad_{RELATION_TYPES}", f"{RELATION_TYPES!r} leaves no type of relations, or role, to ask for")
     annotated = replace(annotated, types=tuple(types))
-    example, _ = example_of(annotated, (), {}, source, reading, relation_types)
-    assert example is not None, "a record with types of relations asks for something"
+    example, _ = example_of(annotated, (), {}, source, reading, relation_types, tied=True)
+    assert example is not None, "no record is left out of these layouts"
     return example

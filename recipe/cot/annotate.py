@@ -47,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Ask about every row that has no record yet. DataError for wrong input, before anything is asked."""
     at_least_one(args, "limit")
+    if args.answer_format is not None:
+        wording(args.answer_format)  # there is one
     read, census = open_rows(args), Census()
     for _ in distinct(read(), args.limit, census):
         pass  # all are read before one is asked about: a bad record costs no money

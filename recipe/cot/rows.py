@@ -171,8 +171,8 @@ def _asked(args: argparse.Namespace) -> _Asked:
     types, relation_types = (None if each is None else split_types(each) for each in (args.types, args.relation_types))
     if relation_types is not None and types is None:
         raise DataError("--relation-types: go with --types, those of entities or events; name these, too")
-    if types is not None and (name is not None or relation_types is not None):
-        answers.asked_types(name or DEFAULT_FORMAT, types, relation_types or ())
+    if types is not None and name is not None:
+        answers.asked_types(name, types, relation_types or ())
     return _Asked(name, types, relation_types or ())
 
 
@@ -289,10 +289,13 @@ def _read(value: object, where: str, name: str, asked: _Asked) -> Row:
         return Row(value["sentence"], source, types, gold)
     if task == "ner" or task != of_row:
         return Row(value["sentence"], source, types, format=format, relation_types=relation_types)
-    kinds = (None, None)
+    both, kinds = answers.two_kinds(format), (None, None)
     if types is not None:  # of relations alone, entities may be of any type
-        kinds = types[: len(types) - len(relation_types)] if answers.two_kinds(format) else None, relation_types
-    return _asked_in(own_types.example_with(value, task, *kinds, source, STRICT), format)
+        kinds = types[: len(types) - len(relation_types)] if both else None, relation_types
+    example = own_types.example_with(value, task, *kinds, source, STRICT)
+    if example.relations or (example.relation_types and (example.entity_types or not both)):
+        return _asked_in(example, format)
+    return Row(value["sentence"], source, None, example.facts if both else example.relations, format)
 
 
 def _format(asked: _Asked, task: str, own: str | None = None, *, names: bool) -> str:
@@ -306,7 +309,7 @@ def _format(asked: _Asked, task: str, own: str | None = None, *, names: bool) ->
     wanted = answers.task(asked.format)
     if wanted != task != "ner" and not (wanted == "ner" and names):
         has, whose = (answers.subject(each).lower() for each in (format, asked.format))
-        raise Wrong("other_task", f"has {has}, and {whose} are asked for; say another --task, or give such rows apart")
+        raise Wrong("other_task", f"has {has}, and {whose} are asked for (--task {wanted})")
     return asked.format
 
 
@@ -315,7 +318,7 @@ def _asked_in(example: Example, format: str) -> Row:
     try:
         example = answers.asked_in(example, format)
     except DataError as error:
-        raise Wrong("other_task", str(error)) from error
+        raise Wrong("other_task", str(error).removeprefix(f"{example.dataset}: ")) from error
     if not example.types:
         raise Wrong("other_task", f"asks for no {answers.subject(format).lower()}")
     return _row(example)
@@ -327,6 +330,8 @@ def _types(value: dict, where: str, format: str, asked: _Asked) -> tuple[tuple[s
     if own is None and own_relation_types is None:
         if asked.types is None:
             return None, ()
+        if asked.relation_types and answers.task(format) == "ner":
+            raise DataError("--relation-types: named entities have none; say --task, too")
         return answers.asked_types(format, asked.types, asked.relation_types)
     own = check_types(own, where) if own or own_relation_types is None else ()
     own_relation_types = check_types(own_relation_types, where) if own_relation_types is not None else ()
