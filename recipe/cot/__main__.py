@@ -12,7 +12,7 @@ from recipe.cot import annotate, export, funnel, judge, validate
 from recipe.cot.questions import BudgetSpent
 
 _STEPS = {
-    "annotate": (annotate, "a teacher writes reasoning and entities for each text"),
+    "annotate": (annotate, "a teacher writes reasoning and entities, relations or events for each text"),
     "validate": (validate, "rules reject what is unsound, each with its reason"),
     "judge": (judge, "a second model scores what is left"),
     "export": (export, "what was kept becomes NER-CoT JSON and SFT Parquet"),
@@ -25,6 +25,7 @@ examples:
       --base-url https://api.deepseek.com/v1 --model deepseek-reasoner --limit 20 --dry-run
   python -m recipe.cot annotate --corpora IE_INSTRUCTIONS --datasets bc5cdr --gold guide --work cot \\
       --teacher vllm --model Qwen/Qwen3-32B
+  python -m recipe.cot annotate --corpora data_prep/sample --task ee --work cot_ee --teacher vllm --model MODEL
   RAY_ADDRESS=10.0.0.1:6379 python -m recipe.cot annotate --input pile.parquet --work cot --teacher ray --model MODEL
   python -m recipe.cot validate --work cot
   python -m recipe.cot judge --work cot --teacher endpoint --base-url http://localhost:8000/v1 --model Qwen/Qwen3-32B
@@ -43,7 +44,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m recipe.cot",
-        description="Chain-of-thought generation: from raw text to a NER-CoT dataset, in checked steps.",
+        description="Chain-of-thought generation: from raw text to a NER-CoT dataset of entities, relations or "
+        "events, in checked steps.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
