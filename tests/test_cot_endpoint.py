@@ -11,7 +11,7 @@ from recipe.cot.endpoint import Endpoint, Options, check_url, read_body, read_ke
 from recipe.cot.failures import redact, retry_after
 from recipe.cot.prompts import PLAIN, annotation_messages
 from recipe.cot.questions import BudgetSpent, Feed, Meter, Question
-from recipe.cot.rows import Row
+from recipe.cot.row import Row
 
 pytest.importorskip("openai")
 

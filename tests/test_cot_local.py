@@ -13,7 +13,7 @@ from recipe.cot import ray_data
 from recipe.cot.local import TeacherModel, _Requests
 from recipe.cot.prompts import PLAIN, annotation_messages
 from recipe.cot.questions import BudgetSpent, Feed, Meter, Question
-from recipe.cot.rows import Row
+from recipe.cot.row import Row
 from recipe.generate.engine import Decoding
 from recipe.generate.predictions import Prediction
 

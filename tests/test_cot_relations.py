@@ -15,7 +15,8 @@ from recipe.corpora.reading import Reading
 from recipe.cot.facts import question
 from recipe.cot.phrases import denials, denied_pairs, fold
 from recipe.cot.prompts import FORMATS, GUIDED, PLAIN, WITHHELD, annotation_messages, judge_messages, wording
-from recipe.cot.rows import Row, add_arguments, open_rows, unaskable
+from recipe.cot.row import Row, unaskable
+from recipe.cot.rows import add_arguments, open_rows
 from recipe.cot.rules import Limits, broken_rules, read_annotated
 
 pytest.importorskip("datasketch")
@@ -120,6 +121,16 @@ def test_without_types_the_teacher_chooses_both_kinds(tmp_path):
     assert (row.types, row.relation_types, row.gold) == (None, (), (FLED,))
     [row] = rows_of(tmp_path / "a.jsonl", [{"text": SENTENCE, "relations": []}])
     assert (row.types, row.gold, row.format) == (None, (), ALONE)
+
+
+def test_of_a_record_with_names_and_relations_names_are_asked_for_unless_it_or_the_command_says_otherwise(tmp_path):
+    record = {"text": SENTENCE, "entities": [{"text": "Ada", "label": "person"}], "relations": GOLD["relations"]}
+    [named] = rows_of(tmp_path / "a.jsonl", [record])
+    assert (named.types, named.gold) == (("person",), (ADA,))
+    [tied] = rows_of(tmp_path / "a.jsonl", [record], "--task", "re")
+    assert (tied.types, tied.gold) == (("born in",), (Relation(Entity("Bob", ""), "born in", Entity("Rome", "")),))
+    own = {"types": ["person"], "relation_types": ["born in"]}
+    assert rows_of(tmp_path / "a.jsonl", [record | own])[0].format == ALONE
 
 
 def test_heads_and_tails_may_be_of_a_residual_type(tmp_path):

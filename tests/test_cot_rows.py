@@ -8,7 +8,8 @@ import pytest
 from recipe.core.entities import DataError, Entity, Example
 from recipe.cot.prompts import GUIDED, PLAIN, WITHHELD, annotation_messages, wording
 from recipe.cot.questions import Feed, Question, sampling, whole
-from recipe.cot.rows import Census, Row, add_arguments, distinct, open_rows, unaskable
+from recipe.cot.row import Row, unaskable
+from recipe.cot.rows import Census, add_arguments, distinct, open_rows
 
 ADA = Entity("Ada", "person")
 

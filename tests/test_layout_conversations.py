@@ -14,7 +14,8 @@ from recipe.core.entities import DataError, Entity, Example
 from recipe.core.ground_truth import from_ground_truth
 from recipe.corpora import LAYOUTS, Reading, conversations
 from recipe.corpora.datasets import dataset_at, find_datasets, read_dataset, sentences
-from recipe.cot.rows import Row, add_arguments, open_rows
+from recipe.cot.row import Row
+from recipe.cot.rows import add_arguments, open_rows
 
 
 def talk(*turns, text="Text: Ada left Rome for Rome"):

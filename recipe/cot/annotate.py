@@ -24,7 +24,8 @@ from recipe.cot import rows, store
 from recipe.cot.facts import question
 from recipe.cot.prompts import GUIDED, PLAIN, WITHHELD, annotation_messages, wording
 from recipe.cot.questions import Feed, Question, Reply
-from recipe.cot.rows import Census, Row, distinct, open_rows, unaskable
+from recipe.cot.row import Row, unaskable
+from recipe.cot.rows import Census, distinct, open_rows
 from recipe.cot.teachers import add_arguments as add_teacher_arguments
 from recipe.cot.teachers import at_least_one, choose, dry_run, results
 

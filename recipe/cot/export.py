@@ -30,7 +30,7 @@ from recipe.corpora.sentence_overlap import words
 from recipe.cot.card import SPLITS, UNSPECIFIED, Card, Contents, refused, render
 from recipe.cot.facts import asked, of_fields
 from recipe.cot.funnel import read_funnel
-from recipe.cot.rows import digest
+from recipe.cot.row import digest
 from recipe.cot.store import ANNOTATE, JUDGE, VALIDATE, answer_format, path_of, read_kept, read_settings
 
 CARD, MANIFEST = "README.md", "manifest.json"

@@ -27,7 +27,7 @@ from recipe.cot import store
 from recipe.cot.funnel import judged
 from recipe.cot.prompts import judge_messages, wording
 from recipe.cot.questions import SPENT, Feed, Question, Reply, add_spent
-from recipe.cot.rows import digest
+from recipe.cot.row import digest
 from recipe.cot.scores import HIGHEST, LOWEST, Scores, read_scores, wilson
 from recipe.cot.teachers import add_arguments as add_teacher_arguments
 from recipe.cot.teachers import at_least_one, choose, dry_run, results

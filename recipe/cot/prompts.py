@@ -19,7 +19,7 @@ import yaml
 from recipe.answers import render_answer, render_prompt
 from recipe.core.entities import DataError
 from recipe.cot.facts import asked, of_fields
-from recipe.cot.rows import Row, digest
+from recipe.cot.row import Row, digest
 
 GUIDED, WITHHELD, PLAIN = "gold_guided", "gold_withheld", "plain"
 
