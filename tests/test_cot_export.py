@@ -8,6 +8,7 @@ import yaml
 from cot_case import annotation, lines, read_ner_cot, run, verdict, write
 
 from data_prep.to_parquet import main as to_parquet
+from recipe.answers.json_answer import render_entities
 from recipe.core.entities import DataError, Entity, Example
 from recipe.cot.card import cell
 from recipe.cot.export import split_of
@@ -260,6 +261,18 @@ def test_a_data_preparation_that_fails_leaves_nothing(work):
     with pytest.raises(DataError, match=r"the Parquet files could not be written: .*holds no tokenizer"):
         export(work, "--format", "sft", "--tokenizer", work, "--max-tokens", 10)
     assert not work.with_name("out").exists()
+
+
+def test_a_row_that_data_preparation_refuses_is_counted_and_keeps_no_other_back(tmp_path):
+    thought = '"Bob" is the one who acts, and is none of the usual types.'
+    other = annotation(1, types=["misc"], output=render_entities([Entity("Bob", "misc")], thought))
+    work = write(tmp_path / "work", "annotate", [annotation(0), other])
+    run("validate", work)
+    out = work.with_name("out")
+    run("export", work, "--out", out, "--splits", "train=1", "--no-judge")
+    entry = read(out / "manifest.json")["train.parquet"]
+    assert (entry["rows"], len(read(out / "train.json"))) == (1, 2)
+    assert "| train.parquet | 1 | 1 bad\\_schema |" in (out / "README.md").read_text()
 
 
 def test_limits_in_tokens_need_a_tokenizer(work):

@@ -293,6 +293,21 @@ def test_the_types_that_the_teacher_chose_are_those_of_its_answer(name):
     assert broken_rules(row, Limits(min_words=1)) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        (ALONE, {"relations": {}}),
+        (BOTH, {"entities": {"person": ["Bob"]}, "relations": {}}),
+        (EVENTS, {"events": [EVENT | {"arguments": {}}]}),
+    ],
+)
+def test_a_choice_of_types_of_which_one_kind_is_missing_cannot_be_asked_for(name, answer):
+    chosen = {"types": None, "relation_types": [], "gold": None}
+    thought = f"{HAPPENED} Nothing else is said in here."
+    assert broken(said(name, answer, thought, **chosen)) == ["no_types"]
+    assert broken(said(name, answer, thought, gold=None)) in ([], ["off_schema"])
+
+
 def test_names_are_spelt_as_the_sentence_has_them_and_events_keep_their_own_arguments():
     sentence = "Ada fled ; Cafe\u0301  Bob fled too"
     events = [
@@ -476,6 +491,14 @@ def test_the_parquet_file_has_the_answer_of_the_format(tmp_path, name):
         )
     )  # fmt: skip
     assert row["ability"] == answers.task(name)
+
+
+@each_format
+def test_a_row_of_types_that_the_teacher_chose_becomes_one_that_asks_for_these(tmp_path, name):
+    chosen = annotation(name, types=None, relation_types=[], gold=None)
+    out = exported(write(tmp_path / "work", "annotate", [chosen]), name)
+    [back] = read_dataset(dataset_of_file(out / "train.json"), "train", Reading(format=name))
+    assert set(back.types) == {fact.type for fact in EXAMPLES[name].facts}
 
 
 @each_format

@@ -189,7 +189,8 @@ def _write_lists(stage: Path, rows: Iterator[dict], args: argparse.Namespace) ->
 def _to_parquet(stage: Path, splits: list[str], args: argparse.Namespace) -> dict[str, dict]:
     """Let data preparation write the Parquet files into the folder; its manifest."""
     command = [sys.executable, str(TO_PARQUET), "sft", "--ner-cot", "train.json", "--out", "."]
-    command += ["--answer-format", answer_format(args.work)]
+    # A row that can't be one of SFT is counted and stays in the list: it doesn't keep the others from being written.
+    command += ["--answer-format", answer_format(args.work), "--on-error", "skip"]
     if "dev" in splits:
         command += ["--dev-ner-cot", "dev.json"]
     if args.tokenizer is not None:

@@ -8,7 +8,7 @@
 | `no_think_block` | there is not exactly one think block, or nothing is in it |
 | `unparsable` | nothing can be read from the answer without guessing. What is repaired (a fence, text around the JSON, a list of items: recipe.answers) is kept and counted, as export writes the layout anew |
 | `off_schema` | the row doesn't have the type of an entity or a relation; where the teacher chose: a type can't be asked for |
-| `no_types` | the teacher chose the types and named nothing: there is nothing to ask for |
+| `no_types` | the teacher chose the types and named nothing, or nothing of one of two kinds: there is nothing to ask for |
 | `not_an_entity` | a relation's head or tail is none of the entities, in an answer that names both |
 | `not_in_sentence` | a name doesn't stand in the sentence, or an entity is given more often than it does (recipe.core.align) |
 | `undiscussed` | a name doesn't occur in the reasoning as words of its own, case and white space aside |
@@ -195,7 +195,9 @@ def _can_be_asked_for(label: str) -> bool:
 
 
 def no_types(row: Annotated, limits: Limits) -> bool:
-    return row.chosen and row.answer.parsed and not row.found.types
+    found = row.found
+    complete = found.entity_types and found.relation_types if answers.two_kinds(found.format) else found.types
+    return row.chosen and row.answer.parsed and not complete
 
 
 def not_an_entity(row: Annotated, limits: Limits) -> bool:
