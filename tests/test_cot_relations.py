@@ -6,18 +6,23 @@ from pathlib import Path
 
 import pytest
 from cot_case import lines, run, write
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
 
 from data_prep.to_parquet import main as to_parquet
 from recipe import answers
 from recipe.core.entities import DataError, Entity, Example, Relation
+from recipe.corpora import own_types
 from recipe.corpora.datasets import dataset_of_file, find_datasets, read_dataset
 from recipe.corpora.reading import Reading
+from recipe.cot.export import ner_cot
 from recipe.cot.facts import question
 from recipe.cot.phrases import denials, denied_pairs, fold
 from recipe.cot.prompts import FORMATS, GUIDED, PLAIN, WITHHELD, annotation_messages, judge_messages, wording
 from recipe.cot.row import Row, unaskable
 from recipe.cot.rows import add_arguments, open_rows
 from recipe.cot.rules import Limits, broken_rules, read_annotated
+from recipe.cot.validate import check
 
 pytest.importorskip("datasketch")
 pytest.importorskip("py3langid")
@@ -606,3 +611,43 @@ def test_files_of_two_tasks_are_told_apart(tmp_path, capsys):
         prepared(tmp_path, [{"sentence": SENTENCE, "cot": "So.", **RECORDS[EVENTS]}], "--dev-ner-cot", str(other)) == 2
     )
     assert "can't be asked for the task ee; its files are for --task re" in capsys.readouterr().err
+
+
+# -------------------------------------------------------------------------------------------------------- any answer
+
+WORDS = ["Ada", "fled", "Rome", "Bob", "born", "ada", "Rome , where", "Eve", "\u200bBob", "Bob "]
+word = st.sampled_from(WORDS)
+label = st.sampled_from(["person", "city", "Flight"]) | st.sampled_from(["person", "city", "flight", "misc"])
+tie = st.sampled_from(["born in", "Left", "who"]) | st.sampled_from(["born in", "left", "who", "x"])
+pairs = st.dictionaries(tie, st.lists(st.tuples(word, word), max_size=2), max_size=2)
+arguments = st.dictionaries(tie, st.lists(word, min_size=1, max_size=2), max_size=2)
+happening = st.fixed_dictionaries({"type": label, "trigger": word, "arguments": arguments})
+ANSWERS = {
+    ALONE: st.fixed_dictionaries({"relations": pairs}),
+    BOTH: st.fixed_dictionaries(
+        {"entities": st.dictionaries(label, st.lists(word, max_size=4), max_size=2), "relations": pairs}
+    ),
+    EVENTS: st.fixed_dictionaries({"events": st.lists(happening, max_size=2)}),
+}
+
+
+@each_format
+@given(data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_what_is_kept_is_exported_and_comes_back_whatever_the_teacher_wrote(name, data):
+    types = data.draw(st.none() | st.just(("city", "flight", "person", "born in", "left", "who")))
+    ties = () if types is None else types[3:]
+    asked = {"types": types and list(types[3:] if name == ALONE else types), "relation_types": list(ties), "gold": None}
+    thought = " ".join(f'"{each}" is one.' for each in WORDS)
+    record = said(name, data.draw(ANSWERS[name]), thought, **asked)
+    checked = check(record, Limits("any", min_words=1), None)
+    event("kept" if checked["status"] == "kept" else checked["reasons"][0])
+    if checked["status"] != "kept":
+        return
+    told = ner_cot(checked)
+    task, reading = answers.task(name), Reading(format=name)
+    example = own_types.example_with(told, task, told["schema"], told["relation_types"], "news", reading)
+    back = answers.asked_in(example, name)
+    answer = answers.parse(record["output"], back)
+    assert sorted(answers.keys(back.facts, name)) == sorted(answers.keys(answer.facts, name))
+    assert answers.count(answers.parse(answers.render_answer(back), back), back).f1 == 1
