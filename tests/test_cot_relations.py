@@ -577,6 +577,18 @@ def test_data_preparation_reads_what_a_file_has(tmp_path, name):
     assert sorted(answers.keys(answer.facts, name)) == sorted(answers.keys(EXAMPLES[name].facts, name))
 
 
+def test_each_of_two_events_with_triggers_that_are_alike_keeps_its_arguments(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    record = {"sentence": "Ada fled and Bob fled", "cot": "Both did.", "schema": ["flight"], "relation_types": ["who"]}
+    record["events"] = [
+        {"type": "flight", "trigger": "fled", "arguments": [{"name": name, "role": "who"}]} for name in ("Ada", "Bob")
+    ]
+    assert prepared(tmp_path, [record]) == 0
+    [row] = parquet.read_table(tmp_path / "data" / "train.parquet").to_pylist()
+    told = json.loads(row["messages"][1]["content"].partition("</think>")[2])
+    assert [each["arguments"] for each in told["events"]] == [{"who": ["Ada"]}, {"who": ["Bob"]}]
+
+
 def test_lists_may_be_text_as_in_tables(tmp_path):
     pytest.importorskip("pyarrow")
     lists = {key: json.dumps(value) for key, value in RECORDS[EVENTS].items()}

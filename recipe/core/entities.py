@@ -73,11 +73,17 @@ Fact = Entity | Relation  # what a row may ask for, and a rule count
 
 
 def grouped(triggers: Iterable[Entity], arguments: Iterable[Relation]) -> list[tuple[Entity, list[Relation]]]:
-    """Events: each trigger with its arguments, in the triggers' order. The first of triggers that are alike has all."""
-    own: dict[tuple, list[Relation]] = {}
+    """Events: each trigger with its arguments, in the triggers' order.
+
+    An argument belongs to the trigger that is the very object of its head, else to the first that is like it: of two
+    triggers that are alike nothing else tells them apart, where the source gives no places.
+    """
+    triggers, own = tuple(triggers), {}
+    of_object = {id(trigger) for trigger in triggers}
     for each in arguments:
-        own.setdefault(trigger_key(each.head), []).append(each)
-    return [(trigger, own.pop(trigger_key(trigger), [])) for trigger in triggers]
+        key = id(each.head) if id(each.head) in of_object else trigger_key(each.head)
+        own.setdefault(key, []).append(each)
+    return [(one, [*own.pop(id(one), ()), *own.pop(trigger_key(one), ())]) for one in triggers]
 
 
 def trigger_key(trigger: Entity) -> tuple[str, str, int | None]:
