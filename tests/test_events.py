@@ -22,7 +22,9 @@ from recipe.corpora import Reading, casie, phee
 from recipe.corpora.datasets import find_datasets, read_dataset
 from recipe.corpora.records import Wrong
 from recipe.evaluate.__main__ import main as evaluate
+from recipe.evaluate.rows import read_rows
 from recipe.evaluate.verdict import compare, scoring_of
+from recipe.learning.gold import sft_rows
 from recipe.report.__main__ import main as report
 from reward_fns.ner import compute_score
 
@@ -88,6 +90,33 @@ def test_any_names_come_back(events, placed):
     assert answer.layout
     if placed or answers.surely_read(example):
         assert answers.count(answer, example).f1 == answers.count(answer, example, "argument_classification").f1 == 1
+
+
+def test_gold_that_rows_bring_is_written_as_the_source_has_it(tmp_path):
+    """Each event keeps its arguments through a Parquet file, of triggers that are alike, too."""
+    sample = Path(__file__).resolve().parent.parent / "data_prep" / "sample"
+    [dataset], _ = find_datasets(sample, None, task="ee")
+    alike = Example("Ada hit Bob hit Eve", ("hit", "who"), format=FORMAT, relation_types=("who",))
+    triggers = Entity("hit", "hit", 4), Entity("hit", "hit", 12)
+    tied = (Relation(triggers[0], "who", Entity("Ada", "", 0)), Relation(triggers[1], "who", Entity("Bob", "", 8)))
+    for example in (replace(alike, entities=triggers, relations=tied), *read_dataset(dataset, "dev")):
+        back = from_ground_truth(to_ground_truth(example))
+        assert answers.render_answer(back) == answers.render_answer(example)
+    out = tmp_path / "out"
+    options = ["--corpora", str(sample), "--task", "ee", "--num-samples", "40", "--num-dev", "0"]
+    assert to_parquet(["grpo", *options, "--out", str(out / "grpo")]) == 0
+    of_source = {}
+    for example in read_dataset(dataset, "train"):
+        of_source.setdefault(example.sentence, []).append(example)  # some stand there twice, annotated otherwise
+    for row in sft_rows(read_rows(out / "grpo" / "train.parquet"), "template", out):
+        said = answers.parse(row["messages"][-1]["content"], GOLD)
+        assert max(answers.count(said, told).f1 for told in of_source[row["extra_info"]["sentence"]]) == 1
+
+
+def test_an_argument_without_its_trigger_is_no_answer():
+    lost = Relation(Entity("fled", "flight", 4), "who", Entity("Ada", ""))
+    with pytest.raises(DataError, match="'fled → Ada': an argument of a trigger that is none of the events"):
+        answers.render_answer(Example("Ada fled", (), (Entity("fled", "flight"),), format=FORMAT, relations=(lost,)))
 
 
 PIECES = [

@@ -76,14 +76,18 @@ def grouped(triggers: Iterable[Entity], arguments: Iterable[Relation]) -> list[t
     """Events: each trigger with its arguments, in the triggers' order.
 
     An argument belongs to the trigger that is the very object of its head, else to the first that is like it: of two
-    triggers that are alike nothing else tells them apart, where the source gives no places.
+    triggers that are alike nothing else tells them apart, where the source gives no places. DataError for an argument
+    of none of them.
     """
     triggers, own = tuple(triggers), {}
     of_object = {id(trigger) for trigger in triggers}
     for each in arguments:
         key = id(each.head) if id(each.head) in of_object else trigger_key(each.head)
         own.setdefault(key, []).append(each)
-    return [(one, [*own.pop(id(one), ()), *own.pop(trigger_key(one), ())]) for one in triggers]
+    events = [(one, [*own.pop(id(one), ()), *own.pop(trigger_key(one), ())]) for one in triggers]
+    for lost in own.values():
+        raise DataError(f"{lost[0].name!r}: an argument of a trigger that is none of the events")
+    return events
 
 
 def trigger_key(trigger: Entity) -> tuple[str, str, int | None]:

@@ -5,7 +5,8 @@
 JSON, because a nested Parquet column would become an Arrow struct with the union of all keys. `format` is there where
 it isn't the default. An entity has `start`, its place in characters, in a sentence where `recipe.core.align` would look
 for one of them elsewhere; so most rows say nothing of places, and every place is known. Where relations are asked for,
-there are their types, the last of `types`, and those of the gold; head and tail have `type` and `start` where known:
+there are their types, the last of `types`, and those of the gold; head and tail have `type` and `start` where known,
+and so has each entity, since the place says which of two triggers that are alike an argument belongs to:
 
     "relation_types": ["born in"], "relations": [{"head": {"name": "Ada", "start": 0}, "type": "born in", "tail": ...}]
 """
@@ -20,7 +21,7 @@ from recipe.core.entities import DEFAULT_FORMAT, DataError, Entity, Example, Rel
 def to_ground_truth(example: Example) -> str:
     """The text of an example's types, entities and sentence."""
     entities = [{"name": entity.name, "type": entity.type} for entity in example.entities]
-    if _stand_elsewhere(example):
+    if example.relation_types or _stand_elsewhere(example):
         for value, entity in zip(entities, example.entities, strict=True):
             if entity.start is not None:
                 value["start"] = entity.start
