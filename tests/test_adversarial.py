@@ -8,14 +8,15 @@ import pytest
 from experiment_runs import GRPO, composed
 
 from recipe.adversarial import __main__ as adversarial
-from recipe.adversarial.attacks import SILENCE, attacks, examples, honest
-from recipe.answers import parse
+from recipe.adversarial.attacks import SILENCE, attacks, examples, finds, honest
+from recipe.answers import formats_of, keys, parse
 from recipe.answers.think import CLOSE
-from recipe.core.metrics import count
 from recipe.train.reward import configured_reward
 from reward_fns import entity_tags, ner
 
-FORMATS = ("json", "bio", "entity_tags")
+FORMATS = tuple(formats_of("ner"))
+OTHER_TASKS = (*formats_of("re"), *formats_of("ee"))
+every_format = pytest.mark.parametrize("answer_format", [*FORMATS, *OTHER_TASKS])
 
 # Gaming by what stands around a right answer.
 UNREASONED = {"right, no reasoning", "right, empty reasoning"}
@@ -148,28 +149,54 @@ def test_entity_tags_with_all_that_works_against_silence():
     assert [row.name for row in table if row.above()] == []
 
 
-@pytest.mark.parametrize("answer_format", FORMATS)
+# The reward of the format that has entities and relations is by default that of its relations alone: where there are
+# none, names may be wrong, or there twice.
+@pytest.mark.parametrize("answer_format", OTHER_TASKS)
+@pytest.mark.parametrize("name", ["grpo_qwen3_8b", "grpo_tiny", "grpo_tiny_large_batch"])
+def test_no_answer_about_relations_or_events_beats_the_honest_one(name, answer_format):
+    config = composed(name)
+    table = adversarial.rows(configured_reward(config), answer_format, config.data.max_response_length)
+    assert [row.name for row in table if row.above(True) or row.above(False)] == []
+    names = {"each name twice", "wrong types"} if answer_format == formats_of("re")[1] else set()
+    for named, known in ((True, TIES["paper"][0]), (False, TIES["paper"][1] | names | {SILENCE})):
+        compared = {row.name for row in table if row.gains(named)}
+        assert {row.name for row in table[1:] if row.ties(named)} == known & compared
+    by_name = {row.name: row for row in table}
+    assert by_name[SILENCE].mixed(0.25) < 0.5 * by_name["honest"].mixed(0.25)
+    assert by_name["all but the relations or arguments"].mean(True) < by_name["honest"].mean(True)
+    assert ("heads and tails in each other's place" in by_name) == (answer_format in formats_of("re"))
+
+
+def test_a_reward_for_both_pays_nothing_for_wrong_entities_either():
+    name = formats_of("re")[1]
+    table = adversarial.rows(partial(ner.compute_score, matching="joint"), name, 1000)
+    by_name = {row.name: row for row in table}
+    assert [row.name for row in table if row.above()] == []
+    assert not by_name["wrong types"].ties()
+    assert not by_name["each name twice"].ties()
+
+
+@every_format
 def test_the_honest_answer_is_the_gold_and_those_that_are_right_hold_it(answer_format):
     for example in examples(answer_format):
         text = honest(example)
         answer = parse(text, example)
         assert answer.layout
-        assert sorted(answer.entities, key=repr) == sorted(example.entities, key=repr)
+        assert sorted(keys(answer.facts, answer_format)) == sorted(keys(example.facts, answer_format))
         found = attacks(example, 100)
-        assert len(found) >= 25
+        assert len(found) >= 24
         for name, completion in found.items():
             if name.startswith("right"):
                 body = text.partition(f"{CLOSE}\n")[2].split("\n", 1)[0]
                 assert body in completion, name
 
 
-def test_the_examples_have_sentences_without_an_entity_and_with_a_name_twice():
-    for answer_format in FORMATS:
-        golds = examples(answer_format)
-        assert {bool(example.entities) for example in golds} == {True, False}
-        assert any(
-            count(example.entities, example.entities, "published").gold < len(example.entities) for example in golds
-        )
+@every_format
+def test_the_examples_have_sentences_with_nothing_to_find_and_with_a_fact_twice(answer_format):
+    golds = examples(answer_format)
+    assert {finds(example) for example in golds} == {True, False}
+    found = [keys(example.facts, answer_format) for example in golds]
+    assert any(len(set(each)) < len(each) for each in found)
 
 
 def test_a_reward_that_can_be_gamed_is_found(capsys):

@@ -285,7 +285,7 @@ def test_the_entities_beside_relations_have_a_rule_of_their_own():
 
 def test_rows_without_entity_types_have_no_strict_rule():
     assert scoring_of(PLAIN).rules == ("boundary", "published")
-    assert scoring_of(JOINT).rules == ("strict", "boundary", "published", "entities")
+    assert scoring_of(JOINT).rules == ("strict", "boundary", "published", "entities", "joint")
     with pytest.raises(
         DataError, match=f"rule strict: answers in the format {PLAIN} are scored by boundary, published"
     ):
@@ -443,7 +443,9 @@ def test_folders_are_compared_by_the_usual_rule_of_their_rows(tmp_path):
     scores, _ = score_all([Row(0, "toy", (), WHOLE)], [answers.render_answer(WHOLE)])
     (tmp_path / "joint").mkdir()
     (tmp_path / "joint" / "scores.json").write_text(json.dumps(scores))
-    with pytest.raises(DataError, match=r"joint: scored by other rules \(strict, boundary, published, entities\) than"):
+    with pytest.raises(
+        DataError, match=r"joint: scored by other rules \(strict, boundary, published, entities, joint\) than"
+    ):
         score_table([tmp_path / "a", tmp_path / "joint"])
     with pytest.raises(DataError, match="no figures by the rule strict; there are boundary, published"):
         score_table([tmp_path / "a"], "strict")

@@ -8,8 +8,9 @@
     names nothing                                  3.00    15.00     6.00   below
     right, then a remark                           5.00     5.00     5.00   below
 
-One table for each format of names that the reward can read: mean rewards on sentences with entities, on those without,
-and on a mix of both, which is what a policy earns that always answers so. Exit status 1 if one beats the honest answer.
+One table for each format of the task (names, or with --task relations or events) that the reward can read: mean rewards
+on sentences with something to find, on those without, and on a mix of both, which is what a policy earns that always
+answers so. Exit status 1 if one beats the honest answer.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from recipe.adversarial import attacks
-from recipe.answers import formats_of, task
+from recipe.answers import FORMATS, TASKS, formats_of, task
 from recipe.core.command_line import command_parser, exit_status
 from recipe.core.entities import DEFAULT_FORMAT, DataError, Example
 from recipe.core.ground_truth import to_ground_truth
@@ -28,7 +29,6 @@ from recipe.train import config as experiment
 from recipe.train.reward import configured_reward
 
 _SAME = 1e-9
-_FORMATS = formats_of(task(DEFAULT_FORMAT))  # the sentences are of names
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class Paid:
     scores: tuple[tuple[Example, float, float | None], ...]
 
     def mean(self, named: bool) -> float | None:
-        """The mean reward on examples with entities, or without; None without such examples."""
-        these = [score for example, score, _ in self.scores if bool(example.entities) == named]
+        """The mean reward on examples with something to find, or without; None without such examples."""
+        these = [score for example, score, _ in self.scores if attacks.finds(example) == named]
         return sum(these) / len(these) if these else None
 
     def mixed(self, empty_share: float) -> float | None:
-        """The mean reward where `empty_share` of the prompts have no entity."""
+        """The mean reward where `empty_share` of the prompts have nothing to find."""
         with_names, without = self.mean(True), self.mean(False)
         if with_names is None or without is None:
             return None
@@ -56,9 +56,9 @@ class Paid:
     def gains(self, named: bool | None = None) -> list[float]:
         """What it earns more than the honest answer, on each example where it is another one.
 
-        With `named`, on those with entities alone, or on those without.
+        With `named`, on those with something to find alone, or on those without.
         """
-        entries = (entry for entry in self.scores if named in (None, bool(entry[0].entities)))
+        entries = (entry for entry in self.scores if named in (None, attacks.finds(entry[0])))
         return [score - best for _, score, best in entries if best is not None]
 
     def ties(self, named: bool | None = None) -> int:
@@ -130,7 +130,7 @@ def render(answer_format: str, table: Sequence[Paid], empty_share: float) -> str
         (
             f"{answer_format:<42}{'names':>9}{'none':>9}{'mixed':>9}   against the honest answer",
             *(line(row) for row in ordered),
-            f"with {empty_share:.0%} of prompts without an entity, to name nothing always earns "
+            f"with {empty_share:.0%} of prompts without anything to find, to name nothing always earns "
             f"{silence.mixed(empty_share):.2f},",
             worth or "and right names earn no more than wrong ones",
         )
@@ -142,13 +142,15 @@ def main(argv: Iterable[str] | None = None) -> int:
         "recipe.adversarial",
         "Print what a GRPO experiment's reward pays for answers that don't deserve it.",
         "python -m recipe.adversarial grpo_qwen3_8b",
+        "python -m recipe.adversarial grpo_tiny --task ee",
         "python -m recipe.adversarial grpo_tiny reward.custom_reward_function.reward_kwargs.repaired_value=0",
     )
     add = parser.add_argument
     add("experiment", help="name of a GRPO experiment in hydra_configs, without .yaml")
     add("overrides", nargs="*", help="Hydra overrides, as for training")
-    add("--answer-format", choices=_FORMATS, help="default: all that the reward can read")
-    add("--empty-share", type=float, default=0.25, help="of the prompts that have no entity; default 0.25")
+    add("--task", choices=TASKS, default=task(DEFAULT_FORMAT), help="of the answers; default: %(default)s")
+    add("--answer-format", choices=tuple(FORMATS), help="default: all of the task that the reward can read")
+    add("--empty-share", type=float, default=0.25, help="of the prompts that have nothing to find; default 0.25")
     args = parser.parse_args(None if argv is None else list(argv))
     return exit_status("adversarial", lambda: _run(args))
 
@@ -160,7 +162,7 @@ def _run(args: argparse.Namespace) -> int:
     if "actor_rollout_ref" not in config:
         raise DataError(f"{args.experiment}: is no GRPO experiment, and has no reward; name one of grpo_*")
     reward, limit = configured_reward(config), int(config.data.max_response_length)
-    names = [args.answer_format] if args.answer_format else _FORMATS
+    names = [args.answer_format] if args.answer_format else formats_of(args.task)
     tables = {name: table for name in names if (table := rows(reward, name, limit))}
     if not tables:
         raise DataError(f"{args.experiment}: its reward can't read {', '.join(names)}; leave --answer-format out")

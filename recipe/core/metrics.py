@@ -11,13 +11,16 @@ published   the rule of the papers (UniversalNER, ReasoningNER): the *set* of no
             Its normalisation drops case, ASCII punctuation, the articles a/an/the and extra white space, so `C++`
             equals `C`; kept because published figures can only be compared with it.
 
-Relations have rules of the same kind, `RELATION_RULES`; none of them looks at the entities beside them:
+Relations have rules of the same kind, `RELATION_RULES`; none of these looks at the entities beside them:
 
 strict      exact names of head and tail, as they are seen, the types of both, and the relation's; one that is given
             twice must stand in the gold twice. The field calls it RE+ or NEC (Taille et al. 2020, 2009.10684).
 boundary    the same without the types of head and tail. A figure by it is higher, by about 5 points on ACE05.
 published   InstructUIE's rule: the *set* of head, relation and tail, without case, braces, extra white space and runs
             of commas and full stops. It reads `location` as `located`, too, which makes no difference here.
+
+Where rows ask for entities, too, `TYPED_RELATION_RULES` has `entities`, the strict rule of those, and `joint`, which
+pools both: ours, for rewards, in which `strict` pays nothing for entities that no relation needs.
 
 Events are triggers, entities of the event's type, and arguments, relations from the trigger. `EVENT_RULES`:
 
@@ -137,9 +140,19 @@ def _instructuie_name(name: str) -> str:
     return _RUNS.sub(r"\1", visible(name).lower().replace("{", "").replace("}", "").replace("’", "'"))
 
 
+def _joint(facts: Iterable[Fact]) -> list[Key]:
+    facts = tuple(facts)
+    return [*_entities(facts), *_relation_strict(facts)]
+
+
 RELATION_RULES: dict[str, Rule] = {"boundary": _boundary, "published": _relation_published}
 # Of rows that ask for entities, too, whose types tell more; `entities` is the strict rule of those.
-TYPED_RELATION_RULES: dict[str, Rule] = {"strict": _relation_strict, **RELATION_RULES, "entities": _entities}
+TYPED_RELATION_RULES: dict[str, Rule] = {
+    "strict": _relation_strict,
+    **RELATION_RULES,
+    "entities": _entities,
+    "joint": _joint,
+}
 
 
 def _event_strict(facts: Iterable[Fact]) -> list[Key]:
@@ -193,6 +206,7 @@ RULE_MEANINGS: Mapping[str, Mapping[str, str]] = {
         "boundary": "exact head, tail and relation, whatever the types of head and tail",
         "published": "sets of head, tail and relation without case, as InstructUIE counts",
         "entities": "exact name and type of the entities, mentions counted",
+        "joint": "entities and relations together, each as strictly",
     },
     "Events": {
         "strict": "exact trigger and type, and argument with its role and its trigger, each as often as it is there",

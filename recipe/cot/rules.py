@@ -135,16 +135,12 @@ def _located(sentence: str, answer: Answer) -> tuple[tuple[Entity, ...], tuple[R
 
 
 def _against_gold(answer: Answer, example: Example, gold: Collection[list[str]]) -> Counts:
-    """By the format's usual rule; entities, where relations are named beside them, by theirs."""
+    """By the format's usual rule; where entities are named beside relations, of both."""
     facts: list[Fact] = [of_texts(texts) for texts in gold]
     entities = tuple(fact for fact in facts if isinstance(fact, Entity))
     relations = tuple(fact for fact in facts if isinstance(fact, Relation))
     example = replace(example, entities=entities, relations=relations)
-    counts = answers.count(answer, example)
-    return counts + answers.count(answer, example, _BESIDE) if _BESIDE in answers.rules(example.format) else counts
-
-
-_BESIDE = "entities"
+    return answers.count(answer, example, "joint" if "joint" in answers.rules(example.format) else None)
 
 
 def broken_rules(row: Annotated, limits: Limits) -> list[str]:
