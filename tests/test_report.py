@@ -309,6 +309,12 @@ def test_a_chart_shows_names_as_they_are():
     assert "\x00" not in intervals([("\x00_a", 0.1, 0.1, 0.1)])
 
 
+@pytest.mark.parametrize(("value", "beyond"), [(0.0, "\u2212"), (1.0, "100.")])
+def test_no_scale_of_intervals_goes_beyond_what_f1_can_be(value, beyond):
+    numbers = re.findall(">([^<>]+)<", intervals([("a", value, value, value)]))
+    assert not [number for number in numbers if number.startswith(beyond) and number != "100.0"]
+
+
 def test_charts_take_the_pages_colours_and_share_no_ids():
     first, second = (curves([Line("a", ((0, 1.0), (1, end)))]) for end in (2.0, 3.0))
     assert "var(--series-0)" in first

@@ -155,10 +155,11 @@ def intervals(rows: Sequence[tuple[str, float, float, float]]) -> Figure:
     figure, axes = _figure(0.44 * len(rows) + 0.5)
     low, high = 100 * min(row[2] for row in rows), 100 * max(row[3] for row in rows)
     margin = 0.04 * (high - low) or 1.0
-    low, high = low - margin, high + margin
+    low, high = max(0.0, low - margin), min(100.0, high + margin)
     for row, (name, value, *bounds) in enumerate(rows):
-        axes.plot([100 * bound for bound in bounds], [row, row], color=SERIES[0], linewidth=2.2, marker="|")
-        axes.plot([100 * value], [row], color=SERIES[0], marker="o", markersize=6.5)
+        line = {"color": SERIES[0], "clip_on": False}  # a point may stand at the end of the scale
+        axes.plot([100 * bound for bound in bounds], [row, row], linewidth=2.2, marker="|", **line)
+        axes.plot([100 * value], [row], marker="o", markersize=6.5, **line)
         _name_row(axes, row, name, "", low)
     axes.set(xlim=(low, high), ylim=(len(rows) - 0.6, -0.9), yticks=[], xlabel="F1, %")
     axes.spines[["left", "right", "top"]].set_visible(False)
