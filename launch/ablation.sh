@@ -2,21 +2,21 @@
 # What each part adds: base; SFT on another corpus; SFT without CoT; with CoT; and RE. Ends with a table beside the paper's.
 #
 #   bash launch/ablation.sh              # Qwen3-1.7B-Base on 8 GPUs, to outputs/ablation
-#   bash launch/ablation.sh tiny         # the tiny model and the shipped sample, without a GPU, to outputs/ablation_tiny
+#   bash launch/ablation.sh tiny         # the tiny model and the shipped sample, with a GPU or none, to outputs/ablation_tiny
 #   SFT_ROWS=256 RL_ROWS=24 SENTENCES=20 bash launch/ablation.sh tiny base other       # a glance at the first steps
 #
 # A second run skips what is done. Steps: base other no_cot cot re; further arguments name those to run. For the real one:
 #   NER_COT=NER-CoT.json                               SFT's rows, with reasoning
 #   OTHER="--ner-cot Pile-NER.json --no-cot"           the other corpus, as arguments of to_parquet.py sft
 #   CORPORA=IE_INSTRUCTIONS                            RE's training data and the seven test sets
+#   NER_PYTHON=python3                                 as in launch/train.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=launch/steps.sh
 . launch/steps.sh
 # shellcheck disable=SC2034 # steps.sh says it of a script that was ended
 resumes="the same command goes on from there"
-run bash launch/setup.sh -q
-py=.venv/bin/python
+set_up
 if [[ ${1:-} == tiny ]]; then
     shift
     out=${OUT:-outputs/ablation_tiny} base=recipe/tiny_model/base sft=sft_tiny grpo=grpo_tiny
@@ -29,6 +29,7 @@ if [[ ${1:-} == tiny ]]; then
     eval_data=("${sample[@]}" --protocol ablation)
     evaluation=(--limit "${SENTENCES:-60}" --max-new-tokens 256)
 else
+    sft_on=() grpo_on=() # these experiments have their own hardware
     out=${OUT:-outputs/ablation} base=${BASE:-Qwen/Qwen3-1.7B-Base} sft=sft_qwen3_1_7b grpo=grpo_qwen3_1_7b
     read -ra other <<<"${OTHER:---ner-cot Pile-NER.json --no-cot}"
     cot=(--ner-cot "${NER_COT:-NER-CoT.json}") with=()
@@ -39,19 +40,19 @@ else
 fi
 
 data() { # data KIND NAME ARGUMENTS...
-    [[ -e $out/data/$2/manifest.json ]] || run $py data_prep/to_parquet.py "$1" --out "$out/data/$2" "${@:3}"
+    [[ -e $out/data/$2/manifest.json ]] || run "$py" data_prep/to_parquet.py "$1" --out "$out/data/$2" "${@:3}"
 }
 train() { # train STEP EXPERIMENT OVERRIDES...: a run and its merged model
     [[ -e $out/models/$1/config.json ]] && return
-    run $py -m recipe.train "$2" trainer.default_local_dir="$out/runs/$1" "${@:3}"
-    run $py -m recipe.merge "$out/runs/$1" --out "$out/models/$1"
+    run "$py" -m recipe.train "$2" trainer.default_local_dir="$out/runs/$1" "${@:3}"
+    run "$py" -m recipe.merge "$out/runs/$1" --out "$out/models/$1"
 }
 fine_tune() { # fine_tune STEP: on data/STEP
-    train "$1" "$sft" model.path="$base" data.train_files="$out/data/$1/train.parquet"
+    train "$1" "$sft" model.path="$base" data.train_files="$out/data/$1/train.parquet" ${sft_on[@]+"${sft_on[@]}"}
 }
 score() { # score STEP MODEL
     [[ -e $out/scores/$1/scores.json ]] ||
-        run $py -m recipe.evaluate "$2" --data "$out/data/eval/test.parquet" --protocol ablation \
+        run "$py" -m recipe.evaluate "$2" --data "$out/data/eval/test.parquet" --protocol ablation \
             --out "$out/scores/$1" ${evaluation[@]+"${evaluation[@]}"}
 }
 
@@ -81,7 +82,7 @@ for step in "${steps[@]}"; do
         [[ -e $out/models/cot/config.json ]] || { echo "ablation: re starts from cot; run that step first" >&2 && exit 2; }
         data grpo grpo "${grpo_data[@]}"
         train re "$grpo" actor_rollout_ref.model.path="$out/models/cot" data.train_files="$out/data/grpo/train.parquet" \
-            data.val_files="$out/data/grpo/dev.parquet"
+            data.val_files="$out/data/grpo/dev.parquet" ${grpo_on[@]+"${grpo_on[@]}"}
         score re "$out/models/re"
         ;;
     *)
@@ -91,4 +92,4 @@ for step in "${steps[@]}"; do
     esac
 done
 echo
-run $py -m recipe.ablation "$out"
+run "$py" -m recipe.ablation "$out"

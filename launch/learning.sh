@@ -16,6 +16,8 @@
 #   best_of    SFT goes on from there on the best of SAMPLES answers of its own to GRPO's prompts, as often
 #   base       the model before SFT, scored alone; not among the cells that are done unasked
 # AFTER=outputs/learning/first begins each seed with the sft_time of that run in place of an SFT, and with new prompts.
+# CORPORA=IE_INSTRUCTIONS LIST=names.txt trains on, and scores, the datasets that the file names in place of these two.
+# hardware=gpu_1 goes to a GPU, which is taken unasked where set-up finds one; NER_PYTHON: as in launch/train.sh.
 # KEEP_EMPTY=0.5 keeps so many of GRPO's prompts that have nothing to find, where they are rarer in what is scored.
 # CELLS="base sft grpo" does these alone. SENTENCES (300) of each dataset are scored, of CrossNER's CROSSNER_SENTENCES (200).
 # model=NAME takes the experiments sft_NAME and grpo_NAME_large_batch, or grpo_NAME where there is none, and the model
@@ -24,7 +26,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=launch/steps.sh
 . launch/steps.sh
-py=.venv/bin/python
 export TORCH_CPP_LOG_LEVEL=${TORCH_CPP_LOG_LEVEL:-ERROR} # of NUMA and the like; nothing that a reader could act on
 format=json model=tiny longest=256 sft_overrides=() further=() overrides=()
 for argument; do
@@ -32,6 +33,7 @@ for argument; do
     answer_format=*) format=${argument#*=} ;;
     model=*) model=${argument#*=} ;;
     sft.*) sft_overrides+=("${argument#sft.}") ;;
+    hardware=*) hardware=${argument#*=} ;;
     further.*) further+=("${argument#further.}") ;;
     *) overrides+=("$argument") ;;
     esac
@@ -76,10 +78,16 @@ fi
 # shellcheck disable=SC2034 # steps.sh says it of a script that was ended
 resumes="the same command goes on from there"
 sample=data_prep/sample/IE_INSTRUCTIONS
-common=(--corpora "$sample" --datasets bc5cdr "Broad Tweet Corpus" --answer-format "$format" --tokenizer "$base")
+trained=(--corpora "$sample" --datasets bc5cdr "Broad Tweet Corpus") tests=("$sample")
+if [[ -n ${CORPORA:-}${LIST:-} ]]; then
+    [[ -d ${CORPORA:-} && -f ${LIST:-} ]] ||
+        { echo "learning: CORPORA=${CORPORA:-} LIST=${LIST:-}: set both, to a folder of datasets and a file that names some" >&2 && exit 2; }
+    trained=(--corpora "$CORPORA" --list "$LIST") tests+=("$CORPORA")
+fi
+common=("${trained[@]}" --answer-format "$format" --tokenizer "$base")
 limited=(--tokenizer "$base" --max-tokens "$limit") # of every row that an SFT reads: it refuses a longer one
 data() { # data KIND NAME ARGUMENTS...
-    [[ -e $out/data/$2/manifest.json ]] || run $py data_prep/to_parquet.py "$1" --out "$out/data/$2" "${@:3}"
+    [[ -e $out/data/$2/manifest.json ]] || run "$py" data_prep/to_parquet.py "$1" --out "$out/data/$2" "${@:3}"
 }
 take() { # take FOLDER AS: a link to what the first run has
     [[ ! $2 -ef $1 ]] || return 0
@@ -88,12 +96,12 @@ take() { # take FOLDER AS: a link to what the first run has
 }
 train() { # train CELL EXPERIMENT OVERRIDES...: a run of this seed and its merged model
     [[ -e $of/models/$1/config.json ]] && return
-    run $py -m recipe.train "$2" seed="$seed" trainer.default_local_dir="$of/runs/$1" "${@:3}"
-    run $py -m recipe.merge "$of/runs/$1" --out "$of/models/$1"
+    run "$py" -m recipe.train "$2" seed="$seed" trainer.default_local_dir="$of/runs/$1" "${@:3}"
+    run "$py" -m recipe.merge "$of/runs/$1" --out "$of/models/$1"
 }
 fine_tune() { # fine_tune CELL MODEL FILES OVERRIDES...
     train "$1" "sft_$model$suffix" model.path="$2" data.train_files="$3" \
-        ${sft_overrides[@]+"${sft_overrides[@]}"} "${@:4}"
+        ${sft_on[@]+"${sft_on[@]}"} ${sft_overrides[@]+"${sft_overrides[@]}"} "${@:4}"
 }
 go_on() { # go_on CELL FILES OVERRIDES...: SFT of this seed's first SFT
     fine_tune "$1" "$start" "$2" "${@:3}" ${further[@]+"${further[@]}"}
@@ -106,7 +114,7 @@ score() { # score CELL: on both tests, in both decodings
         [[ $test == crossner ]] && sentences=${CROSSNER_SENTENCES:-200}
         for decoding in "${decodings[@]}"; do
             [[ -e $to/$test$decoding/scores.json ]] ||
-                run $py -m recipe.evaluate "$scored" --data "$out/data/$test/test.parquet" \
+                run "$py" -m recipe.evaluate "$scored" --data "$out/data/$test/test.parquet" \
                     --out "$to/$test$decoding" --limit "$sentences" --max-new-tokens "$room" \
                     ${decoding:+--constrained}
         done
@@ -124,25 +132,25 @@ budget() { # budget: time_steps, time_epochs and row_epochs of this seed; the la
         row_epochs=${RL_EPOCHS:-$rl_epochs}
         return
     fi
-    told=$($py -m recipe.learning.budget "$of/runs" --rows "$out/data/sft" "$out/data/gold")
+    told=$("$py" -m recipe.learning.budget "$of/runs" --rows "$out/data/sft" "$out/data/gold")
     read -r _ time_steps _ time_epochs _ row_epochs <<<"$told"
 }
 
 step "data"
-run bash launch/setup.sh -q
-[[ $model != smollm2_135m ]] || run $py -m recipe.smollm2 "$base"
-data grpo grpo "${common[@]}" --drop-overlap-with "$sample" ${had[@]+"${had[@]/%//train.parquet}"} \
+set_up
+[[ $model != smollm2_135m ]] || run "$py" -m recipe.smollm2 "$base"
+data grpo grpo "${common[@]}" --drop-overlap-with "${tests[@]}" ${had[@]+"${had[@]/%//train.parquet}"} \
     --num-samples "${RL_ROWS:-$rl_rows}" --num-dev "${RL_DEV:-150}" --max-prompt-tokens "$longest" ${KEEP_EMPTY:+--keep-empty "$KEEP_EMPTY"}
 [[ -z $first ]] || take "$first/data/sft" "$out/data/sft"
 golds=0
 for gold in ${first:+"$first"/data/gold*}; do # for a run after this one
     take "$gold" "$out/data/gold_before_$((++golds))"
 done
-data sft sft "${common[@]}" "${taught[@]}" --max-tokens "$limit" --drop-overlap-with "$sample" "$out/data/grpo/train.parquet" \
+data sft sft "${common[@]}" "${taught[@]}" --max-tokens "$limit" --drop-overlap-with "${tests[@]}" "$out/data/grpo/train.parquet" \
     ${SFT_ROWS:+--num-samples "$SFT_ROWS"} --num-dev 0
 [[ -e $out/data/gold/manifest.json ]] ||
-    run $py -m recipe.learning.gold "$out/data/grpo/train.parquet" --cot "$cot" --out "$out/data/gold" "${limited[@]}"
-data eval in_domain --corpora "$sample" --datasets bc5cdr "Broad Tweet Corpus" --answer-format "$format" --split test
+    run "$py" -m recipe.learning.gold "$out/data/grpo/train.parquet" --cot "$cot" --out "$out/data/gold" "${limited[@]}"
+data eval in_domain "${trained[@]}" --answer-format "$format" --split test
 data eval crossner --corpora "$sample" --protocol crossner_5 --answer-format "$format"
 
 for seed in "${seeds[@]}"; do
@@ -157,7 +165,7 @@ for seed in "${seeds[@]}"; do
             after sft
             train grpo "$grpo" actor_rollout_ref.model.path="$start" \
                 data.train_files="$out/data/grpo/train.parquet" data.val_files="$out/data/grpo/dev.parquet" \
-                trainer.total_epochs="${RL_EPOCHS:-$rl_epochs}" ${overrides[@]+"${overrides[@]}"}
+                trainer.total_epochs="${RL_EPOCHS:-$rl_epochs}" ${grpo_on[@]+"${grpo_on[@]}"} ${overrides[@]+"${overrides[@]}"}
             ;;
         sft_time)
             after sft grpo
@@ -176,10 +184,10 @@ for seed in "${seeds[@]}"; do
             began=$SECONDS
             [[ -e $of/data/sampled ]] && began="" # sampling in several goes has no known time
             [[ -e $of/data/best_of/manifest.json ]] || {
-                run $py -m recipe.difficulty "$start" "$out/data/grpo/train.parquet" --out "$of/data/sampled" \
+                run "$py" -m recipe.difficulty "$start" "$out/data/grpo/train.parquet" --out "$of/data/sampled" \
                     --samples "${SAMPLES:-8}" --temperature 1.0 --seed "$seed" --max-new-tokens "$room"
                 [[ -z $began ]] || echo $((SECONDS - began)) >"$of/data/sampling_seconds"
-                run $py -m recipe.difficulty.best_of "$of/data/sampled" --out "$of/data/best_of" "${limited[@]}"
+                run "$py" -m recipe.difficulty.best_of "$of/data/sampled" --out "$of/data/best_of" "${limited[@]}"
             }
             go_on best_of "$of/data/best_of/train.parquet" trainer.total_epochs="$row_epochs"
             ;;
@@ -188,4 +196,4 @@ for seed in "${seeds[@]}"; do
     done
 done
 echo
-run $py -m recipe.learning "$out" --json "$out/learning.json"
+run "$py" -m recipe.learning "$out" --json "$out/learning.json"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole pipeline without a GPU: real sentences, verl's SFT, verl's GRPO on Ray with vLLM, merge, evaluation.
+# The whole pipeline, without a GPU or on one: real sentences, verl's SFT, verl's GRPO on Ray with vLLM, merge, evaluation.
 #
 #   bash launch/quickstart.sh            # everything goes to outputs/quickstart; a second run skips what is done
 #   bash launch/quickstart.sh answer_format=bio             # a tag for each word; to outputs/quickstart_bio
@@ -8,16 +8,16 @@
 #   bash launch/quickstart.sh task=ee                       # events
 #   bash launch/quickstart.sh model=smollm2_135m            # a real language model; to outputs/quickstart_smollm2_135m
 #   bash launch/quickstart.sh rows=2560                     # as many rows for SFT
+#   bash launch/quickstart.sh hardware=gpu_1                # one GPU: taken unasked where set-up finds one
 #   OUT=/tmp/ner bash launch/quickstart.sh trainer.total_epochs=6 sft.optim.lr=5e-4     # settings of GRPO, and of SFT
 #   NER_VERBOSE=1 bash launch/quickstart.sh                # all that verl, Ray, vLLM and the installer print
 #
 # The model is the shipped 4M-parameter model that replaces Qwen3-8B-Base, or SmolLM2-135M-Instruct (Apache-2.0), which pip
-# fetches; the data is the shipped sample.
+# fetches; the data is the shipped sample. NER_PYTHON: as in launch/train.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=launch/steps.sh
 . launch/steps.sh
-py=.venv/bin/python
 export TORCH_CPP_LOG_LEVEL=${TORCH_CPP_LOG_LEVEL:-ERROR} # of NUMA and the like; nothing that a reader could act on
 task=ner format="" model=tiny longest=256 rows="" sft_overrides=() overrides=() lengths=()
 for argument; do
@@ -26,6 +26,7 @@ for argument; do
     answer_format=*) format=${argument#*=} ;;
     model=*) model=${argument#*=} ;;
     rows=*) rows=${argument#*=} ;;
+    hardware=*) hardware=${argument#*=} ;;
     sft.*) sft_overrides+=("${argument#sft.}") ;;
     *) overrides+=("$argument") ;;
     esac
@@ -93,40 +94,40 @@ if [[ $model == smollm2_135m ]]; then
     echo "On 8 cores: half an hour and 20 GB, by estimate. 12 GB of disk. Interrupted, it goes on from its last checkpoint."
 fi
 step "1/8 set-up"
-run bash launch/setup.sh
-[[ $model == tiny ]] || run $py -m recipe.smollm2 "$base"
+set_up
+[[ $model == tiny ]] || run "$py" -m recipe.smollm2 "$base"
 
 step "2/8 corpora to Parquet"
-[[ -e $out/data/sft/manifest.json ]] || run $py data_prep/to_parquet.py sft "${common[@]}" "${limits[@]}" "${asked[@]}" \
+[[ -e $out/data/sft/manifest.json ]] || run "$py" data_prep/to_parquet.py sft "${common[@]}" "${limits[@]}" "${asked[@]}" \
     "${taught[@]}" --num-samples "${rows:-$many}" --num-dev 0 --out "$out/data/sft"
-[[ -e $out/data/grpo/manifest.json ]] || run $py data_prep/to_parquet.py grpo "${common[@]}" "${limits[@]}" "${asked[@]}" \
+[[ -e $out/data/grpo/manifest.json ]] || run "$py" data_prep/to_parquet.py grpo "${common[@]}" "${limits[@]}" "${asked[@]}" \
     --num-samples "$prompts" --num-dev "$checked" --max-prompt-tokens "$longest" --out "$out/data/grpo"
-[[ -e $out/data/eval/manifest.json ]] || run $py data_prep/to_parquet.py eval "${common[@]}" "${asked[@]}" --split test \
+[[ -e $out/data/eval/manifest.json ]] || run "$py" data_prep/to_parquet.py eval "${common[@]}" "${asked[@]}" --split test \
     --out "$out/data/eval"
 evaluate=("$py" -m recipe.evaluate --data "$out/data/eval/test.parquet" --limit "$sentences" --max-new-tokens "$room")
 
 step "3/8 SFT: verl's FSDP trainer teaches the answer format"
-run $py -m recipe.train "sft_$model$suffix" data.train_files="$out/data/sft/train.parquet" trainer.default_local_dir="$out/sft" \
-    ${sft_overrides[@]+"${sft_overrides[@]}"}
+run "$py" -m recipe.train "sft_$model$suffix" data.train_files="$out/data/sft/train.parquet" trainer.default_local_dir="$out/sft" \
+    ${sft_on[@]+"${sft_on[@]}"} ${sft_overrides[@]+"${sft_overrides[@]}"}
 
 step "4/8 merge to a Hugging Face folder"
-[[ -e $out/models/sft/config.json ]] || run $py -m recipe.merge "$out/sft" --out "$out/models/sft"
+[[ -e $out/models/sft/config.json ]] || run "$py" -m recipe.merge "$out/sft" --out "$out/models/sft"
 
 step "5/8 evaluate on held-out sentences"
 run "${evaluate[@]}" "$out/models/sft" --out "$out/scores/sft"
 
 step "6/8 GRPO: verl's trainer on Ray, vLLM rollouts, span F1 as reward"
-run $py -m recipe.train "grpo_$model$suffix" data.train_files="$out/data/grpo/train.parquet" data.val_files="$out/data/grpo/dev.parquet" \
+run "$py" -m recipe.train "grpo_$model$suffix" data.train_files="$out/data/grpo/train.parquet" data.val_files="$out/data/grpo/dev.parquet" \
     actor_rollout_ref.model.path="$out/models/sft" trainer.default_local_dir="$out/grpo" ${lengths[@]+"${lengths[@]}"} \
-    ${overrides[@]+"${overrides[@]}"}
+    ${grpo_on[@]+"${grpo_on[@]}"} ${overrides[@]+"${overrides[@]}"}
 
 step "7/8 merge"
-[[ -e $out/models/grpo/config.json ]] || run $py -m recipe.merge "$out/grpo" --out "$out/models/grpo"
+[[ -e $out/models/grpo/config.json ]] || run "$py" -m recipe.merge "$out/grpo" --out "$out/models/grpo"
 
 step "8/8 evaluate"
 run "${evaluate[@]}" "$out/models/grpo" --out "$out/scores/grpo"
-run $py -m recipe.report "$out/scores/sft" --run "$out/sft"
-run $py -m recipe.report "$out/scores/grpo" --run "$out/grpo"
-run $py -m recipe.rollouts "$out/grpo"
+run "$py" -m recipe.report "$out/scores/sft" --run "$out/sft"
+run "$py" -m recipe.report "$out/scores/grpo" --run "$out/grpo"
+run "$py" -m recipe.rollouts "$out/grpo"
 step "what came of it, after $(took "$SECONDS")"
-run $py -m recipe.compare "$out/scores/sft" "$out/scores/grpo" --run "$out/grpo"
+run "$py" -m recipe.compare "$out/scores/sft" "$out/scores/grpo" --run "$out/grpo"

@@ -64,7 +64,7 @@ def check() -> None:
         if found is None:
             raise DataError(
                 f"{package}: not installed; run `bash launch/setup.sh cpu`, or `bash launch/setup.sh gpu --without-gpu`"
-                " for the versions of a GPU machine"
+                " for the versions of a GPU machine; on a GPU give hardware=gpu_1, for SFT hardware=sft_gpu_1"
             )
         if found not in seen:
             what = " or ".join(seen)

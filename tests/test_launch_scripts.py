@@ -122,7 +122,7 @@ def steps(tmp_path):
         stubs = {
             "launch/setup.sh": "",
             ".venv/bin/ruff": "",
-            ".venv/bin/python": f'echo "$*" >> "$CALLS"; [[ "$*" == *"{hangs}"* ]] || exit 0\n{STEP}',
+            ".venv/bin/python": f'echo "$*" >> "$CALLS"; [[ "$*" == *"{hangs}"* ]] || {{ echo cpu; exit; }}\n{STEP}',
         }
         for name, body in stubs.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -149,6 +149,65 @@ def steps(tmp_path):
     yield start
     for process in with_calls(tmp_path / "calls"):  # what a failed test leaves
         process.kill()
+
+
+# A Python that notes its call. Asked what its vLLM is built for, it says so.
+NOTES = '[[ $1 != -c ]] || { echo "${BUILT_FOR:-cpu}"; exit; }\necho "$*" >> "$CALLS"'
+
+
+@pytest.fixture
+def on_gpu(tmp_path):
+    """A script of several steps where NER_PYTHON is that Python, for GPUs: (what it ended with, what was called)."""
+    shutil.copytree(LAUNCH, tmp_path / "launch")
+    (tmp_path / "hydra_configs").symlink_to(CONFIG_DIR)
+    (tmp_path / "launch" / "setup.sh").write_text('echo "set-up" >> "$CALLS"\n')
+    (tmp_path / "my python").write_text(f"#!/usr/bin/env bash\n{NOTES}\n")
+    (tmp_path / "my python").chmod(0o755)
+
+    def start(script, *arguments, **variables):
+        calls = tmp_path / "calls"
+        calls.write_text("")
+        environment = {**os.environ, "CALLS": str(calls), "BUILT_FOR": "gpu_1"}
+        environment |= {"NER_PYTHON": str(tmp_path / "my python"), "OUT": str(tmp_path / "out"), **variables}
+        line = ["bash", tmp_path / "launch" / script, *arguments]
+        done = subprocess.run(line, env=environment, capture_output=True, text=True)
+        return done, [call.split() for call in calls.read_text().splitlines()]
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "steps"),
+    [
+        ("quickstart.sh", (), ["sft_tiny", "grpo_tiny"]),
+        ("quickstart.sh", ("answer_format=bio", "trainer.total_epochs=1"), ["sft_tiny_bio", "grpo_tiny_bio"]),
+        ("quickstart.sh", ("model=smollm2_135m", "sft.optim.lr=1e-4"), ["sft_smollm2_135m", "grpo_smollm2_135m"]),
+        ("ablation.sh", ("tiny", "cot"), ["sft_tiny"]),
+    ],
+)
+def test_where_vllm_is_built_for_gpus_the_scripts_train_there(on_gpu, script, arguments, steps):
+    done, calls = on_gpu(script, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert ["set-up"] not in calls  # the Python is one's own
+    trained = [call for call in calls if "recipe.train" in call]
+    assert [call[2] for call in trained] == steps
+    for _, _, name, *overrides in trained:
+        config = compose(name, overrides)
+        assert config.trainer.device == "cuda"
+        assert config.trainer.n_gpus_per_node == 1
+
+
+def test_the_papers_ablation_keeps_its_own_hardware(on_gpu):
+    _, calls = on_gpu("ablation.sh", "cot")
+    (trained,) = [call for call in calls if "recipe.train" in call]
+    assert compose(trained[2], trained[3:]).trainer.n_gpus_per_node == 8
+
+
+@pytest.mark.parametrize("script", ["quickstart.sh", "learning.sh"])
+def test_hardware_that_is_not_known_is_refused_before_anything_is_installed(on_gpu, script):
+    done, calls = on_gpu(script, "hardware=gpu_3", NER_PYTHON="")
+    assert (done.returncode, calls) == (2, [])
+    assert f"{script.removesuffix('.sh')}: hardware=gpu_3: not known; cpu, gpu_1 or gpu_8" in done.stderr
 
 
 def with_calls(calls):
@@ -210,7 +269,7 @@ def test_a_step_that_fails_ends_its_script_with_its_status(steps, tmp_path):
 def quickstart(tmp_path):
     """Runs it with a Python that notes how it is called: exit status, calls, standard output, standard error."""
     shutil.copytree(LAUNCH, tmp_path / "launch")
-    for name, body in {"launch/setup.sh": "", ".venv/bin/python": 'echo "$*" >> "$CALLS"'}.items():
+    for name, body in {"launch/setup.sh": "", ".venv/bin/python": NOTES}.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
         (tmp_path / name).chmod(0o755)

@@ -336,8 +336,9 @@ def test_gold_rows_that_sft_would_refuse_are_left_out_and_counted(tmp_path, caps
 
 
 # ------------------------------------------------------------------------------------------------------------- script
-# A Python that notes its call, and leaves what each step leaves.
+# A Python that notes its call, and leaves what each step leaves. Asked what its vLLM is built for, it says so.
 FAKE = """#!/usr/bin/env bash
+[[ $1 != -c ]] || { echo "${BUILT_FOR:-cpu}"; exit; }
 echo "$*" >> "$CALLS"
 [[ "$2" != recipe.learning.budget ]] || echo "time_steps 594 time_epochs 3 row_epochs 2"
 while (($#)); do [[ $1 != --out ]] || out=$2; shift; done
@@ -467,6 +468,32 @@ def test_no_row_is_longer_than_what_sft_reads(launch, name):
     limits = [int(value(call, "--max-tokens")) for call in making]
     assert len(limits) == 3
     assert max(limits) <= compose(of(calls, "recipe.train")[0][2]).data.max_length
+
+
+def test_on_a_gpu_all_of_it_runs_there(launch):
+    trained = of(launch("sft.optim.lr=5e-4", SEEDS="1", BUILT_FOR="gpu_1")[1], "recipe.train")
+    places = [[word for word in call if word.startswith("hardware=")] for call in trained]
+    assert places == [["hardware=sft_gpu_1"], ["hardware=gpu_1"], *[["hardware=sft_gpu_1"]] * 3]
+    for call in trained:
+        assert compose(call[2], call[3:]).trainer.device == "cuda"
+    asked = of(launch("hardware=gpu_8", SEEDS="2", CELLS="sft", BUILT_FOR="gpu_1")[1], "recipe.train")[0]
+    assert "hardware=sft_gpu_8" in asked
+
+
+def test_other_corpora_are_trained_on_and_scored_and_their_tests_kept_out(launch, tmp_path):
+    (tmp_path / "names.txt").write_text("AnatEM\n")
+    of_ones_own = {"CORPORA": str(tmp_path), "LIST": str(tmp_path / "names.txt")}
+    prepared = {value(call, "--out").split("/")[-1]: call for call in of(launch(SEEDS="1", **of_ones_own)[1], "--out")
+                if "to_parquet.py" in call[0]}  # fmt: skip
+    assert {name for name, call in prepared.items() if "--list" in call} == {"grpo", "sft", "in_domain"}
+    for name in ("grpo", "sft"):
+        assert (
+            f"data_prep/sample/IE_INSTRUCTIONS {tmp_path}" in " ".join(prepared[name]).split("--drop-overlap-with")[1]
+        )
+    for lacks in of_ones_own:
+        done, calls = launch(SEEDS="1", **{**of_ones_own, lacks: ""})
+        assert (done.returncode, calls) == (2, [])
+        assert f"{lacks}=" in done.stderr
 
 
 def test_settings_go_to_their_stage(launch):
