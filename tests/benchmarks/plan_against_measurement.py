@@ -64,7 +64,7 @@ def compare(name: str, folder: Path, data: Path, more: Sequence[str] = ()) -> di
     overrides += ["trainer.total_training_steps=3", "data.train_batch_size=16", "trainer.logger=[console]"]
     overrides += [*changes, *more]
     measured = watch(folder, "sft_tiny", overrides)
-    settings = load("sft_tiny", overrides)
+    settings = load("sft_tiny", [*overrides, *measured["derived"]])
     (update,) = phases(settings)
     grown = max(step["peak"] for step in measured["steps"][1:]) - measured["baseline"]
     # An allocator's own count has no context and no gaps in it.

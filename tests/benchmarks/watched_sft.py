@@ -3,9 +3,14 @@
     python tests/benchmarks/watched_sft.py OUT.json sft_tiny data.train_files=TRAIN trainer.total_training_steps=3
 
 Run with torchrun's variables for a single rank; `watch` sets them. Memory on a CPU is the process's resident set, on a
-GPU what PyTorch has allocated; `baseline` is that before the model is built, `peak` the highest value within a step:
+GPU what PyTorch has allocated; `baseline` is that before the model is built, `peak` the highest value within a step.
+`derived` are the settings that recipe.train would add on this machine, and that are added here:
 
-    {"baseline": 873000000, "steps": [{"peak": 1213000000, "seconds": 1.9, "tokens": 4100}]}
+    {"derived": ["model.use_fused_kernels=true"], "baseline": 873000000,
+     "steps": [{"peak": 1213000000, "seconds": 1.9, "tokens": 4100}], "profile": null}
+
+With PROFILE=1 in the environment the last step is profiled and isn't among `steps`. `profile` is then what took the
+device's time in it, kernels or on a CPU operators, the longest first: [{"name": ..., "calls": 56, "seconds": 0.31}].
 """
 
 from __future__ import annotations
@@ -19,9 +24,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PROFILE = "PROFILE"
+MOST = 25  # of a profile's lines
 
 
-def watch(folder: Path, experiment: str, overrides: Sequence[str]) -> dict:
+def watch(folder: Path, experiment: str, overrides: Sequence[str], profile: bool = False) -> dict:
     """Train in a process of its own; what was measured. RuntimeError with the end of its output if it fails."""
     folder.mkdir(parents=True, exist_ok=True)
     from recipe import cpu
@@ -34,6 +41,7 @@ def watch(folder: Path, experiment: str, overrides: Sequence[str]) -> dict:
         environment["VERL_ENGINE_VENDOR"] = "none"
     environment |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "OMP_NUM_THREADS": "1"}
     environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(20_000 + os.getpid() % 10_000)}
+    environment[PROFILE] = str(int(profile))
     out, log = folder / "measured.json", folder / "log.txt"
     command = [sys.executable, __file__, str(out), experiment, *overrides]
     with log.open("w") as file:
@@ -69,23 +77,46 @@ class _Memory:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
+def _profiled(function, device: str) -> list[dict]:
+    """What took the time of a call: self time on the device, in seconds."""
+    from torch.profiler import ProfilerActivity, profile
+
+    cuda = device == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
+    with profile(activities=activities) as profiler:
+        function()
+    rows = [
+        {"name": event.key[:120], "calls": event.count, "seconds": time_of / 1e6}
+        for event in profiler.key_averages()
+        if (time_of := event.self_device_time_total if cuda else event.self_cpu_time_total)
+    ]
+    return sorted(rows, key=lambda row: -row["seconds"])[:MOST]
+
+
 def main(out: str, experiment: str, *overrides: str) -> None:
     from verl.utils.device import auto_set_device
     from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
+    from recipe.train.checks import check
     from recipe.train.config import compose
     from sft.train import AnswerTrainer
 
-    config = compose(experiment, overrides)
-    memory = _Memory(str(config.trainer.device))
+    plan = check(experiment, overrides, ranks=1)
+    config = compose(experiment, [*overrides, *plan.derived])
+    device = str(config.trainer.device)
+    memory = _Memory(device)
 
     class Watched(AnswerTrainer):
         def _init_engine(self) -> None:
-            self.measured = {"baseline": memory.now(), "steps": []}
+            self.measured = {"derived": plan.derived, "baseline": memory.now(), "steps": [], "profile": None}
             super()._init_engine()
             train_batch = self.training_client.train_batch
 
             def watched(data):
+                if os.environ.get(PROFILE) == "1" and len(self.measured["steps"]) == plan.steps - 1:
+                    outputs = []
+                    self.measured["profile"] = _profiled(lambda: outputs.append(train_batch(data=data)), device)
+                    return outputs[0]
                 memory.forget_peak()
                 began, tokens = time.perf_counter(), int(data["input_ids"].offsets()[-1])
                 output = train_batch(data=data)
