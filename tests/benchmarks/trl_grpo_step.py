@@ -72,6 +72,7 @@ def train(settings: dict) -> list[dict]:
 
     beta1, beta2 = settings["betas"]
     sequences = settings["prompts"] * settings["answers"]
+    on_cpu = settings["device"] == "cpu"
     with tempfile.TemporaryDirectory() as folder:
         config = GRPOConfig(
             output_dir=folder,
@@ -98,8 +99,8 @@ def train(settings: dict) -> list[dict]:
             loss_type=settings["loss_type"],
             scale_rewards="group",
             model_init_kwargs={"dtype": "float32", "attn_implementation": "sdpa"},
-            bf16=False,
-            use_cpu=True,
+            bf16=not on_cpu,  # of the computation: the weights are fp32
+            use_cpu=on_cpu,
             gradient_checkpointing=False,
             seed=settings["seed"],
             logging_steps=1,
