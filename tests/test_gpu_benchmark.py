@@ -105,6 +105,9 @@ def test_a_watched_run_has_what_recipe_train_derives_and_a_profile_of_a_step_mor
     times = [row["seconds"] for row in found["profile"]]
     assert times == sorted(times, reverse=True)
     assert any("mm" in row["name"] for row in found["profile"][:5])
+    assert not [row["name"] for row in found["profile"] if "micro_batch" in row["name"]], (
+        "these are spans, not operators"
+    )
 
 
 def test_a_training_run_that_fails_is_an_error():

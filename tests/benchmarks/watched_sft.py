@@ -79,6 +79,7 @@ class _Memory:
 
 def _profiled(function, device: str) -> list[dict]:
     """What took the time of a call: self time on the device, in seconds."""
+    from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
     cuda = device == "cuda"
@@ -88,7 +89,10 @@ def _profiled(function, device: str) -> list[dict]:
     rows = [
         {"name": event.key[:120], "calls": event.count, "seconds": time_of / 1e6}
         for event in profiler.key_averages()
-        if (time_of := event.self_device_time_total if cuda else event.self_cpu_time_total)
+        # On a GPU an operator has the time of its kernels, which are events, too; and verl marks its micro-batches.
+        if event.device_type == (DeviceType.CUDA if cuda else DeviceType.CPU)
+        and not event.is_user_annotation
+        and (time_of := event.self_device_time_total if cuda else event.self_cpu_time_total)
     ]
     return sorted(rows, key=lambda row: -row["seconds"])[:MOST]
 

@@ -12,7 +12,7 @@
 The settings are those of recipe.train for this machine: without flash-attn they are SDPA and verl's fused output layer.
 
 SFT: tokens a second, MFU (recipe.plan's FLOPs without recomputation, over the device's peak), PyTorch's peak memory
-beside the plan's. One run more tells which kernels took a step's time. GRPO: seconds a step by phase and tokens a
+beside the plan's. One step more is profiled: which kernels took its time. GRPO: seconds a step by phase and tokens a
 second, as verl logs them; how far the probabilities of trainer and rollouts differ; and which share of the update the
 rollouts carry. A model of random weights answers at random, to the greatest length, and gives every token about the
 same small probability: what it says of speed holds, the differences of probabilities need --model.
