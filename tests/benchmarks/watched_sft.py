@@ -77,15 +77,10 @@ class _Memory:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
-def _profiled(function, device: str) -> list[dict]:
-    """What took the time of a call: self time on the device, in seconds."""
+def _longest(profiler, cuda: bool) -> list[dict]:
+    """What took the time of a profiled step: self time on the device, in seconds."""
     from torch.autograd import DeviceType
-    from torch.profiler import ProfilerActivity, profile
 
-    cuda = device == "cuda"
-    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
-    with profile(activities=activities) as profiler:
-        function()
     rows = [
         {"name": event.key[:120], "calls": event.count, "seconds": time_of / 1e6}
         for event in profiler.key_averages()
@@ -98,6 +93,7 @@ def _profiled(function, device: str) -> list[dict]:
 
 
 def main(out: str, experiment: str, *overrides: str) -> None:
+    import torch
     from verl.utils.device import auto_set_device
     from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 
@@ -118,9 +114,10 @@ def main(out: str, experiment: str, *overrides: str) -> None:
 
             def watched(data):
                 if os.environ.get(PROFILE) == "1" and len(self.measured["steps"]) == plan.steps - 1:
-                    outputs = []
-                    self.measured["profile"] = _profiled(lambda: outputs.append(train_batch(data=data)), device)
-                    return outputs[0]
+                    with torch.profiler.profile() as profiler:  # of the CPU, and of the GPU if there is one
+                        output = train_batch(data=data)
+                    self.measured["profile"] = _longest(profiler, device == "cuda")
+                    return output
                 memory.forget_peak()
                 began, tokens = time.perf_counter(), int(data["input_ids"].offsets()[-1])
                 output = train_batch(data=data)

@@ -34,7 +34,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -43,6 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from recipe.core.command_line import at_least, between, exit_status, positive, unwind_on_sigterm
 from recipe.core.entities import DataError
 from recipe.core.files import read_json, write_json
+from recipe.core.versions import installed
 
 ROOT = Path(__file__).resolve().parents[3]
 # Heads are of 64 or 128, as build_model divides them: Qwen3-0.6B's shape with half as wide heads, 1.7B's own, and
@@ -210,18 +210,13 @@ def machine() -> dict:
     """The card, its driver, and the versions that ran on it."""
     import torch
 
-    found: dict = {"python": sys.version.split()[0], "cuda": torch.version.cuda, "card": None, "versions": {}}
+    found: dict = {"python": sys.version.split()[0], "cuda": torch.version.cuda, "card": None}
     if torch.cuda.is_available():
         free = torch.cuda.mem_get_info()
         asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
         driver = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split() or [None]
         found["card"] = {"name": torch.cuda.get_device_name(), "gib": round(free[1] / 2**30, 1), "driver": driver[0]}
-    for package in PACKAGES:
-        try:
-            found["versions"][package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {**found, "versions": installed(*PACKAGES)}
 
 
 # ---------------------------------------------------------------------------------------------------------- the runs
